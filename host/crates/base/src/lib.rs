@@ -1,0 +1,16 @@
+//! Words that every other crate speaks: diagnostics with places, Go-style durations, qualified names,
+//! secrets, spelling suggestions and state that outlives a reload. No I/O, no async.
+
+mod diagnostic;
+mod duration;
+mod keep;
+mod name;
+mod secret;
+mod suggest;
+
+pub use diagnostic::{Checked, Diagnostic, Place, Severity};
+pub use duration::GoDuration;
+pub use keep::Keep;
+pub use name::{normalize, provider_of, qualify, unqualified};
+pub use secret::Secret;
+pub use suggest::closest;

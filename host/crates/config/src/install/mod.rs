@@ -1,0 +1,318 @@
+//! The static configuration: what Torana reads once, when it starts. Field by field Traefik's install
+//! configuration, as far as it is built.
+
+mod address;
+mod effective;
+mod entry_point;
+mod env;
+mod flags;
+mod help;
+mod load;
+mod removed;
+
+pub use address::{Address, Protocol};
+pub use entry_point::*;
+pub use help::help;
+pub use load::{Loaded, Sources, load};
+
+use crate::routing::{ForwardingTimeoutsConfig, ServersTransportConfig};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use torana_base::GoDuration;
+
+/// The whole static configuration. The JSON form is the one of Traefik's API.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct InstallConfig {
+    pub global: GlobalConfig,
+    pub entry_points: BTreeMap<String, EntryPointConfig>,
+    pub providers: ProvidersConfig,
+    pub servers_transport: ServersTransportDefaultsConfig,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub api: Option<ApiConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ping: Option<PingConfig>,
+    pub log: LogConfig,
+    pub core: CoreConfig,
+    /// `experimental`: nothing in it has an effect.
+    #[serde(skip_serializing)]
+    experimental: ExperimentalConfig,
+    /// `configFile`: where the file was looked for; kept so that the option may stand in any source.
+    #[serde(skip_serializing)]
+    config_file: Option<String>,
+}
+
+/// `global`.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct GlobalConfig {
+    /// Default true, without effect: Torana never phones home.
+    pub check_new_version: bool,
+    /// Without effect: Torana never phones home.
+    #[serde(skip_serializing_if = "is_false")]
+    pub send_anonymous_usage: bool,
+    /// Without effect, as in Traefik: the switch that works is the entry point's.
+    #[serde(skip_serializing_if = "is_false")]
+    pub not_append_x_forwarded_for: bool,
+}
+
+impl Default for GlobalConfig {
+    fn default() -> Self {
+        GlobalConfig { check_new_version: true, send_anonymous_usage: false, not_append_x_forwarded_for: false }
+    }
+}
+
+/// `providers`.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct ProvidersConfig {
+    /// Time between two reloads from one provider, at least; default 2s, 0 for no limit.
+    pub providers_throttle_duration: GoDuration,
+    /// Provider names, lower case: the earlier one wins between routers of equal priority.
+    pub precedence: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<FileProviderConfig>,
+}
+
+/// Traefik's default of `providers.precedence`, which is also the list of all names that may stand there.
+pub const PRECEDENCE: [&str; 17] = [
+    "kubernetesgateway",
+    "kubernetescrd",
+    "kubernetes",
+    "kubernetesingressnginx",
+    "swarm",
+    "docker",
+    "file",
+    "redis",
+    "knative",
+    "consul",
+    "consulcatalog",
+    "nomad",
+    "etcd",
+    "ecs",
+    "http",
+    "zookeeper",
+    "rest",
+];
+
+impl Default for ProvidersConfig {
+    fn default() -> Self {
+        ProvidersConfig {
+            providers_throttle_duration: GoDuration::from_secs(2),
+            precedence: PRECEDENCE.map(str::to_owned).into(),
+            file: None,
+        }
+    }
+}
+
+/// `providers.file`.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct FileProviderConfig {
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub filename: String,
+    /// Wins when `filename` is written too.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub directory: String,
+    /// Default true.
+    #[serde(skip_serializing_if = "is_false")]
+    pub watch: bool,
+}
+
+impl Default for FileProviderConfig {
+    fn default() -> Self {
+        FileProviderConfig { filename: String::new(), directory: String::new(), watch: true }
+    }
+}
+
+/// `serversTransport`: how backends are reached that name no transport of their own (`default@internal`).
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct ServersTransportDefaultsConfig {
+    #[serde(skip_serializing_if = "is_false")]
+    pub insecure_skip_verify: bool,
+    /// Files or PEM text; in place of the system's authorities.
+    #[serde(rename = "rootCAs", skip_serializing_if = "Vec::is_empty")]
+    pub root_cas: Vec<String>,
+    /// Default 200; 0 for 2, below 0 for none.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub max_idle_conns_per_host: i64,
+    pub forwarding_timeouts: DefaultForwardingTimeoutsConfig,
+}
+
+impl Default for ServersTransportDefaultsConfig {
+    fn default() -> Self {
+        ServersTransportDefaultsConfig {
+            insecure_skip_verify: false,
+            root_cas: Vec::new(),
+            max_idle_conns_per_host: 200,
+            forwarding_timeouts: DefaultForwardingTimeoutsConfig::default(),
+        }
+    }
+}
+
+impl ServersTransportDefaultsConfig {
+    /// As the transport that it stands for.
+    pub fn transport(&self) -> ServersTransportConfig {
+        let t = self.forwarding_timeouts;
+        ServersTransportConfig {
+            insecure_skip_verify: self.insecure_skip_verify,
+            root_cas: self.root_cas.clone(),
+            max_idle_conns_per_host: self.max_idle_conns_per_host,
+            forwarding_timeouts: ForwardingTimeoutsConfig {
+                dial_timeout: t.dial_timeout,
+                response_header_timeout: t.response_header_timeout,
+                idle_conn_timeout: t.idle_conn_timeout,
+                ..ForwardingTimeoutsConfig::default()
+            },
+            ..ServersTransportConfig::default()
+        }
+    }
+}
+
+/// `serversTransport.forwardingTimeouts`.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct DefaultForwardingTimeoutsConfig {
+    /// Default 30s; 0 for no limit.
+    pub dial_timeout: GoDuration,
+    /// Default 0: no limit.
+    #[serde(skip_serializing_if = "is_no_time")]
+    pub response_header_timeout: GoDuration,
+    /// Default 90s; 0 for no limit.
+    pub idle_conn_timeout: GoDuration,
+}
+
+impl Default for DefaultForwardingTimeoutsConfig {
+    fn default() -> Self {
+        let t = ForwardingTimeoutsConfig::default();
+        DefaultForwardingTimeoutsConfig {
+            dial_timeout: t.dial_timeout,
+            response_header_timeout: t.response_header_timeout,
+            idle_conn_timeout: t.idle_conn_timeout,
+        }
+    }
+}
+
+/// `api`.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct ApiConfig {
+    /// Default `/`.
+    pub base_path: String,
+    /// Serve the API without authentication on the entry point `traefik`.
+    #[serde(skip_serializing_if = "is_false")]
+    pub insecure: bool,
+    /// Default true as in Traefik, but not built (DSH-01): nothing serves it.
+    #[serde(skip_serializing_if = "is_false")]
+    pub dashboard: bool,
+    #[serde(skip_serializing_if = "is_false")]
+    pub disable_dashboard_ad: bool,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub dashboard_name: String,
+}
+
+impl Default for ApiConfig {
+    fn default() -> Self {
+        ApiConfig { base_path: "/".into(), insecure: false, dashboard: true, disable_dashboard_ad: false, dashboard_name: String::new() }
+    }
+}
+
+/// `ping`.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct PingConfig {
+    /// Default `traefik`.
+    pub entry_point: String,
+    /// Make no router: `ping@internal` is then used by routers of the user.
+    #[serde(skip_serializing_if = "is_false")]
+    pub manual_routing: bool,
+    /// Status code while stopping, default 503.
+    pub terminating_status_code: u16,
+}
+
+impl Default for PingConfig {
+    fn default() -> Self {
+        PingConfig { entry_point: "traefik".into(), manual_routing: false, terminating_status_code: 503 }
+    }
+}
+
+/// `log`: the log of the gateway itself.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct LogConfig {
+    /// Default `ERROR`.
+    pub level: LogLevel,
+    /// `json`, or anything else for text; default `common`.
+    pub format: String,
+    #[serde(skip_serializing_if = "is_false")]
+    pub no_color: bool,
+    /// Empty for standard output.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub file_path: String,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        LogConfig { level: LogLevel::Error, format: "common".into(), no_color: false, file_path: String::new() }
+    }
+}
+
+impl LogConfig {
+    pub fn is_json(&self) -> bool {
+        self.format == "json"
+    }
+}
+
+/// `log.level`, from the most to the least talkative.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum LogLevel {
+    Trace,
+    Debug,
+    Info,
+    Warn,
+    #[default]
+    Error,
+    Fatal,
+    Panic,
+}
+
+/// `core`.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct CoreConfig {
+    /// Always `v3`: v2 is not built (RUL-07).
+    pub default_rule_syntax: String,
+}
+
+impl Default for CoreConfig {
+    fn default() -> Self {
+        CoreConfig { default_rule_syntax: "v3".into() }
+    }
+}
+
+/// `experimental`: gates that Traefik still accepts.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct ExperimentalConfig {
+    #[serde(rename = "kubernetesGateway")]
+    _kubernetes_gateway: bool,
+    #[serde(rename = "kubernetesIngressNGINX")]
+    _kubernetes_ingress_nginx: bool,
+}
+
+pub(crate) fn is_false(b: &bool) -> bool {
+    !b
+}
+
+pub(crate) fn is_zero<N: Default + PartialEq>(n: &N) -> bool {
+    *n == N::default()
+}
+
+pub(crate) fn is_no_time(d: &GoDuration) -> bool {
+    d.0 == 0
+}
+
+#[cfg(test)]
+mod tests;

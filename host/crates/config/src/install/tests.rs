@@ -1,0 +1,326 @@
+use super::*;
+use crate::de::from_node;
+use crate::node::Node;
+use crate::parse::{Format, parse};
+use crate::schema::{self, Kind, State};
+use torana_base::{Diagnostic, Place};
+
+fn try_load(file: Option<(&str, &str)>, env: &[(&str, &str)], args: &[&str]) -> Result<Loaded, String> {
+    let dir = tempfile::tempdir().unwrap();
+    let mut sources = Sources {
+        args: args.iter().map(|a| (*a).to_owned()).collect(),
+        env: env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
+        cwd_lookup: false,
+    };
+    if let Some((name, text)) = file {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        sources.args.push(format!("--configFile={}", path.display()));
+    }
+    let tidy = |text: String| text.replace(&format!("{}/", dir.path().display()), "");
+    load(&sources)
+        .map(|mut l| {
+            l.origins.retain(|(key, _)| key != "configFile");
+            l.origins.iter_mut().for_each(|(_, source)| *source = tidy(source.clone()));
+            l.warnings
+                .iter_mut()
+                .for_each(|w| w.place = w.place.as_ref().map(|p| Place::new(tidy(p.source.to_string()).into(), p.line, p.column)));
+            l
+        })
+        .map_err(|d| tidy(d.iter().map(Diagnostic::to_string).collect::<Vec<_>>().join("\n")))
+}
+
+fn yaml(text: &str) -> Result<Loaded, String> {
+    try_load(Some(("torana.yml", text)), &[], &[])
+}
+
+/// A value of the kind that is not the default.
+fn sample(path: &str, kind: Kind, default: &str) -> &'static str {
+    match (path, kind) {
+        ("entryPoints.<name>.address", _) => ":80",
+        (p, _) if p.ends_with("Strategy") => "delete",
+        (p, _) if p.ends_with("traceVerbosity") => "detailed",
+        ("log.level", _) => "debug",
+        ("core.defaultRuleSyntax", _) => "v3",
+        ("providers.precedence", _) => "file, docker",
+        ("api.dashboard", _) => "false",
+        (_, Kind::Bool) if default == "true" => "false",
+        (_, Kind::Bool | Kind::Block) => "true",
+        (_, Kind::Int) => "7",
+        (_, Kind::Float) => "0.5",
+        (_, Kind::Duration) => "7s",
+        (_, Kind::List) => "a, b",
+        (_, Kind::String | Kind::Any) => "/x",
+    }
+}
+
+#[test]
+fn every_built_option_is_a_field() {
+    let mut seen = 0;
+    for row in &schema::install().rows {
+        if matches!(row.state, State::Unbuilt { accept: None, .. }) {
+            continue;
+        }
+        seen += 1;
+        let mut node = Node::plain(Place::whole("t"), sample(row.path, row.kind, row.default));
+        for part in row.path.replace("<name>", "web").rsplit('.') {
+            let mut up = Node::empty(Place::whole("t"));
+            up.insert(crate::node::Key { text: part.to_owned(), place: Place::whole("t") }, node);
+            node = up;
+        }
+        let read = from_node::<InstallConfig>(&node, "").unwrap_or_else(|d| panic!("{}: {d:?}", row.path));
+        let told = schema::check(&mut node, &schema::install().root, "");
+        assert!(told.iter().all(|d| !d.is_error()), "{}: {told:?}", row.path);
+        // blocks, and what is accepted without effect, need not change anything
+        if row.state == State::Built && row.kind != Kind::Block && row.path != "core.defaultRuleSyntax" {
+            assert_ne!(read, InstallConfig::default(), "{} is not kept", row.path);
+        }
+    }
+    assert_eq!(seen, 73);
+}
+
+#[test]
+fn defaults_are_traefiks() {
+    let loaded = yaml("entryPoints: {web: {address: ':80'}}\nping: {}\napi: true\nproviders: {file: {directory: /x}}").unwrap();
+    let c = &loaded.config;
+    let web = serde_json::to_string(&c.entry_points["web"]).unwrap();
+    // what /api/entrypoints of Traefik 3.7.15 shows
+    assert_eq!(
+        web,
+        r#"{"address":":80","transport":{"lifeCycle":{"graceTimeOut":"10s"},"respondingTimeouts":{"readTimeout":"1m0s","idleTimeout":"3m0s"}},"forwardedHeaders":{},"http":{"sanitizePath":true,"maxHeaderBytes":1048576},"http2":{"maxConcurrentStreams":250,"maxDecoderHeaderTableSize":4096,"maxEncoderHeaderTableSize":4096},"udp":{"timeout":"3s"}}"#
+    );
+    assert_eq!(
+        serde_json::to_string(&(&c.ping, &c.api, &c.providers.file)).unwrap(),
+        r#"[{"entryPoint":"traefik","terminatingStatusCode":503},{"basePath":"/","dashboard":true},{"directory":"/x","watch":true}]"#
+    );
+    for row in &schema::install().rows {
+        if row.default == "-" || row.kind == Kind::Block || matches!(row.state, State::Unbuilt { accept: None, .. }) {
+            continue;
+        }
+        let json = serde_json::to_value(c).unwrap();
+        let pointer = format!("/{}", row.path.replace("<name>", "web").replace('.', "/"));
+        if let Some(found) = json.pointer(&pointer) {
+            let text = match found {
+                serde_json::Value::String(s) => s.clone(),
+                serde_json::Value::Array(a) => a.iter().filter_map(|v| v.as_str()).collect::<Vec<_>>().join(", "),
+                other => other.to_string(),
+            };
+            let same = text == row.default || row.kind == Kind::Duration && text.parse::<GoDuration>() == row.default.parse();
+            assert!(same, "{}: {text}, not {}", row.path, row.default);
+        }
+    }
+}
+
+#[test]
+fn the_form_of_blocks_that_are_written() {
+    let c = yaml(
+        "entryPoints:\n  web:\n    address: 127.0.0.1:81/tcp\n    asDefault: true\n    forwardedHeaders: {trustedIPs: '10.0.0.1,10.0.0.0/8'}\n    http:\n      redirections: {entryPoint: {to: webs}}\n      encodedCharacters: {allowEncodedHash: false}\n      middlewares: [a@file]\n    observability: {tracing: false}\n  webs: {address: ':82'}\n",
+    )
+    .unwrap()
+    .config;
+    assert_eq!(
+        serde_json::to_string(&c.entry_points["web"]).unwrap(),
+        r#"{"address":"127.0.0.1:81/tcp","asDefault":true,"transport":{"lifeCycle":{"graceTimeOut":"10s"},"respondingTimeouts":{"readTimeout":"1m0s","idleTimeout":"3m0s"}},"forwardedHeaders":{"trustedIPs":["10.0.0.1","10.0.0.0/8"]},"http":{"redirections":{"entryPoint":{"to":"webs","scheme":"https","permanent":true,"priority":9223372036854775806}},"middlewares":["a@file"],"encodedCharacters":{"allowEncodedSlash":true,"allowEncodedBackSlash":true,"allowEncodedNullCharacter":true,"allowEncodedSemicolon":true,"allowEncodedPercent":true,"allowEncodedQuestionMark":true},"sanitizePath":true,"maxHeaderBytes":1048576},"http2":{"maxConcurrentStreams":250,"maxDecoderHeaderTableSize":4096,"maxEncoderHeaderTableSize":4096},"udp":{"timeout":"3s"},"observability":{"accessLogs":true,"metrics":true,"tracing":false,"traceVerbosity":"minimal"}}"#
+    );
+    assert_eq!(c.default_entry_points(), ["web"]);
+}
+
+#[test]
+fn entry_points_that_nobody_wrote() {
+    for (text, names, default) in [
+        ("log: {}", &["http=:80"][..], &["http"][..]),
+        ("ping: {}", &["http=:80", "traefik=:8080"], &["http"]),
+        ("ping: {manualRouting: true}", &["http=:80"], &["http"]),
+        ("api: {insecure: true}\nentryPoints: {b: {address: ':1'}, a: {address: ':2'}}", &["a=:2", "b=:1", "traefik=:8080"], &["a", "b"]),
+        ("api: {insecure: true}\nentryPoints: {traefik: {address: ':1'}}", &["traefik=:1"], &[]),
+        ("ping: {entryPoint: a}\nentryPoints: {a: {address: ':1'}, b: {address: ':2', asDefault: true}}", &["a=:1", "b=:2"], &["b"]),
+    ] {
+        let c = yaml(text).unwrap().config;
+        let all: Vec<_> = c.entry_points.iter().map(|(n, e)| format!("{n}={}", e.address)).collect();
+        assert_eq!(
+            (all, c.default_entry_points()),
+            (names.iter().map(|n| (*n).to_owned()).collect(), default.iter().map(|n| (*n).to_owned()).collect()),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn sources_are_laid_over_each_other() {
+    let loaded = try_load(
+        Some((
+            "torana.toml",
+            "[entryPoints.Web]\naddress = ':80'\n[log]\nlevel = 'INFO'\nformat = 'json'\n[providers.file]\nfilename = 'x.yml'\n",
+        )),
+        &[
+            ("TRAEFIK_LOG_LEVEL", "WARN"),
+            ("TORANA_LOG_LEVEL", "DEBUG"),
+            ("TRAEFIK_ENTRYPOINTS_WEB_ASDEFAULT", "true"),
+            ("TRAEFIK_VERSION", "3"),
+            ("TORANA_LOGO", "x"),
+        ],
+        &["--entrypoints.web.address=:81", "--ping"],
+    )
+    .unwrap();
+    let c = &loaded.config;
+    assert_eq!(c.entry_points.keys().collect::<Vec<_>>(), ["Web", "traefik"]);
+    assert_eq!(
+        (c.entry_points["Web"].address.port, c.entry_points["Web"].as_default, c.log.level, c.log.is_json()),
+        (81, true, LogLevel::Debug, true)
+    );
+    assert_eq!(
+        loaded.origins_summary(),
+        "environment: entryPoints.Web.asDefault, log.level; flags: entryPoints.Web.address, ping; torana.toml: log.format, providers.file.filename"
+    );
+    assert_eq!(
+        loaded.warnings.iter().map(Diagnostic::to_string).collect::<Vec<_>>(),
+        ["warning: environment variable `TORANA_LOGO` is ignored\n  at  environment TORANA_LOGO\n  hint: did you mean `log`?"]
+    );
+    assert_eq!(loaded.node.at("log.level").and_then(Node::as_str), Some("DEBUG"));
+    let lists = try_load(
+        Some(("t.yml", "entryPoints: {w: {address: ':1', http: {middlewares: [a, b]}}}")),
+        &[],
+        &["--entrypoints.w.http.middlewares=c"],
+    );
+    assert_eq!(lists.unwrap().config.entry_points["w"].http.middlewares, ["c"]);
+}
+
+#[test]
+fn mistakes_are_all_told() {
+    for (text, told) in [
+        (
+            "entryPoints: {web: {}}",
+            "error: entry point `web` has no address\n  at  entryPoints.web  (torana.yml:1:20)\n  hint: write `address`, such as `:80`",
+        ),
+        (
+            "entryPoints: {web: {address: ':80/foo'}}",
+            "error: `:80/foo` is no listening address, `foo` is no protocol\n  at  entryPoints.web.address  (torana.yml:1:30)\n  hint: write `[host]:port`, optionally with `/tcp` or `/udp`, as in `:80`",
+        ),
+        (
+            "entryPoints: {web: {address: ':80/udp'}}",
+            "error: UDP entry points are not built yet (UDP-01)\n  at  entryPoints.web.address  (torana.yml:1:30)\n  hint: remove the entry point, or serve it by something else",
+        ),
+        (
+            "entryPoints: {web: {address: ':80', forwardedHeaders: {trustedIPs: [10.0.0.0/33]}}}",
+            "error: `10.0.0.0/33` is no IP address or range\n  at  entryPoints.web.forwardedHeaders.trustedIPs[0]  (torana.yml:1:69)\n  hint: write an address or a range such as `10.0.0.0/8`",
+        ),
+        (
+            "entryPoints: {web: {address: ':80', http2: {maxConcurrentStreams: -1}}}",
+            "error: `-1` is below 0\n  at  entryPoints.web.http2.maxConcurrentStreams  (torana.yml:1:67)\n  hint: write 0 or more",
+        ),
+        (
+            "entryPoints: {web: {address: ':80', http: {underscoreHeadersStrategy: keep, aliasHeadersStrategy: reject}}}",
+            "error: it contradicts `aliasHeadersStrategy`\n  at  entryPoints.web.http.underscoreHeadersStrategy  (torana.yml:1:71)\n  hint: keep `aliasHeadersStrategy` only; it covers underscores too",
+        ),
+        (
+            "entryPoints: {web: {address: ':80', http: {aliasHeadersStrategy: drop}}}",
+            "error: `drop` is not known here\n  at  entryPoints.web.http.aliasHeadersStrategy  (torana.yml:1:66)\n  hint: known here: keep, delete, reject",
+        ),
+        (
+            "api: {basePath: x}",
+            "error: `x` is no path that the API can be served under\n  at  api.basePath  (torana.yml:1:17)\n  hint: begin with `/`, and use only letters, digits and `/ _ . : ~ -`",
+        ),
+        (
+            "providers: {precedence: [file, dokcer]}",
+            "error: unknown provider `dokcer`\n  at  providers.precedence[1]  (torana.yml:1:32)\n  hint: did you mean `docker`?",
+        ),
+        (
+            "core: {defaultRuleSyntax: v2}",
+            "error: `defaultRuleSyntax` takes only `v3` so far: the rest is not built yet (RUL-07)\n  at  core.defaultRuleSyntax  (torana.yml:1:8)\n  hint: write the rules in v3 syntax",
+        ),
+        (
+            "accessLog: {}",
+            "error: `accessLog` is not built yet (LOG-01)\n  at  accessLog  (torana.yml:1:1)\n  hint: remove it; the log of the gateway itself (`log`) is built",
+        ),
+        (
+            "tracing: {jaeger: {}}",
+            "error: `tracing` is not built yet (TRC-01)\n  at  tracing  (torana.yml:1:1)\n  hint: remove it; the log of the gateway itself (`log`) is built",
+        ),
+        ("pilot: {token: x}\nping: {}", "error: `pilot` was removed in Traefik v3\n  at  pilot  (torana.yml:1:1)\n  hint: remove it"),
+        (
+            "pong: {}",
+            "warning: unknown option `pong` is ignored\n  at  pong  (torana.yml:1:1)\n  hint: did you mean `ping`?\nerror: no option stands in the file\n  at  torana.yml:1:1\n  hint: write at least one, such as `entryPoints: {web: {address: \":80\"}}`",
+        ),
+        (
+            "ping: {port: 1, manualRouting: maybe}",
+            "error: unknown option `port`\n  at  ping.port  (torana.yml:1:8)\n  hint: known here: entryPoint, manualRouting, terminatingStatusCode\nerror: `true` or `false` belongs here, not `maybe`\n  at  ping.manualRouting  (torana.yml:1:32)",
+        ),
+        (
+            "entryPoints: [\n  oops: {\n",
+            "error: not valid YAML: while parsing a node, did not find expected node content\n  at  torana.yml:3:1",
+        ),
+    ] {
+        assert_eq!(yaml(text).map(|l| l.config).unwrap_err(), told, "{text}");
+    }
+    for (args, told) in [
+        (
+            &["--configfile=/no/such.yml"][..],
+            "error: cannot read `/no/such.yml`: No such file or directory (os error 2)\n  at  configFile  (flag --configfile)\n  hint: name a file that is there and may be read",
+        ),
+        (
+            &["--configFile=/etc/hostname"],
+            "error: `/etc/hostname` is no configuration file\n  at  configFile  (flag --configFile)\n  hint: its name must end in .yml, .yaml or .toml",
+        ),
+        (
+            &["--api.dashboard"],
+            "error: `dashboard` takes only `false` so far: the rest is not built yet (DSH-01)\n  at  api.dashboard  (flag --api.dashboard)\n  hint: write `dashboard: false` or leave the option out; the API itself is served",
+        ),
+    ] {
+        assert_eq!(try_load(None, &[], args).map(|l| l.config).unwrap_err(), told);
+    }
+}
+
+#[test]
+fn warnings_do_not_keep_from_starting() {
+    for (text, told) in [
+        (
+            "log: {level: loud}",
+            "warning: `loud` is not known here: ERROR is used\n  at  log.level  (torana.yml:1:14)\n  hint: known here: TRACE, DEBUG, INFO, WARN, ERROR, FATAL, PANIC",
+        ),
+        (
+            "x-mine: {}\nping: {entryPoint: wbe}\nentryPoints: {web: {address: ':1'}}",
+            "warning: unknown entry point `wbe`: ping is not served\n  at  ping.entryPoint  (torana.yml:2:20)\n  hint: did you mean `web`? known here: web",
+        ),
+        (
+            "providers: {file: {}}",
+            "warning: the file provider has nothing to read\n  at  providers.file  (torana.yml:1:19)\n  hint: write `filename` or `directory`",
+        ),
+        (
+            "experimental: {kubernetesGateway: true}",
+            "warning: `kubernetesGateway` has no effect\n  at  experimental.kubernetesGateway  (torana.yml:1:16)\n  hint: Needed no more.",
+        ),
+    ] {
+        let loaded = yaml(text).unwrap_or_else(|e| panic!("{text}: {e}"));
+        assert_eq!(loaded.warnings.iter().map(Diagnostic::to_string).collect::<Vec<_>>(), [told], "{text}");
+    }
+}
+
+#[test]
+fn the_file_is_looked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let xdg = dir.path().join("xdg");
+    let home = dir.path().join("home");
+    std::fs::create_dir_all(home.join(".config")).unwrap();
+    std::fs::create_dir_all(&xdg).unwrap();
+    std::fs::write(home.join(".config/traefik.toml"), "[ping]\nentryPoint = 'home'\n").unwrap();
+    let found = |cwd_lookup| {
+        let env = [("XDG_CONFIG_HOME", &xdg), ("HOME", &home)].map(|(k, v)| (k.to_owned(), v.display().to_string()));
+        let loaded = load(&Sources { args: vec![], env: env.into(), cwd_lookup }).unwrap();
+        loaded.config.ping.map(|p| p.entry_point)
+    };
+    assert_eq!(found(true).as_deref(), Some("home"));
+    std::fs::write(xdg.join("traefik.yaml"), "ping: {entryPoint: xdg}").unwrap();
+    assert_eq!(found(true).as_deref(), Some("xdg"));
+    std::fs::write(xdg.join("torana.yml"), "ping: {entryPoint: ours}").unwrap();
+    assert_eq!(found(true).as_deref(), Some("ours"));
+    assert_eq!(found(false), None);
+}
+
+#[test]
+fn any_tree_can_be_read() {
+    for text in ["[]", "a", "5", "entryPoints: 5", "entryPoints: {web: 5}", "entryPoints: {web: ~}", "log: [1]", "api: {insecure: {}}"] {
+        let node = parse(text, Format::Yaml, "t".into()).unwrap();
+        let _ = from_node::<InstallConfig>(&node, "");
+        let _ = yaml(text);
+    }
+}

@@ -1,0 +1,224 @@
+//! A tree to routing configuration, object by object.
+
+use super::{HttpConfig, Item, Items, MiddlewareConfig, Rejected, RouterConfig, RoutingConfig, ServersTransportConfig, ServiceConfig};
+use crate::de;
+use crate::node::{Key, Node, Value};
+use crate::schema::{self, Branch};
+use serde::de::DeserializeOwned;
+use std::sync::Arc;
+use torana_base::{Checked, Diagnostic};
+
+/// The four built maps of `http`, and `models`, which Traefik uses inside and refuses from files.
+const HTTP: [&str; 4] = ["routers", "services", "middlewares", "serversTransports"];
+
+/// Reads a whole dynamic document. The diagnostics are about the document itself; what is wrong with one
+/// object stands with that object, and objects of trees that are not built are in `rejected`.
+///
+/// As in Traefik, unknown keys at the root are ignored (so that YAML anchors can stand there); a warning
+/// tells them unless their name starts with `x-`.
+pub fn decode(node: &Node) -> Checked<RoutingConfig> {
+    let mut out = Checked::<RoutingConfig>::default();
+    let root = &schema::routing().root;
+    match &node.value {
+        Value::Map(entries) => {
+            for (key, value) in entries {
+                match root.known(&key.text) {
+                    Some(Branch { name: "http", .. }) => http(value, &mut out.value.http, &mut out.diagnostics),
+                    Some(tree) => reject(tree, value, &mut out),
+                    None if key.text.starts_with("x-") || key.text.starts_with("X-") => {}
+                    None => {
+                        let d = Diagnostic::warning(&key.text, format!("unknown option `{}` is ignored", key.text)).at(&key.place);
+                        out.diagnostics.push(Diagnostic { hint: root.suggest(&key.text), ..d });
+                    }
+                }
+            }
+        }
+        Value::Null => {}
+        _ => out.diagnostics.push(
+            Diagnostic::error("", "a dynamic configuration is a block of options")
+                .at(&node.place)
+                .hint("write `http:` and what belongs below it"),
+        ),
+    }
+    out
+}
+
+fn http(node: &Node, config: &mut HttpConfig, diagnostics: &mut Vec<Diagnostic>) {
+    let Some(branch) = schema::routing().root.known("http") else { return };
+    let Some(entries) = block(node, "http", diagnostics) else { return };
+    for (key, value) in entries {
+        let Some(section) = branch.known(&key.text) else {
+            let d = Diagnostic::error(format!("http.{}", key.text), format!("unknown option `{}`", key.text)).at(&key.place);
+            diagnostics.push(Diagnostic { hint: branch.suggest(&key.text), ..d });
+            continue;
+        };
+        let path = format!("http.{}", section.name);
+        let Some(objects) = block(value, &path, diagnostics) else { continue };
+        let Some(options) = section.any.as_deref() else { continue };
+        let mut cx = Section { path: &path, options, objects, diagnostics };
+        match HTTP.iter().position(|name| *name == section.name) {
+            Some(0) => cx.items(&mut config.routers, |node, key, item| typed(node, key, item, finish_router)),
+            Some(1) => cx.items(&mut config.services, |node, key, item| typed(node, key, item, finish_service)),
+            Some(2) => cx.items(&mut config.middlewares, |node, key, item| middleware(node, key, options, item)),
+            Some(3) => cx.items(&mut config.servers_transports, |node, key, item| typed(node, key, item, |_, _, _| {})),
+            _ => {}
+        }
+    }
+}
+
+/// The entries of a block, none for a null one; anything else is a mistake of the document.
+fn block<'n>(node: &'n Node, path: &str, diagnostics: &mut Vec<Diagnostic>) -> Option<&'n [(Key, Node)]> {
+    match &node.value {
+        Value::Map(entries) => Some(entries),
+        Value::Null => None,
+        Value::Scalar { text, .. } if text.is_empty() || text == "true" => None,
+        _ => {
+            diagnostics.push(Diagnostic::error(path, "a block of options belongs here").at(&node.place));
+            None
+        }
+    }
+}
+
+struct Section<'a> {
+    path: &'a str,
+    options: &'a Branch,
+    objects: &'a [(Key, Node)],
+    diagnostics: &'a mut Vec<Diagnostic>,
+}
+
+impl Section<'_> {
+    fn items<T: Empty>(&mut self, items: &mut Items<T>, read: impl Fn(&Node, &str, &mut Item<T>)) {
+        for (name, node) in self.objects {
+            let key = format!("{}.{}", self.path, name.text);
+            let mut item = Item::new(T::empty(node), name.place.clone(), node.digest());
+            item.diagnostics = schema::inspect(node, self.options, &key);
+            read(node, &key, &mut item);
+            for d in &mut item.diagnostics {
+                d.place.get_or_insert_with(|| name.place.clone());
+            }
+            if let Some(first) = items.get(&name.text) {
+                let d = Diagnostic::error(key, "the name is used twice").at(&name.place);
+                self.diagnostics.push(d.hint(format!("the first is at {}", first.place)));
+                continue;
+            }
+            items.insert(name.text.clone(), Arc::new(item));
+        }
+    }
+}
+
+/// What an object is before it is read.
+trait Empty {
+    fn empty(node: &Node) -> Self;
+}
+
+macro_rules! empty {
+    ($($config:ty)*) => { $(impl Empty for $config {
+        fn empty(_: &Node) -> Self { <$config>::default() }
+    })* };
+}
+
+empty!(RouterConfig ServiceConfig ServersTransportConfig);
+
+impl Empty for MiddlewareConfig {
+    fn empty(node: &Node) -> Self {
+        MiddlewareConfig { kind: String::new(), node: Node::empty(node.place.clone()) }
+    }
+}
+
+fn typed<T: DeserializeOwned + Default>(node: &Node, key: &str, item: &mut Item<T>, finish: impl Fn(&Node, &str, &mut Item<T>)) {
+    let read = de::read::<T>(node, key);
+    item.config = read.value;
+    for d in read.diagnostics {
+        // the option table may have said it already
+        if !item.diagnostics.iter().any(|told| told.is_error() && told.key == d.key) {
+            item.diagnostics.push(d);
+        }
+    }
+    finish(node, key, item);
+}
+
+fn finish_router(node: &Node, _: &str, item: &mut Item<RouterConfig>) {
+    item.keep(node, "rule", "", "rule");
+    item.keep(node, "service", "", "service");
+    item.keep(node, "priority", "", "priority");
+    item.keep(node, "entryPoints", "", "entryPoints[]");
+    item.keep(node, "middlewares", "", "middlewares[]");
+}
+
+fn finish_service(node: &Node, key: &str, item: &mut Item<ServiceConfig>) {
+    let kinds = ["loadBalancer", "weighted", "highestRandomWeight", "mirroring", "failover"];
+    let written: Vec<&'static str> = kinds.into_iter().filter(|k| node.child(k).is_some_and(present)).collect();
+    match written.as_slice() {
+        [] => {
+            let d = Diagnostic::error(key, "the service has no kind").at(&item.place);
+            item.diagnostics.push(d.hint("write `loadBalancer` with its servers, or `weighted` with its services"));
+        }
+        [_] => {}
+        _ => {
+            let d = Diagnostic::error(key, format!("the service has more than one kind: {}", written.join(", "))).at(&item.place);
+            item.diagnostics.push(d.hint("make a service of its own for each"));
+        }
+    }
+    item.config.others = written.into_iter().filter(|k| !matches!(*k, "loadBalancer" | "weighted")).collect();
+    item.keep(node, "loadBalancer.serversTransport", "", "loadBalancer.serversTransport");
+    item.keep(node, "loadBalancer.servers", "url", "loadBalancer.servers[].url");
+    item.keep(node, "weighted.services", "name", "weighted.services[].name");
+}
+
+/// Whether a block is switched on: not null, not `false`.
+fn present(node: &Node) -> bool {
+    !node.is_null() && node.as_bool() != Some(false)
+}
+
+fn middleware(node: &Node, key: &str, options: &Branch, item: &mut Item<MiddlewareConfig>) {
+    let kinds: Vec<(&'static str, &Node)> = node
+        .entries()
+        .iter()
+        .filter(|(_, v)| present(v))
+        .filter_map(|(k, v)| options.children.iter().find(|b| b.name.eq_ignore_ascii_case(&k.text)).map(|b| (b.name, v)))
+        .collect();
+    let names = || kinds.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
+    let problem = match kinds.as_slice() {
+        [(name, value)] => {
+            item.config.kind = (*name).to_owned();
+            item.config.node = Node { place: value.place.clone(), value: value.value.clone() };
+            if let Some(branch) = options.known(name) {
+                schema::canonicalise(&mut item.config.node, branch);
+            }
+            (*name == "ipWhiteList")
+                .then(|| Diagnostic::warning(key, "`ipWhiteList` is an old name").hint("write `ipAllowList`; its options are the same"))
+        }
+        [] if item.diagnostics.iter().any(Diagnostic::is_error) => None,
+        [] => Some(Diagnostic::error(key, "the middleware has no kind").hint("write one, such as `addPrefix`, with its options")),
+        _ => Some(
+            Diagnostic::error(key, format!("the middleware has more than one kind: {}", names()))
+                .hint("make a middleware of its own for each, and a `chain` of them"),
+        ),
+    };
+    item.diagnostics.extend(problem.map(|d| d.at(&item.place)));
+    item.keep(node, "chain.middlewares", "", "chain.middlewares[]");
+}
+
+/// Objects of `tcp`, `udp` and `tls`: refused one by one.
+fn reject(tree: &Branch, node: &Node, out: &mut Checked<RoutingConfig>) {
+    let Some(sections) = block(node, tree.name, &mut out.diagnostics) else { return };
+    for (key, value) in sections {
+        let Some(section) = tree.known(&key.text) else {
+            let d = Diagnostic::error(format!("{}.{}", tree.name, key.text), format!("unknown option `{}`", key.text)).at(&key.place);
+            out.diagnostics.push(Diagnostic { hint: tree.suggest(&key.text), ..d });
+            continue;
+        };
+        let path = format!("{}.{}", tree.name, section.name);
+        let mut push = |key: String, name: &str, place, feature| {
+            let diagnostic = schema::unbuilt(&key, name, feature, None).at(place);
+            out.value.rejected.push(Rejected { key, diagnostic });
+        };
+        let feature = section.feature().unwrap_or("");
+        match &value.value {
+            Value::Map(objects) => objects.iter().for_each(|(k, _)| push(format!("{path}.{}", k.text), &path, &k.place, feature)),
+            Value::List(items) => items.iter().enumerate().for_each(|(i, n)| push(format!("{path}[{i}]"), &path, &n.place, feature)),
+            Value::Null => {}
+            Value::Scalar { .. } => push(path.clone(), &path, &value.place, feature),
+        }
+    }
+}

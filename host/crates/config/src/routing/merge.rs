@@ -1,0 +1,33 @@
+use super::{Items, RoutingConfig};
+use std::collections::btree_map::Entry;
+use torana_base::{Checked, Diagnostic};
+
+/// Several documents as one, for a directory of files given in lexical order: of two objects with one name
+/// the first stays, and a warning tells where the other is.
+pub fn merge_first_wins(docs: Vec<RoutingConfig>) -> Checked<RoutingConfig> {
+    let mut out = Checked::<RoutingConfig>::default();
+    for doc in docs {
+        let (all, warn) = (&mut out.value.http, &mut out.diagnostics);
+        merge(&mut all.routers, doc.http.routers, "http.routers", warn);
+        merge(&mut all.services, doc.http.services, "http.services", warn);
+        merge(&mut all.middlewares, doc.http.middlewares, "http.middlewares", warn);
+        merge(&mut all.servers_transports, doc.http.servers_transports, "http.serversTransports", warn);
+        out.value.rejected.extend(doc.rejected);
+    }
+    out
+}
+
+fn merge<T>(all: &mut Items<T>, more: Items<T>, path: &str, warnings: &mut Vec<Diagnostic>) {
+    for (name, item) in more {
+        match all.entry(name) {
+            Entry::Vacant(free) => {
+                free.insert(item);
+            }
+            Entry::Occupied(first) => warnings.push(
+                Diagnostic::warning(format!("{path}.{}", first.key()), "the name is already taken, this one is left out")
+                    .at(&item.place)
+                    .hint(format!("the one in use is at {}", first.get().place)),
+            ),
+        }
+    }
+}

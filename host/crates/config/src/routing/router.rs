@@ -1,0 +1,68 @@
+use crate::install::{TraceVerbosity, is_zero};
+use serde::{Deserialize, Serialize};
+
+/// `http.routers.<name>`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct RouterConfig {
+    /// Empty for the default entry points.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub entry_points: Vec<String>,
+    /// In the order in which requests meet them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub middlewares: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub rule: String,
+    /// Only `v3` is built (RUL-07).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule_syntax: Option<String>,
+    /// 0 for the length of the rule.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub priority: i64,
+    /// Not built (TLS-03): a router with it is disabled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<RouterTlsConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observability: Option<RouterObservabilityConfig>,
+    /// Not built (MLR-01): a router with it is disabled.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub parent_refs: Vec<String>,
+}
+
+/// `http.routers.<name>.tls`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct RouterTlsConfig {
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub options: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub cert_resolver: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub domains: Vec<DomainConfig>,
+}
+
+/// `http.routers.<name>.tls.domains[n]`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct DomainConfig {
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub main: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub sans: Vec<String>,
+}
+
+/// `http.routers.<name>.observability`; `None` is what the entry point says.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct RouterObservabilityConfig {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub access_logs: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tracing: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trace_verbosity: Option<TraceVerbosity>,
+}

@@ -1,0 +1,233 @@
+use crate::install::{is_false, is_zero};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use torana_base::GoDuration;
+
+/// `http.services.<name>`: exactly one kind.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct ServiceConfig {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub load_balancer: Option<LoadBalancerConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weighted: Option<WeightedConfig>,
+    /// Kinds that are written but not built, such as `mirroring`.
+    #[serde(skip)]
+    pub others: Vec<&'static str>,
+}
+
+impl ServiceConfig {
+    /// The kind as the API shows it (`loadbalancer`, `weighted`, ...), empty for none.
+    pub fn kind(&self) -> String {
+        match (&self.load_balancer, &self.weighted) {
+            (Some(_), _) => "loadbalancer".to_owned(),
+            (_, Some(_)) => "weighted".to_owned(),
+            _ => self.others.first().map(|k| k.to_ascii_lowercase()).unwrap_or_default(),
+        }
+    }
+}
+
+/// `http.services.<name>.loadBalancer`.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct LoadBalancerConfig {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sticky: Option<StickyConfig>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub servers: Vec<ServerConfig>,
+    pub strategy: Strategy,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub health_check: Option<HealthCheckConfig>,
+    /// Default true; false sends the server's own host.
+    pub pass_host_header: bool,
+    pub response_forwarding: ResponseForwardingConfig,
+    /// `None` for `default@internal`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub servers_transport: Option<String>,
+}
+
+impl Default for LoadBalancerConfig {
+    fn default() -> Self {
+        LoadBalancerConfig {
+            sticky: None,
+            servers: Vec::new(),
+            strategy: Strategy::Wrr,
+            health_check: None,
+            pass_host_header: true,
+            response_forwarding: ResponseForwardingConfig::default(),
+            servers_transport: None,
+        }
+    }
+}
+
+/// How a load balancer chooses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Strategy {
+    /// Weighted round robin.
+    #[default]
+    Wrr,
+    /// The less busy of two random servers.
+    P2c,
+    /// Highest random weight of the client's address.
+    Hrw,
+    /// The shortest time to first byte.
+    LeastTime,
+}
+
+/// `http.services.<name>.loadBalancer.servers[n]`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct ServerConfig {
+    /// `http://`, `https://` or `h2c://`.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub url: String,
+    /// `None` is 1; 0 and below take the server out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weight: Option<i64>,
+    /// Put the path of the URL before that of the request.
+    #[serde(skip_serializing_if = "is_false")]
+    pub preserve_path: bool,
+}
+
+/// `sticky` of a load balancer or a weighted service.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct StickyConfig {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cookie: Option<CookieConfig>,
+}
+
+/// `sticky.cookie`.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct CookieConfig {
+    /// Empty for a name made of the service's.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub name: String,
+    #[serde(skip_serializing_if = "is_false")]
+    pub secure: bool,
+    #[serde(skip_serializing_if = "is_false")]
+    pub http_only: bool,
+    /// `none`, `lax` or `strict` in any case; empty for no attribute.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub same_site: String,
+    /// Seconds; 0 for no attribute, below 0 for `Max-Age=0`.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub max_age: i64,
+    /// Default `/`.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub path: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub domain: String,
+}
+
+impl Default for CookieConfig {
+    fn default() -> Self {
+        CookieConfig {
+            name: String::new(),
+            secure: false,
+            http_only: false,
+            same_site: String::new(),
+            max_age: 0,
+            path: "/".into(),
+            domain: String::new(),
+        }
+    }
+}
+
+/// `http.services.<name>.loadBalancer.healthCheck`.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct HealthCheckConfig {
+    /// In place of the server's.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub scheme: String,
+    /// `grpc`, or anything else for HTTP; default `http`.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub mode: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub path: String,
+    /// Empty for GET.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub method: String,
+    /// 0 for 200 to 399.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub status: u16,
+    /// 0 for the server's.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub port: u16,
+    /// Default 30s.
+    pub interval: GoDuration,
+    /// Of servers that are down; `None` for `interval`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unhealthy_interval: Option<GoDuration>,
+    /// Default 5s.
+    pub timeout: GoDuration,
+    /// Sent as Host.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub hostname: String,
+    /// Default true.
+    pub follow_redirects: bool,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
+}
+
+impl Default for HealthCheckConfig {
+    fn default() -> Self {
+        HealthCheckConfig {
+            scheme: String::new(),
+            mode: "http".into(),
+            path: String::new(),
+            method: String::new(),
+            status: 0,
+            port: 0,
+            interval: GoDuration::from_secs(30),
+            unhealthy_interval: None,
+            timeout: GoDuration::from_secs(5),
+            hostname: String::new(),
+            follow_redirects: true,
+            headers: BTreeMap::new(),
+        }
+    }
+}
+
+/// `http.services.<name>.loadBalancer.responseForwarding`.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct ResponseForwardingConfig {
+    /// Default 100ms; below 0 to flush each write.
+    pub flush_interval: GoDuration,
+}
+
+impl Default for ResponseForwardingConfig {
+    fn default() -> Self {
+        ResponseForwardingConfig { flush_interval: GoDuration::from_millis(100) }
+    }
+}
+
+/// `http.services.<name>.weighted`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct WeightedConfig {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub services: Vec<WeightedServiceConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sticky: Option<StickyConfig>,
+}
+
+/// `http.services.<name>.weighted.services[n]`.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct WeightedServiceConfig {
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub name: String,
+    /// Default 1; 0 and below take the service out.
+    pub weight: i64,
+}
+
+impl Default for WeightedServiceConfig {
+    fn default() -> Self {
+        WeightedServiceConfig { name: String::new(), weight: 1 }
+    }
+}

@@ -1,0 +1,198 @@
+//! The one task that changes what is served.
+
+use crate::compile::{Compiled, Compiler};
+use crate::resolve::Inputs;
+use crate::status::RuntimeStatus;
+use arc_swap::ArcSwap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+use tokio::sync::{mpsc, watch};
+use torana_base::Diagnostic;
+use torana_dataplane::Live;
+use torana_extend::{Document, Event, ProviderStatus};
+
+/// What the rest of the process may look at.
+#[derive(Clone)]
+pub struct Published {
+    pub status: Arc<ArcSwap<RuntimeStatus>>,
+    pub providers: Arc<ArcSwap<BTreeMap<&'static str, ProviderStatus>>>,
+    /// Generation of the live snapshot; 0 before the first.
+    pub generation: watch::Sender<u64>,
+    /// Every provider has delivered and what it delivered is live.
+    pub ready: watch::Sender<bool>,
+}
+
+impl Published {
+    pub fn new(providers: impl IntoIterator<Item = &'static str>) -> Self {
+        let providers: BTreeMap<_, _> =
+            providers.into_iter().map(|p| (p, ProviderStatus { provider: p, delivered: false, last_change: None, last_error: None })).collect();
+        Published {
+            status: Arc::default(),
+            ready: watch::Sender::new(false),
+            providers: Arc::new(ArcSwap::from_pointee(providers)),
+            generation: watch::Sender::new(0),
+        }
+    }
+
+    pub fn is_ready(&self) -> bool {
+        *self.ready.borrow()
+    }
+
+    fn update(&self, provider: &'static str, change: impl FnOnce(&mut ProviderStatus)) {
+        let mut all = (**self.providers.load()).clone();
+        change(all.entry(provider).or_insert(ProviderStatus { provider, delivered: false, last_change: None, last_error: None }));
+        self.providers.store(Arc::new(all));
+    }
+}
+
+pub struct Apply {
+    pub compiler: Compiler,
+    pub live: Live,
+    pub published: Published,
+    /// `providers.providersThrottleDuration`: the first change of a provider acts at once, further ones
+    /// at most once in this time.
+    pub throttle: Duration,
+    /// Documents that are there from the start.
+    pub inputs: Inputs,
+}
+
+/// A provider's newest document that waits for its turn.
+struct Waiting {
+    document: Document,
+    due: Instant,
+}
+
+impl Apply {
+    /// Runs until all providers are gone. Must run on a local runtime: health checks start on it.
+    pub async fn run(mut self, mut events: mpsc::Receiver<Event>) {
+        let mut last: BTreeMap<&'static str, Instant> = BTreeMap::new();
+        let mut waiting: BTreeMap<&'static str, Waiting> = BTreeMap::new();
+        let mut logged = BTreeSet::new();
+        self = self.apply(&mut logged).await;
+        loop {
+            let due = waiting.values().map(|w| w.due).min();
+            let event = tokio::select! {
+                e = events.recv() => match e {
+                    Some(e) => Some(e),
+                    None if waiting.is_empty() => return,
+                    None => {
+                        // Nothing more will come; what waits is applied in its time.
+                        if let Some(d) = due { tokio::time::sleep_until(d.into()).await; }
+                        None
+                    }
+                },
+                () = sleep_until(due) => None,
+            };
+            match event {
+                Some(Event::Failed { provider, error }) => {
+                    tracing::error!(providerName = provider, error, "provider cannot deliver");
+                    self.published.update(provider, |s| s.last_error = Some(error));
+                    continue;
+                }
+                Some(Event::Document(document)) => {
+                    let now = Instant::now();
+                    let provider = document.provider;
+                    let due = last.get(provider).map_or(now, |l| *l + self.throttle).max(now);
+                    waiting.insert(provider, Waiting { document, due });
+                }
+                None => {}
+            }
+            let now = Instant::now();
+            let ready: Vec<&'static str> = waiting.iter().filter(|(_, w)| w.due <= now).map(|(p, _)| *p).collect();
+            let mut changed = false;
+            for provider in ready {
+                let Some(w) = waiting.remove(provider) else { continue };
+                last.insert(provider, now);
+                changed |= self.take(w.document);
+            }
+            if changed {
+                self = self.apply(&mut logged).await;
+            }
+        }
+    }
+
+    /// Takes a document over; whether it differs from the one before.
+    fn take(&mut self, document: Document) -> bool {
+        let Document { provider, config, diagnostics } = document;
+        for d in &diagnostics {
+            log(provider, d);
+        }
+        let error = diagnostics.iter().find(|d| d.is_error()).map(|d| d.message.clone());
+        let changed = self.inputs.get(provider).is_none_or(|before| **before != config);
+        self.published.update(provider, |s| {
+            s.delivered = true;
+            s.last_error = error;
+            if changed {
+                s.last_change = Some(SystemTime::now());
+            }
+        });
+        if changed {
+            self.inputs.insert(provider, Arc::new(config));
+        } else {
+            self.note_ready();
+        }
+        changed
+    }
+
+    /// Compiles on a blocking thread, then makes the result visible.
+    async fn apply(self, logged: &mut BTreeSet<String>) -> Self {
+        let Apply { mut compiler, live, published, throttle, inputs } = self;
+        let begin = Instant::now();
+        let work = tokio::task::spawn_blocking(move || {
+            let compiled = compiler.compile(&inputs);
+            (compiler, inputs, compiled)
+        });
+        let (compiler, inputs, compiled) = match work.await {
+            Ok(done) => done,
+            // A bug in the compiler must not take down what serves; there is nothing to go on with, though.
+            Err(e) => std::panic::resume_unwind(e.into_panic()),
+        };
+        let Compiled { snapshot, status, activate } = compiled;
+        let generation = snapshot.generation;
+        live.publish(snapshot);
+        for service in activate {
+            service.activate();
+        }
+        let mut now = BTreeSet::new();
+        for d in &status.diagnostics {
+            let text = d.to_string();
+            if !logged.contains(&text) {
+                log("", d);
+            }
+            now.insert(text);
+        }
+        *logged = now;
+        tracing::info!(generation, routers = status.routers.len(), micros = begin.elapsed().as_micros() as u64, "configuration applied");
+        let old = published.status.swap(status);
+        // Freeing ten thousand routers takes its time too.
+        tokio::task::spawn_blocking(move || drop(old));
+        let this = Apply { compiler, live, published, throttle, inputs };
+        this.note_ready();
+        this.published.generation.send_replace(generation);
+        this
+    }
+
+    fn note_ready(&self) {
+        if !self.published.is_ready() && self.published.providers.load().values().all(|p| p.delivered) {
+            self.published.ready.send_replace(true);
+        }
+    }
+}
+
+fn log(provider: &str, d: &Diagnostic) {
+    let at = d.place.as_ref().map(|p| p.to_string()).unwrap_or_default();
+    let hint = d.hint.as_deref().unwrap_or_default();
+    if d.is_error() {
+        tracing::error!(providerName = provider, key = d.key, at, hint, "{}", d.message);
+    } else {
+        tracing::warn!(providerName = provider, key = d.key, at, hint, "{}", d.message);
+    }
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,373 @@
+//! Documents to a snapshot. No I/O but the certificates that a transport names, and no clock.
+
+use crate::expand::Models;
+use crate::internal::Internals;
+use crate::resolve::{Inputs, Kept, Kinds, Resolver, known};
+use crate::services::{Outcome, Services, Store, build_transport};
+use crate::status::{MiddlewareStatus, RouterStatus, RuntimeStatus, ServiceStatus, State};
+use rustc_hash::FxHashMap;
+use std::sync::Arc;
+use torana_base::{Diagnostic, qualify, unqualified};
+use torana_config::install::InstallConfig;
+use torana_config::routing::{Item, RouterConfig};
+use torana_dataplane::{Router, Snapshot};
+use torana_http::{Endpoint, Step};
+use torana_router::{CompiledRule, MAX_USER_PRIORITY, Route, RouteTable, default_priority};
+use torana_upstream::{LoadBalancer, Transport};
+
+/// What the compiler works with.
+pub struct Parts {
+    pub install: Arc<InstallConfig>,
+    pub kinds: Kinds,
+    pub internals: Internals,
+}
+
+/// A compiled configuration, not visible yet.
+pub struct Compiled {
+    pub snapshot: Arc<Snapshot>,
+    pub status: Arc<RuntimeStatus>,
+    /// Services whose health checks start once the snapshot is visible.
+    pub activate: Vec<Arc<LoadBalancer>>,
+}
+
+/// A router on some entry points.
+struct Placed {
+    router: Arc<Router>,
+    entry_points: Vec<Arc<str>>,
+}
+
+/// A router of the last compile: valid while its text, its service and its steps are the same.
+struct KeptRouter {
+    digest: u64,
+    rule: Arc<CompiledRule>,
+    priority: i64,
+    placed: Vec<Placed>,
+    status: Vec<Arc<RouterStatus>>,
+}
+
+pub struct Compiler {
+    parts: Parts,
+    models: Models,
+    /// Provider precedence: lower goes first among equal priorities.
+    ranks: FxHashMap<String, u32>,
+    default_transport: Arc<Transport>,
+    store: Store,
+    middlewares: Kept,
+    routers: FxHashMap<Arc<str>, KeptRouter>,
+    middleware_status: FxHashMap<Arc<str>, (u64, Arc<MiddlewareStatus>)>,
+    generation: u64,
+}
+
+impl Compiler {
+    /// Fails if the transport of the install configuration cannot be built.
+    pub fn new(parts: Parts) -> Result<Self, Diagnostic> {
+        let transport = parts.install.servers_transport.transport();
+        let default_transport = Arc::new(build_transport(&transport).map_err(|e| Diagnostic::error("serversTransport", e))?);
+        let models = Models::new(&parts.install);
+        let ranks = parts.install.providers.precedence.iter().enumerate().map(|(i, n)| (n.to_lowercase(), i as u32)).collect();
+        Ok(Compiler {
+            parts,
+            models,
+            ranks,
+            default_transport,
+            store: Store::default(),
+            middlewares: Kept::default(),
+            routers: FxHashMap::default(),
+            middleware_status: FxHashMap::default(),
+            generation: 0,
+        })
+    }
+
+    /// Compiles all documents. Bad objects are disabled alone; there is always a snapshot.
+    pub fn compile(&mut self, inputs: &Inputs) -> Compiled {
+        self.generation += 1;
+        let mut status = RuntimeStatus { generation: self.generation, ..RuntimeStatus::default() };
+        let mut activate = Vec::new();
+        for config in inputs.values() {
+            status.diagnostics.extend(config.rejected.iter().map(|r| r.diagnostic.clone()));
+            for item in config.http.servers_transports.values() {
+                status.diagnostics.extend(item.diagnostics.iter().cloned());
+            }
+        }
+        let mut services = Services::new(inputs, &self.parts.internals, &mut self.store, self.default_transport.clone());
+        for (provider, config) in inputs {
+            let provider: Arc<str> = (*provider).into();
+            for (name, item) in &config.http.services {
+                let name: Arc<str> = qualify(name, &provider).into();
+                let outcome = services.service(&name);
+                if let Ok(usable) = &outcome {
+                    activate.extend(usable.load_balancer.clone());
+                }
+                let (state, errors, mut wrong) = judge(&item.diagnostics, outcome.as_ref().err());
+                status.diagnostics.append(&mut wrong);
+                let children = item.config.weighted.iter().flat_map(|w| &w.services).map(|c| qualify(&c.name, &provider).into()).collect();
+                let balancer = outcome.ok().and_then(|u| u.load_balancer);
+                status.services.insert(name.clone(), Arc::new(ServiceStatus { name, provider: provider.clone(), item: item.clone(), state, errors, balancer, children }));
+            }
+        }
+        let resolver = Resolver::new(inputs, self.parts.kinds, &self.middlewares);
+        let mut middleware_status = FxHashMap::default();
+        for (provider, config) in inputs {
+            let provider: Arc<str> = (*provider).into();
+            for (name, item) in &config.http.middlewares {
+                let name: Arc<str> = qualify(name, &provider).into();
+                // Built for nobody, to know whether it can be.
+                let built = resolver.steps(&name, &Arc::from(""));
+                let (state, errors, mut wrong) = judge(&item.diagnostics, built.as_ref().err());
+                status.diagnostics.append(&mut wrong);
+                let shown = match self.middleware_status.get(&name) {
+                    Some((digest, before)) if *digest == item.digest && before.errors == errors => before.clone(),
+                    _ => {
+                        let kind = (self.parts.kinds)(&item.config.kind);
+                        let shown = kind.and_then(|k| (k.show)(&item.config.node, "").ok()).unwrap_or_else(|| item.config.node.to_json());
+                        Arc::new(MiddlewareStatus { name: name.clone(), provider: provider.clone(), item: item.clone(), shown, state, errors })
+                    }
+                };
+                middleware_status.insert(name.clone(), (item.digest, shown.clone()));
+                status.middlewares.insert(name, shown);
+            }
+        }
+        let mut routes: FxHashMap<Arc<str>, Vec<Route<Arc<Router>>>> = FxHashMap::default();
+        let mut kept = FxHashMap::default();
+        for (provider, config) in inputs {
+            let rank = self.ranks.get(*provider).copied().unwrap_or(u32::MAX);
+            let provider: Arc<str> = (*provider).into();
+            for (name, item) in &config.http.routers {
+                let name: Arc<str> = qualify(name, &provider).into();
+                let mut build = RouterBuild {
+                    models: &self.models,
+                    resolver: &resolver,
+                    services: &mut services,
+                    before: self.routers.get(&name),
+                    name: &name,
+                    provider: &provider,
+                    item,
+                    errors: Vec::new(),
+                };
+                let made = build.run();
+                status.diagnostics.append(&mut build.errors);
+                for s in &made.status {
+                    status.routers.insert(s.name.clone(), s.clone());
+                }
+                if let Some(rule) = &made.rule {
+                    for p in &made.placed {
+                        for e in &p.entry_points {
+                            routes.entry(e.clone()).or_default().push(Route {
+                                rule: rule.clone(),
+                                priority: made.priority,
+                                rank,
+                                name: p.router.name.clone(),
+                                target: p.router.clone(),
+                            });
+                        }
+                    }
+                }
+                if let (Some(rule), false) = (made.rule, made.placed.is_empty()) {
+                    kept.insert(name, KeptRouter { digest: item.digest, rule, priority: made.priority, placed: made.placed, status: made.status });
+                }
+            }
+        }
+        self.middlewares = resolver.into_kept();
+        services.finish();
+        self.routers = kept;
+        self.middleware_status = middleware_status;
+        let routes = routes.into_iter().map(|(e, r)| (e, RouteTable::new(r))).collect();
+        Compiled { snapshot: Arc::new(Snapshot { generation: self.generation, routes }), status: Arc::new(status), activate }
+    }
+}
+
+/// State, texts for the API, and the diagnostics of an object, from what its document and its build say.
+fn judge(own: &[Diagnostic], built: Option<&Vec<Diagnostic>>) -> (State, Vec<String>, Vec<Diagnostic>) {
+    let mut all = own.to_vec();
+    for d in built.into_iter().flatten() {
+        if !all.contains(d) {
+            all.push(d.clone());
+        }
+    }
+    let state = match (built.is_some() || all.iter().any(Diagnostic::is_error), all.is_empty()) {
+        (true, _) => State::Disabled,
+        (false, false) => State::Warning,
+        (false, true) => State::Enabled,
+    };
+    (state, all.iter().map(|d| d.message.clone()).collect(), all)
+}
+
+struct Made {
+    rule: Option<Arc<CompiledRule>>,
+    priority: i64,
+    placed: Vec<Placed>,
+    status: Vec<Arc<RouterStatus>>,
+}
+
+struct RouterBuild<'a, 'b> {
+    models: &'a Models,
+    resolver: &'a Resolver<'a>,
+    services: &'a mut Services<'b>,
+    before: Option<&'a KeptRouter>,
+    name: &'a Arc<str>,
+    provider: &'a Arc<str>,
+    item: &'a Arc<Item<RouterConfig>>,
+    errors: Vec<Diagnostic>,
+}
+
+impl RouterBuild<'_, '_> {
+    fn wrong(&mut self, option: &str, message: impl Into<String>, hint: Option<String>) {
+        let dot = if option.is_empty() { "" } else { "." };
+        let mut d = Diagnostic::error(format!("http.routers.{}{dot}{option}", unqualified(self.name)), message).at(&self.item.place_of(option));
+        d.hint = hint;
+        self.errors.push(d);
+    }
+
+    fn run(&mut self) -> Made {
+        self.errors.extend(self.item.diagnostics.iter().cloned());
+        let config = &self.item.config;
+        let same = self.before.filter(|b| b.digest == self.item.digest);
+        let priority = match same {
+            Some(b) => b.priority,
+            None => if config.priority == 0 { default_priority(&config.rule) } else { config.priority },
+        };
+        if priority > MAX_USER_PRIORITY && &**self.provider != "internal" {
+            self.wrong("priority", format!("priority {priority} is above the highest allowed, {MAX_USER_PRIORITY}"), Some("lower it".to_owned()));
+        }
+        let rule = match same {
+            Some(b) => Some(b.rule.clone()),
+            None => self.rule(),
+        };
+        let (listed, using, unknown) = self.models.effective(&config.entry_points);
+        for u in &unknown {
+            let i = config.entry_points.iter().position(|e| e.as_str() == &**u).unwrap_or(0);
+            let all: Vec<String> = self.models.names().map(str::to_owned).collect();
+            self.wrong(&format!("entryPoints[{i}]"), format!("unknown entry point `{u}`"), Some(known(u, &all, "entry points")));
+        }
+        let fatal_before = self.errors.iter().filter(|d| d.is_error()).count() - unknown.len();
+        if using.is_empty() && unknown.is_empty() {
+            self.wrong("", "no entry point serves this router", Some("name one under entryPoints".to_owned()));
+        }
+        let service_name: Arc<str> = config.service.as_deref().map(|s| qualify(s, self.provider)).unwrap_or_default().into();
+        let service = self.service(&service_name);
+        let copies = self.models.copies(&using);
+        let copies = if copies.iter().all(|c| c.entry_points.is_empty()) { vec![crate::expand::Copy { prefix: None, entry_points: Vec::new() }] } else { copies };
+        let mut placed = Vec::new();
+        let mut status = Vec::new();
+        let errors_before_copies = self.errors.len();
+        for copy in copies {
+            self.errors.truncate(errors_before_copies);
+            let name: Arc<str> = match &copy.prefix {
+                Some(p) => format!("{p}-{}", self.name).into(),
+                None => self.name.clone(),
+            };
+            let model = copy.entry_points.first().and_then(|e| self.models.model(e)).cloned().unwrap_or_default();
+            // Routers of the gateway itself keep clear of what entry points add.
+            let internal = &**self.provider == "internal";
+            let defaults: &[String] = if internal { &[] } else { &model.middlewares };
+            let own = config.middlewares.iter().enumerate().map(|(i, m)| (Some(i), qualify(m, self.provider)));
+            let middlewares: Vec<(Option<usize>, String)> = defaults.iter().map(|m| (None, m.clone())).chain(own).collect();
+            let steps = self.steps(&middlewares, &name);
+            let fatal = fatal_before > 0 || service.is_none() || rule.is_none() || steps.is_none() || using.is_empty();
+            let denied = if internal { 0 } else { model.denied_escapes };
+            let state = if fatal {
+                State::Disabled
+            } else if self.errors.is_empty() {
+                State::Enabled
+            } else {
+                State::Warning
+            };
+            let reuse = same.and_then(|b| b.placed.iter().zip(&b.status).find(|(p, _)| p.router.name == name));
+            if let (Some(service), Some(steps), false) = (&service, steps, fatal) {
+                let router = match reuse {
+                    Some((p, _)) if Arc::ptr_eq(&p.router.service, service) && same_steps(&p.router.steps, &steps) => p.router.clone(),
+                    _ => Arc::new(Router { name: name.clone(), steps, service: service.clone(), denied_escapes: denied }),
+                };
+                placed.push(Placed { router, entry_points: copy.entry_points.clone() });
+            }
+            status.push(match reuse {
+                Some((_, s)) if s.state == State::Enabled && state == State::Enabled && s.using == copy.entry_points => s.clone(),
+                _ => Arc::new(RouterStatus {
+                    name,
+                    provider: self.provider.clone(),
+                    item: self.item.clone(),
+                    priority,
+                    middlewares: middlewares.into_iter().map(|(_, m)| m.into()).collect(),
+                    service: service_name.clone(),
+                    entry_points: if copy.prefix.is_some() { copy.entry_points.clone() } else { listed.iter().filter(|l| copy.entry_points.contains(l) || unknown.contains(l)).cloned().collect() },
+                    using: if fatal { Vec::new() } else { copy.entry_points },
+                    state,
+                    errors: self.errors.iter().map(|d| d.message.clone()).collect(),
+                }),
+            });
+        }
+        Made { rule, priority, placed, status }
+    }
+
+    fn rule(&mut self) -> Option<Arc<CompiledRule>> {
+        let text = &self.item.config.rule;
+        if text.trim().is_empty() {
+            if !self.item.has_errors() {
+                self.wrong("rule", "the router has no rule", Some("add one, such as rule: \"Host(`example.com`)\"".to_owned()));
+            }
+            return None;
+        }
+        match torana_router::parse(text).and_then(|r| torana_router::compile(&r)) {
+            Ok(rule) => Some(Arc::new(rule)),
+            Err(e) => {
+                let d = e.to_diagnostic(format!("http.routers.{}.rule", unqualified(self.name)), text);
+                self.errors.push(d.at(&self.item.place_of("rule")));
+                None
+            }
+        }
+    }
+
+    fn service(&mut self, qualified: &str) -> Option<Arc<dyn Endpoint>> {
+        if qualified.is_empty() {
+            if !self.item.has_errors() {
+                self.wrong("service", "the router has no service", Some("name one of http.services".to_owned()));
+            }
+            return None;
+        }
+        let outcome: Outcome = self.services.service(qualified);
+        match outcome {
+            Ok(usable) => Some(usable.endpoint),
+            Err(wrong) => {
+                let first = wrong.into_iter().next();
+                let message = match &first {
+                    Some(d) if d.key.is_empty() => d.message.clone(),
+                    Some(d) => format!("service `{qualified}` cannot be used: {}", d.message),
+                    None => format!("service `{qualified}` cannot be used"),
+                };
+                self.wrong("service", message, first.and_then(|d| d.hint));
+                None
+            }
+        }
+    }
+
+    fn steps(&mut self, middlewares: &[(Option<usize>, String)], router: &Arc<str>) -> Option<Vec<Step>> {
+        let mut steps = Vec::with_capacity(middlewares.len());
+        let mut good = true;
+        for (index, m) in middlewares {
+            match self.resolver.steps(m, router) {
+                Ok(s) => steps.extend(s),
+                Err(wrong) => {
+                    good = false;
+                    let first = wrong.into_iter().next();
+                    let message = match &first {
+                        Some(d) if d.key.is_empty() => d.message.clone(),
+                        Some(d) => format!("middleware `{m}` cannot be used: {}", d.message),
+                        None => format!("middleware `{m}` cannot be used"),
+                    };
+                    let option = index.map_or_else(|| "entryPoints".to_owned(), |i| format!("middlewares[{i}]"));
+                    self.wrong(&option, message, first.and_then(|d| d.hint));
+                }
+            }
+        }
+        good.then_some(steps)
+    }
+}
+
+fn same_steps(a: &[Step], b: &[Step]) -> bool {
+    a.len() == b.len()
+        && a.iter().zip(b).all(|pair| match pair {
+            (Step::Filter(a), Step::Filter(b)) => Arc::ptr_eq(a, b),
+            (Step::Around(a), Step::Around(b)) => Arc::ptr_eq(a, b),
+            _ => false,
+        })
+}

@@ -1,0 +1,115 @@
+//! Which entry points serve a router, and the copies that entry points with defaults make of it
+//! (features 1.2.2 and 2.1).
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use torana_config::install::{EntryPointConfig, InstallConfig, Protocol};
+use torana_http::path::encoded;
+
+/// What an entry point adds to its routers.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Model {
+    pub name: Arc<str>,
+    /// Qualified names, before the router's own.
+    pub middlewares: Vec<String>,
+    pub denied_escapes: u8,
+    /// Whether routers on it are copied under a name of their own.
+    pub carries_defaults: bool,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Models {
+    all: Vec<Model>,
+    default: Vec<Arc<str>>,
+}
+
+/// A router on the entry points that treat it alike.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Copy {
+    /// Goes before the router's name, with a hyphen.
+    pub prefix: Option<Arc<str>>,
+    pub entry_points: Vec<Arc<str>>,
+}
+
+impl Models {
+    pub(crate) fn new(install: &InstallConfig) -> Self {
+        let all = install.entry_points.iter().filter(|(_, e)| e.address.protocol == Protocol::Tcp).map(|(name, e)| model(name, e)).collect();
+        Models { all, default: install.default_entry_points().into_iter().map(Into::into).collect() }
+    }
+
+    pub(crate) fn model(&self, name: &str) -> Option<&Model> {
+        self.all.iter().find(|m| &*m.name == name)
+    }
+
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.all.iter().map(|m| &*m.name)
+    }
+
+    /// Entry points as configured or by default, those of them that exist, and the ones that do not.
+    pub(crate) fn effective(&self, configured: &[String]) -> (Vec<Arc<str>>, Vec<Arc<str>>, Vec<Arc<str>>) {
+        let listed: Vec<Arc<str>> = if configured.is_empty() { self.default.clone() } else { configured.iter().map(|n| n.as_str().into()).collect() };
+        let (known, unknown) = listed.iter().cloned().partition(|n| self.model(n).is_some());
+        (listed, known, unknown)
+    }
+
+    pub(crate) fn copies(&self, entry_points: &[Arc<str>]) -> Vec<Copy> {
+        let distinct: BTreeSet<&Arc<str>> = entry_points.iter().collect();
+        if distinct.len() <= 1 {
+            return vec![Copy { prefix: None, entry_points: distinct.into_iter().cloned().collect() }];
+        }
+        let carries = |n: &Arc<str>| self.model(n).is_some_and(|m| m.carries_defaults);
+        let plain: Vec<Arc<str>> = distinct.iter().filter(|n| !carries(n)).map(|n| (*n).clone()).collect();
+        let mut copies: Vec<Copy> = distinct.into_iter().filter(|n| carries(n)).map(|n| Copy { prefix: Some(n.clone()), entry_points: vec![n.clone()] }).collect();
+        if !plain.is_empty() {
+            copies.push(Copy { prefix: None, entry_points: plain });
+        }
+        copies
+    }
+}
+
+fn model(name: &str, config: &EntryPointConfig) -> Model {
+    let http = &config.http;
+    let denied = http.encoded_characters.as_ref().map_or(0, |c| {
+        [
+            (c.allow_encoded_slash, encoded::SLASH),
+            (c.allow_encoded_back_slash, encoded::BACK_SLASH),
+            (c.allow_encoded_null_character, encoded::NULL),
+            (c.allow_encoded_semicolon, encoded::SEMICOLON),
+            (c.allow_encoded_percent, encoded::PERCENT),
+            (c.allow_encoded_question_mark, encoded::QUESTION_MARK),
+            (c.allow_encoded_hash, encoded::HASH),
+        ]
+        .into_iter()
+        .filter(|(allowed, _)| !allowed)
+        .fold(0, |bits, (_, bit)| bits | bit)
+    });
+    Model {
+        name: name.into(),
+        middlewares: http.middlewares.clone(),
+        denied_escapes: denied,
+        carries_defaults: !http.middlewares.is_empty() || http.encoded_characters.is_some(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn models() -> Models {
+        let one = |name: &str, carries_defaults| Model { name: name.into(), carries_defaults, ..Model::default() };
+        Models { all: vec![one("web", false), one("web2", false), one("sec", true)], default: vec!["web".into()] }
+    }
+
+    #[test]
+    fn copies_are_named_after_entry_points_with_defaults() {
+        let names = |list: &[&str]| list.iter().map(|n| Arc::from(*n)).collect::<Vec<Arc<str>>>();
+        let m = models();
+        assert_eq!(m.copies(&names(&["sec"])), [Copy { prefix: None, entry_points: names(&["sec"]) }]);
+        assert_eq!(
+            m.copies(&names(&["web", "sec", "web2"])),
+            [Copy { prefix: Some("sec".into()), entry_points: names(&["sec"]) }, Copy { prefix: None, entry_points: names(&["web", "web2"]) }]
+        );
+        assert_eq!(m.effective(&["web".into(), "nope".into()]).2, names(&["nope"]));
+        assert_eq!(m.effective(&[]).0, names(&["web"]));
+    }
+}

@@ -1,0 +1,110 @@
+//! The provider `internal`: what the gateway routes to itself.
+
+use http::StatusCode;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use torana_base::{Place, normalize};
+use torana_config::install::InstallConfig;
+use torana_config::node::{Key, Node, Value};
+use torana_config::routing::{Item, MiddlewareConfig, RouterConfig, RoutingConfig};
+use torana_dataplane::Drain;
+use torana_http::respond::status_text;
+use torana_http::{Body, Endpoint, Exchange, LocalFuture, Response};
+
+/// Services that the gateway answers itself, by their name without `@internal`.
+pub type Internals = BTreeMap<&'static str, Arc<dyn Endpoint>>;
+
+/// Answers at once.
+struct Answer<F>(F);
+
+impl<F: Fn() -> Response + Send + Sync> Endpoint for Answer<F> {
+    fn serve<'a>(&'a self, _: &'a mut Exchange) -> LocalFuture<'a, Response> {
+        Box::pin(std::future::ready((self.0)()))
+    }
+}
+
+fn text(status: StatusCode, text: &'static str) -> Response {
+    let mut r = Response::new(Body::from(text));
+    *r.status_mut() = status;
+    r.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("text/plain; charset=utf-8"));
+    r
+}
+
+/// `noop`, `ping` and `ready`, as far as they are enabled. `is_ready` says whether every provider has
+/// delivered and been applied.
+pub fn services(install: &InstallConfig, drain: &Drain, is_ready: impl Fn() -> bool + Send + Sync + 'static) -> Internals {
+    let mut all = Internals::new();
+    all.insert("noop", Arc::new(Answer(|| status_text(StatusCode::IM_A_TEAPOT))));
+    let Some(ping) = &install.ping else { return all };
+    let (ending, stopping) = (StatusCode::from_u16(ping.terminating_status_code).unwrap_or(StatusCode::SERVICE_UNAVAILABLE), drain.clone());
+    all.insert("ping", Arc::new(Answer(move || if stopping.is_started() { text(ending, torana_http::respond::text_of(ending)) } else { text(StatusCode::OK, "OK") })));
+    let stopping = drain.clone();
+    all.insert(
+        "ready",
+        Arc::new(Answer(move || match (stopping.is_started(), is_ready()) {
+            (false, true) => text(StatusCode::OK, "OK"),
+            (false, false) => text(StatusCode::SERVICE_UNAVAILABLE, "waiting for the first configuration of every provider"),
+            (true, _) => text(StatusCode::SERVICE_UNAVAILABLE, "stopping"),
+        }),
+        ),
+    );
+    all
+}
+
+fn here() -> Place {
+    Place::whole("built in")
+}
+
+fn digest(text: &str) -> u64 {
+    Node::plain(here(), text).digest()
+}
+
+fn router(config: &mut RoutingConfig, name: &str, entry_point: &str, rule: String, service: &str, middlewares: Vec<String>, priority: i64) {
+    let identity = digest(&format!("{name} {entry_point} {rule} {service} {middlewares:?} {priority}"));
+    let router = RouterConfig { entry_points: vec![entry_point.to_owned()], middlewares, service: Some(service.to_owned()), rule, priority, ..RouterConfig::default() };
+    config.http.routers.insert(name.to_owned(), Arc::new(Item::new(router, here(), identity)));
+}
+
+/// Routers and middlewares that follow from the install configuration.
+pub fn routing(install: &InstallConfig) -> RoutingConfig {
+    let mut config = RoutingConfig::default();
+    if let Some(ping) = install.ping.as_ref().filter(|p| !p.manual_routing) {
+        router(&mut config, "ping", &ping.entry_point, "PathPrefix(`/ping`)".into(), "ping@internal", vec![], i64::MAX);
+        // On an entry point for users, their own `/ready` goes first.
+        let priority = if ping.entry_point == "traefik" { i64::MAX } else { i64::MIN };
+        router(&mut config, "ready", &ping.entry_point, "Path(`/ready`)".into(), "ready@internal", vec![], priority);
+    }
+    if let Some(api) = install.api.as_ref().filter(|a| a.insecure) {
+        let base = api.base_path.trim_end_matches('/');
+        router(&mut config, "api", "traefik", format!("PathPrefix(`{base}/api`)"), "api@internal", vec![], i64::MAX - 1);
+    }
+    for (name, entry_point) in &install.entry_points {
+        let Some(redirect) = entry_point.http.redirections.as_ref().and_then(|r| r.entry_point.as_ref()) else { continue };
+        let port = match redirect.to.strip_prefix(':') {
+            Some(port) => port.to_owned(),
+            None => match install.entry_points.get(&redirect.to) {
+                Some(target) => target.address.port.to_string(),
+                None => {
+                    let text = format!("redirection leads to entry point `{}`, which does not exist", redirect.to);
+                    config.rejected.push(torana_config::routing::Rejected {
+                        key: format!("entryPoints.{name}.http.redirections.entryPoint.to"),
+                        diagnostic: torana_base::Diagnostic::error(format!("entryPoints.{name}.http.redirections.entryPoint.to"), text)
+                            .hint("name a configured entry point, or write `:443`"),
+                    });
+                    continue;
+                }
+            },
+        };
+        let label = normalize(&format!("{name}-to-{}", redirect.to));
+        let middleware = format!("redirect-{label}");
+        let option = |key: &str, value: String| (Key { text: key.to_owned(), place: here() }, Node::plain(here(), value));
+        let node = Node::new(
+            here(),
+            Value::Map(vec![option("scheme", redirect.scheme.clone()), option("port", port), option("permanent", redirect.permanent.to_string())]),
+        );
+        let identity = node.digest();
+        config.http.middlewares.insert(middleware.clone(), Arc::new(Item::new(MiddlewareConfig { kind: "redirectScheme".into(), node }, here(), identity)));
+        router(&mut config, &label, name, "HostRegexp(`^.+$`)".into(), "noop@internal", vec![middleware], redirect.priority);
+    }
+    config
+}

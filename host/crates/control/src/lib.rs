@@ -1,0 +1,17 @@
+//! From documents to what is served: merge, validate, compile, publish, activate. Pure until `apply`,
+//! which is the one task that changes the live snapshot.
+
+pub mod apply;
+pub mod compile;
+pub mod entry_points;
+mod expand;
+mod internal;
+mod resolve;
+mod services;
+pub mod status;
+
+pub use apply::{Apply, Published};
+pub use compile::{Compiled, Compiler, Parts};
+pub use internal::{Internals, routing as internal_routing, services as internal_services};
+pub use resolve::Kinds;
+pub use status::{MiddlewareStatus, RouterStatus, RuntimeStatus, ServiceStatus, State};

@@ -1,0 +1,153 @@
+//! Middlewares by name: built once and kept while they do not change, so that their state (buckets,
+//! caches) outlives a reload that does not touch them.
+
+use rustc_hash::FxHashMap;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use torana_base::{Diagnostic, closest, provider_of, qualify, unqualified};
+use torana_config::routing::{Item, MiddlewareConfig, RoutingConfig};
+use torana_extend::{BuildCx, BuildError, MiddlewareKind, Scope};
+use torana_http::Step;
+
+/// Documents by provider.
+pub(crate) type Inputs = BTreeMap<&'static str, Arc<RoutingConfig>>;
+
+/// Looks a row of the registry up.
+pub type Kinds = fn(&str) -> Option<&'static MiddlewareKind>;
+
+/// Of a middleware with state: the router it belongs to.
+type Owner = Option<Arc<str>>;
+
+/// Leaves of the last compile, by owner and qualified name.
+pub(crate) type Kept = FxHashMap<(Owner, Arc<str>), (u64, Vec<Step>)>;
+
+type BuiltSteps = Result<Vec<Step>, Vec<Diagnostic>>;
+
+/// Resolves names within one compile.
+pub(crate) struct Resolver<'a> {
+    inputs: &'a Inputs,
+    kinds: Kinds,
+    before: &'a Kept,
+    kept: RefCell<Kept>,
+    memo: RefCell<FxHashMap<(Owner, Arc<str>), BuiltSteps>>,
+}
+
+pub(crate) fn middleware_item<'a>(inputs: &'a Inputs, qualified: &str) -> Option<&'a Arc<Item<MiddlewareConfig>>> {
+    inputs.get(provider_of(qualified))?.http.middlewares.get(unqualified(qualified))
+}
+
+impl<'a> Resolver<'a> {
+    pub(crate) fn new(inputs: &'a Inputs, kinds: Kinds, before: &'a Kept) -> Self {
+        Resolver { inputs, kinds, before, kept: RefCell::default(), memo: RefCell::default() }
+    }
+
+    /// What the next compile may reuse.
+    pub(crate) fn into_kept(self) -> Kept {
+        self.kept.into_inner()
+    }
+
+    /// The steps of a middleware for a router. The diagnostics of a failure point into the middleware.
+    pub(crate) fn steps(&self, qualified: &str, router: &Arc<str>) -> BuiltSteps {
+        let stateful = Cell::new(false);
+        self.build(qualified, router, &[], &stateful)
+    }
+
+    fn build(&self, qualified: &str, router: &Arc<str>, above: &[&str], stateful: &Cell<bool>) -> BuiltSteps {
+        let name: Arc<str> = qualified.into();
+        for owner in [None, Some(router.clone())] {
+            if let Some(done) = self.memo.borrow().get(&(owner.clone(), name.clone())) {
+                stateful.set(stateful.get() | owner.is_some());
+                return done.clone();
+            }
+        }
+        let within = Cell::new(false);
+        let built = self.build_new(&name, router, above, &within);
+        stateful.set(stateful.get() | within.get());
+        let owner = within.get().then(|| router.clone());
+        // Inside a loop of references the result depends on where one came in.
+        if above.is_empty() || built.is_ok() {
+            self.memo.borrow_mut().insert((owner, name), built.clone());
+        }
+        built
+    }
+
+    fn build_new(&self, name: &Arc<str>, router: &Arc<str>, above: &[&str], stateful: &Cell<bool>) -> BuiltSteps {
+        let Some(item) = middleware_item(self.inputs, name) else { return Err(vec![self.unknown(name)]) };
+        if item.has_errors() {
+            return Err(item.diagnostics.clone());
+        }
+        let key = format!("http.middlewares.{}.{}", unqualified(name), item.config.kind);
+        let Some(kind) = (self.kinds)(&item.config.kind) else {
+            return Err(vec![Diagnostic::error(key, format!("there is no middleware of kind `{}`", item.config.kind)).at(&item.place)]);
+        };
+        if kind.scope == Scope::Router {
+            stateful.set(true);
+        }
+        let owner = stateful.get().then(|| router.clone());
+        let slot = (owner, name.clone());
+        if let Some((digest, steps)) = self.before.get(&slot)
+            && *digest == item.digest
+        {
+            self.kept.borrow_mut().insert(slot, (*digest, steps.clone()));
+            return Ok(steps.clone());
+        }
+        let mut path = above.to_vec();
+        path.push(name);
+        let cx = Cx { resolver: self, router, name, path: &path, used_others: Cell::new(false), stateful };
+        let steps = (kind.build)(&item.config.node, &key, &cx)?.steps;
+        if !cx.used_others.get() {
+            self.kept.borrow_mut().insert(slot, (item.digest, steps.clone()));
+        }
+        Ok(steps)
+    }
+
+    fn unknown(&self, name: &str) -> Diagnostic {
+        let all: Vec<String> = self.inputs.iter().flat_map(|(p, c)| c.http.middlewares.keys().map(move |n| qualify(n, p))).collect();
+        let d = Diagnostic::error("", format!("unknown middleware `{name}`"));
+        d.hint(known(name, &all, "middlewares"))
+    }
+}
+
+/// "did you mean", and what is there.
+pub(crate) fn known(name: &str, all: &[String], what: &str) -> String {
+    let near = closest(name, all.iter().map(String::as_str)).map(|n| format!("did you mean `{n}`? ")).unwrap_or_default();
+    match all {
+        [] => format!("no {what} are configured"),
+        all => {
+            let list: Vec<&str> = all.iter().take(10).map(String::as_str).collect();
+            let more = if all.len() > 10 { format!(" and {} more", all.len() - 10) } else { String::new() };
+            format!("{near}known here: {}{more}", list.join(", "))
+        }
+    }
+}
+
+struct Cx<'a> {
+    resolver: &'a Resolver<'a>,
+    router: &'a Arc<str>,
+    name: &'a str,
+    path: &'a [&'a str],
+    used_others: Cell<bool>,
+    stateful: &'a Cell<bool>,
+}
+
+impl BuildCx for Cx<'_> {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn middleware(&self, name: &str) -> Result<Vec<Step>, BuildError> {
+        self.used_others.set(true);
+        let qualified = qualify(name, provider_of(self.name));
+        if self.path.contains(&qualified.as_str()) {
+            let round = self.path.iter().copied().chain([qualified.as_str()]).collect::<Vec<_>>().join(" -> ");
+            return Err(BuildError::new("", format!("middlewares refer to each other in a circle: {round}")).hint("take one of them out of the chain"));
+        }
+        self.resolver.build(&qualified, self.router, self.path, self.stateful).map_err(|wrong| {
+            let first = wrong.first();
+            let mut e = BuildError::new("", first.map_or_else(|| format!("middleware `{qualified}` is disabled"), |d| format!("middleware `{qualified}` cannot be used: {}", d.message)));
+            e.hint = first.and_then(|d| d.hint.clone());
+            e
+        })
+    }
+}

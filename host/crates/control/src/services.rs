@@ -1,0 +1,276 @@
+//! Services by name, built once per compile and kept while neither they nor what they refer to change.
+
+use crate::internal::Internals;
+use crate::resolve::{Inputs, known};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use rustc_hash::FxHashMap;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use torana_base::{Diagnostic, Keep, provider_of, qualify, unqualified};
+use torana_config::routing::{CookieConfig, HealthCheckConfig, Item, LoadBalancerConfig, ServersTransportConfig, ServiceConfig, WeightedConfig};
+use torana_http::Endpoint;
+use torana_upstream::balance::{Balancer, Candidate, CookieOptions, StickyCookie, Strategy};
+use torana_upstream::{HealthCheck, LoadBalancer, Options, Server, ServerUrl, Target, Transport, Weighted};
+
+/// A service that can be used.
+#[derive(Clone)]
+pub(crate) struct Usable {
+    pub endpoint: Arc<dyn Endpoint>,
+    pub load_balancer: Option<Arc<LoadBalancer>>,
+}
+
+struct Kept {
+    digest: u64,
+    /// What it was built from: transport or children.
+    transport: Option<Arc<Transport>>,
+    children: Vec<Arc<dyn Endpoint>>,
+    usable: Usable,
+}
+
+/// What outlives a compile.
+#[derive(Default)]
+pub(crate) struct Store {
+    services: FxHashMap<Arc<str>, Kept>,
+    transports: FxHashMap<Arc<str>, (u64, Arc<Transport>)>,
+    targets: Keep<(ServerUrl, usize), Target>,
+}
+
+pub(crate) type Outcome = Result<Usable, Vec<Diagnostic>>;
+
+/// Services within one compile.
+pub(crate) struct Services<'a> {
+    inputs: &'a Inputs,
+    internals: &'a Internals,
+    before: &'a mut Store,
+    after: FxHashMap<Arc<str>, Kept>,
+    transports: FxHashMap<Arc<str>, (u64, Arc<Transport>)>,
+    default_transport: Arc<Transport>,
+    done: BTreeMap<Arc<str>, Outcome>,
+}
+
+fn service_item<'a>(inputs: &'a Inputs, qualified: &str) -> Option<&'a Arc<Item<ServiceConfig>>> {
+    inputs.get(provider_of(qualified))?.http.services.get(unqualified(qualified))
+}
+
+impl<'a> Services<'a> {
+    pub(crate) fn new(inputs: &'a Inputs, internals: &'a Internals, before: &'a mut Store, default_transport: Arc<Transport>) -> Self {
+        Services { inputs, internals, before, after: FxHashMap::default(), transports: FxHashMap::default(), default_transport, done: BTreeMap::new() }
+    }
+
+    /// Keeps what was used for the next compile.
+    pub(crate) fn finish(self) {
+        self.before.services = self.after;
+        self.before.transports = self.transports;
+        self.before.targets.sweep();
+    }
+
+    /// A service by qualified name.
+    pub(crate) fn service(&mut self, qualified: &str) -> Outcome {
+        self.build(qualified, &mut Vec::new())
+    }
+
+    fn build(&mut self, qualified: &str, above: &mut Vec<String>) -> Outcome {
+        if let Some(done) = self.done.get(qualified) {
+            return done.clone();
+        }
+        if provider_of(qualified) == "internal" {
+            let name = unqualified(qualified);
+            return match self.internals.get(name) {
+                Some(e) => Ok(Usable { endpoint: e.clone(), load_balancer: None }),
+                None => Err(vec![internal_missing(name)]),
+            };
+        }
+        if above.iter().any(|a| a == qualified) {
+            let round = above.iter().map(String::as_str).chain([qualified]).collect::<Vec<_>>().join(" -> ");
+            return Err(vec![Diagnostic::error("", format!("services refer to each other in a circle: {round}"))]);
+        }
+        let Some(item) = service_item(self.inputs, qualified).cloned() else {
+            let all: Vec<String> = self.inputs.iter().flat_map(|(p, c)| c.http.services.keys().map(move |n| qualify(n, p))).collect();
+            return Err(vec![Diagnostic::error("", format!("unknown service `{qualified}`")).hint(known(qualified, &all, "services"))]);
+        };
+        let name: Arc<str> = qualified.into();
+        above.push(qualified.to_owned());
+        let outcome = self.build_new(&name, &item, above);
+        above.pop();
+        self.done.insert(name, outcome.clone());
+        outcome
+    }
+
+    fn build_new(&mut self, name: &Arc<str>, item: &Item<ServiceConfig>, above: &mut Vec<String>) -> Outcome {
+        if item.has_errors() {
+            return Err(item.diagnostics.clone());
+        }
+        let at = |option: &str, message: String| {
+            let key = format!("http.services.{}{}{option}", unqualified(name), if option.is_empty() { "" } else { "." });
+            Diagnostic::error(key, message).at(&item.place_of(option))
+        };
+        match (&item.config.load_balancer, &item.config.weighted) {
+            (Some(lb), None) => {
+                let transport = self.transport(lb, name).map_err(|e| vec![at("loadBalancer.serversTransport", e)])?;
+                if let Some(kept) = self.before.services.get(name)
+                    && kept.digest == item.digest
+                    && kept.transport.as_ref().is_some_and(|t| Arc::ptr_eq(t, &transport))
+                {
+                    let usable = kept.usable.clone();
+                    self.after.insert(name.clone(), Kept { digest: item.digest, transport: Some(transport), children: Vec::new(), usable: usable.clone() });
+                    return Ok(usable);
+                }
+                let built = self.load_balancer(name, lb, &transport).map_err(|(option, e)| vec![at(&option, e)])?;
+                let usable = Usable { endpoint: built.clone(), load_balancer: Some(built) };
+                self.after.insert(name.clone(), Kept { digest: item.digest, transport: Some(transport), children: Vec::new(), usable: usable.clone() });
+                Ok(usable)
+            }
+            (None, Some(weighted)) => {
+                let mut children = Vec::with_capacity(weighted.services.len());
+                for (i, child) in weighted.services.iter().enumerate() {
+                    let qualified = qualify(&child.name, provider_of(name));
+                    let usable = self.build(&qualified, above).map_err(|wrong| {
+                        let option = format!("weighted.services[{i}].name");
+                        let mut d = at(&option, wrong.first().map_or_else(|| format!("service `{qualified}` is disabled"), |d| format!("service `{qualified}` cannot be used: {}", d.message)));
+                        d.hint = wrong.first().and_then(|d| d.hint.clone());
+                        vec![d]
+                    })?;
+                    children.push(usable.endpoint);
+                }
+                let usable = match self.before.services.get(name) {
+                    Some(k) if k.digest == item.digest && same(&k.children, &children) => k.usable.clone(),
+                    _ => Usable { endpoint: Arc::new(self.weighted(name, weighted, children.clone())), load_balancer: None },
+                };
+                self.after.insert(name.clone(), Kept { digest: item.digest, transport: None, children, usable: usable.clone() });
+                Ok(usable)
+            }
+            (Some(_), Some(_)) => Err(vec![at("", "a service has one type only, this one has several".to_owned()).hint("keep one of loadBalancer and weighted")]),
+            (None, None) => Err(vec![at("", "the service has no type".to_owned()).hint("add `loadBalancer` with `servers`, or `weighted` with `services`")]),
+        }
+    }
+
+    fn transport(&mut self, lb: &LoadBalancerConfig, service: &str) -> Result<Arc<Transport>, String> {
+        let Some(named) = lb.servers_transport.as_deref().filter(|n| !n.is_empty()) else { return Ok(self.default_transport.clone()) };
+        let qualified = qualify(named, provider_of(service));
+        if qualified == "default@internal" {
+            return Ok(self.default_transport.clone());
+        }
+        if let Some((_, t)) = self.transports.get(qualified.as_str()) {
+            return Ok(t.clone());
+        }
+        let item = self
+            .inputs
+            .get(provider_of(&qualified))
+            .and_then(|c| c.http.servers_transports.get(unqualified(&qualified)))
+            .ok_or_else(|| format!("unknown serversTransport `{qualified}`"))?;
+        if let Some(d) = item.diagnostics.iter().find(|d| d.is_error()) {
+            return Err(format!("serversTransport `{qualified}` cannot be used: {}", d.message));
+        }
+        // Certificates are read from files, whose content is no part of the digest: what has none is kept.
+        let has_files = !item.config.root_cas.is_empty() || !item.config.certificates.is_empty();
+        let t = match self.before.transports.get(qualified.as_str()) {
+            Some((digest, t)) if *digest == item.digest && !has_files => t.clone(),
+            _ => Arc::new(build_transport(&item.config).map_err(|e| format!("serversTransport `{qualified}` cannot be used: {e}"))?),
+        };
+        self.transports.insert(qualified.as_str().into(), (item.digest, t.clone()));
+        Ok(t)
+    }
+
+    fn load_balancer(&self, name: &Arc<str>, config: &LoadBalancerConfig, transport: &Arc<Transport>) -> Result<Arc<LoadBalancer>, (String, String)> {
+        let mut servers = Vec::with_capacity(config.servers.len());
+        for (i, s) in config.servers.iter().enumerate() {
+            let url: ServerUrl = s.url.parse().map_err(|e| (format!("loadBalancer.servers[{i}].url"), e))?;
+            let prefix = if s.preserve_path { url.path.clone() } else { String::new() };
+            let target = self.before.targets.get_or((ServerUrl { path: String::new(), ..url.clone() }, Arc::as_ptr(transport) as usize), || Target::new(&url, transport.clone()));
+            servers.push((Server { url: s.url.clone(), target, prefix }, s.weight.unwrap_or(1)));
+        }
+        // Several gateways that start together do not all begin with the same server.
+        fastrand::shuffle(&mut servers);
+        let candidates: Vec<Candidate> = servers.iter().map(|(s, weight)| Candidate { name: s.url.clone(), weight: *weight, fenced: false }).collect();
+        let sticky = config.sticky.as_ref().and_then(|s| s.cookie.as_ref()).map(|c| StickyCookie::new(&cookie(c), name, &candidates));
+        let strategy = match config.strategy {
+            torana_config::routing::Strategy::Wrr => Strategy::Wrr,
+            torana_config::routing::Strategy::P2c => Strategy::P2c,
+            torana_config::routing::Strategy::Hrw => Strategy::Hrw,
+            torana_config::routing::Strategy::LeastTime => Strategy::LeastTime,
+        };
+        // Traefik has no cookie where the client's address decides.
+        let sticky = sticky.filter(|_| strategy != Strategy::Hrw);
+        let balancer = Balancer::new(strategy, candidates);
+        let health = config.health_check.as_ref().map(health_check).transpose()?;
+        if let (Some(before), true) = (self.before.services.get(name).and_then(|k| k.usable.load_balancer.as_ref()), health.is_some()) {
+            for (i, (server, _)) in servers.iter().enumerate() {
+                let down = before.servers.iter().position(|s| s.url == server.url).is_some_and(|j| !before.balancer.is_up(j));
+                balancer.set_up(i, !down);
+            }
+        }
+        let servers = servers.into_iter().map(|(s, _)| s).collect();
+        let options = Options { pass_host_header: config.pass_host_header };
+        Ok(Arc::new(LoadBalancer::new(name.clone(), Arc::new(balancer), servers, sticky, options, health)))
+    }
+
+    fn weighted(&self, name: &Arc<str>, config: &WeightedConfig, children: Vec<Arc<dyn Endpoint>>) -> Weighted {
+        let candidates: Vec<Candidate> = config.services.iter().map(|s| Candidate { name: qualify(&s.name, provider_of(name)), weight: s.weight, fenced: false }).collect();
+        let sticky = config.sticky.as_ref().and_then(|s| s.cookie.as_ref()).map(|c| StickyCookie::new(&cookie(c), name, &candidates));
+        Weighted { name: name.clone(), balancer: Arc::new(Balancer::new(Strategy::Wrr, candidates)), children, sticky }
+    }
+}
+
+fn same(a: &[Arc<dyn Endpoint>], b: &[Arc<dyn Endpoint>]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| Arc::ptr_eq(a, b))
+}
+
+fn internal_missing(name: &str) -> Diagnostic {
+    let d = Diagnostic::error("", format!("the internal service `{name}@internal` is not enabled"));
+    match name {
+        "api" => d.hint("add `api: {}` to the install configuration"),
+        "ping" | "ready" => d.hint("add `ping: {}` to the install configuration"),
+        _ => d,
+    }
+}
+
+pub(crate) fn build_transport(config: &ServersTransportConfig) -> Result<Transport, String> {
+    Transport::build(config).map_err(|e| format!("{}: {}", e.key, e.message))
+}
+
+fn cookie(c: &CookieConfig) -> CookieOptions {
+    CookieOptions {
+        name: c.name.clone(),
+        secure: c.secure,
+        http_only: c.http_only,
+        same_site: c.same_site.clone(),
+        max_age: c.max_age,
+        path: Some(c.path.clone()),
+        domain: c.domain.clone(),
+    }
+}
+
+fn health_check(c: &HealthCheckConfig) -> Result<HealthCheck, (String, String)> {
+    let wrong = |option: &str, message: String| (format!("loadBalancer.healthCheck.{option}"), message);
+    let mut headers = HeaderMap::new();
+    let mut hostname = c.hostname.clone();
+    for (name, value) in &c.headers {
+        let n = HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong("headers", format!("`{name}` is not a header name")))?;
+        let v = HeaderValue::from_str(value).map_err(|_| wrong("headers", format!("the value of `{name}` cannot stand in a header")))?;
+        if n == http::header::HOST {
+            if hostname.is_empty() {
+                hostname = value.clone();
+            }
+        } else {
+            headers.insert(n, v);
+        }
+    }
+    let method = if c.method.is_empty() { "GET" } else { &c.method };
+    let default = Duration::from_secs(30);
+    let interval = c.interval.positive().unwrap_or(default);
+    Ok(HealthCheck {
+        grpc: c.mode == "grpc",
+        path: c.path.clone(),
+        method: Method::from_bytes(method.to_uppercase().as_bytes()).map_err(|_| wrong("method", format!("`{method}` is not a method")))?,
+        scheme: c.scheme.clone(),
+        port: c.port,
+        hostname,
+        headers,
+        status: c.status,
+        interval,
+        unhealthy_interval: c.unhealthy_interval.and_then(|i| i.positive()).unwrap_or(interval),
+        timeout: c.timeout.positive().unwrap_or(Duration::from_secs(5)),
+        follow_redirects: c.follow_redirects,
+    })
+}

@@ -1,0 +1,82 @@
+//! What the API shows: every object with its state and errors, as of one snapshot.
+
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use torana_base::Diagnostic;
+use torana_config::routing::{Item, MiddlewareConfig, RouterConfig, ServiceConfig};
+use torana_upstream::LoadBalancer;
+
+/// `disabled` objects are not served; objects with a `warning` are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    #[default]
+    Enabled,
+    Warning,
+    Disabled,
+}
+
+#[derive(Debug)]
+pub struct RouterStatus {
+    /// `name@provider`
+    pub name: Arc<str>,
+    pub provider: Arc<str>,
+    pub item: Arc<Item<RouterConfig>>,
+    /// As resolved: never 0.
+    pub priority: i64,
+    /// Qualified; those of the entry point first.
+    pub middlewares: Vec<Arc<str>>,
+    pub service: Arc<str>,
+    /// As configured or by default, known or not.
+    pub entry_points: Vec<Arc<str>>,
+    /// Entry points that serve it.
+    pub using: Vec<Arc<str>>,
+    pub state: State,
+    pub errors: Vec<String>,
+}
+
+pub struct ServiceStatus {
+    pub name: Arc<str>,
+    pub provider: Arc<str>,
+    pub item: Arc<Item<ServiceConfig>>,
+    pub state: State,
+    pub errors: Vec<String>,
+    /// For the state of its servers.
+    pub balancer: Option<Arc<LoadBalancer>>,
+    /// Qualified names of what it refers to.
+    pub children: Vec<Arc<str>>,
+}
+
+#[derive(Debug)]
+pub struct MiddlewareStatus {
+    pub name: Arc<str>,
+    pub provider: Arc<str>,
+    pub item: Arc<Item<MiddlewareConfig>>,
+    /// Options with their defaults, `null` when they cannot be read.
+    pub shown: serde_json::Value,
+    pub state: State,
+    pub errors: Vec<String>,
+}
+
+#[derive(Default)]
+pub struct RuntimeStatus {
+    pub generation: u64,
+    pub routers: BTreeMap<Arc<str>, Arc<RouterStatus>>,
+    pub services: BTreeMap<Arc<str>, Arc<ServiceStatus>>,
+    pub middlewares: BTreeMap<Arc<str>, Arc<MiddlewareStatus>>,
+    /// Everything that is wrong, in the order of the objects.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+impl RuntimeStatus {
+    /// Routers that use a service, by qualified name.
+    pub fn routers_of_service<'a>(&'a self, service: &'a str) -> impl Iterator<Item = &'a Arc<str>> {
+        self.routers.values().filter(move |r| &*r.service == service).map(|r| &r.name)
+    }
+
+    /// Routers that use a middleware, by qualified name.
+    pub fn routers_of_middleware<'a>(&'a self, middleware: &'a str) -> impl Iterator<Item = &'a Arc<str>> {
+        self.routers.values().filter(move |r| r.middlewares.iter().any(|m| &**m == middleware)).map(|r| &r.name)
+    }
+}

@@ -1,0 +1,96 @@
+use http::HeaderName;
+use ipnet::IpNet;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What to do with header names that some servers take for others (`aliasHeadersStrategy`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum HeaderStrategy {
+    #[default]
+    Keep,
+    Delete,
+    Reject,
+}
+
+/// Whose forwarding headers are believed.
+#[derive(Clone, Debug, Default)]
+pub struct Trust {
+    pub everyone: bool,
+    pub nets: Vec<IpNet>,
+}
+
+impl Trust {
+    pub fn includes(&self, ip: IpAddr) -> bool {
+        self.everyone || self.nets.iter().any(|n| n.contains(&ip))
+    }
+}
+
+/// A compiled `entryPoints.<name>`; lives as long as the process.
+#[derive(Clone, Debug)]
+pub struct EntryPoint {
+    pub name: Arc<str>,
+    pub address: SocketAddr,
+    pub reuse_port: bool,
+    pub trust: Trust,
+    /// Headers that survive being named in `Connection`; lower case.
+    pub connection_allowed: Vec<HeaderName>,
+    pub keep_forwarded_for: bool,
+    /// Names with `_`.
+    pub underscore: HeaderStrategy,
+    /// Names with anything but letters, digits and `-`.
+    pub alias: HeaderStrategy,
+    pub sanitize_path: bool,
+    pub encode_semicolons: bool,
+    /// Bytes of request line and headers.
+    pub max_header_bytes: usize,
+    /// Whole request, body included.
+    pub read_timeout: Option<Duration>,
+    /// From the end of the request head to the end of the response.
+    pub write_timeout: Option<Duration>,
+    pub idle_timeout: Option<Duration>,
+    /// The response to this many requests ends the connection.
+    pub max_requests: Option<u64>,
+    pub max_age: Option<Duration>,
+    /// How long to go on accepting after a signal to stop.
+    pub accept_grace: Duration,
+    /// How long open requests then have.
+    pub grace: Duration,
+    pub h2_max_streams: u32,
+    pub h2_decoder_table: u32,
+    pub h2_encoder_table: u32,
+}
+
+impl EntryPoint {
+    /// Traefik's defaults.
+    pub fn new(name: &str, address: SocketAddr) -> Self {
+        EntryPoint {
+            name: name.into(),
+            address,
+            reuse_port: false,
+            trust: Trust::default(),
+            connection_allowed: Vec::new(),
+            keep_forwarded_for: false,
+            underscore: HeaderStrategy::Keep,
+            alias: HeaderStrategy::Keep,
+            sanitize_path: true,
+            encode_semicolons: false,
+            max_header_bytes: 1 << 20,
+            read_timeout: Some(Duration::from_secs(60)),
+            write_timeout: None,
+            idle_timeout: Some(Duration::from_secs(180)),
+            max_requests: None,
+            max_age: None,
+            accept_grace: Duration::ZERO,
+            grace: Duration::from_secs(10),
+            h2_max_streams: 250,
+            h2_decoder_table: 4096,
+            h2_encoder_table: 4096,
+        }
+    }
+
+    /// The shortest time-out, which sets how often time-outs are looked at.
+    pub fn shortest_timeout(&self) -> Option<Duration> {
+        [self.read_timeout, self.write_timeout, self.idle_timeout, self.max_age].into_iter().flatten().min()
+    }
+}

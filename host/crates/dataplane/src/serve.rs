@@ -1,0 +1,148 @@
+//! One request through the entry point's pipeline, the router and its chain. The same for HTTP/1 and 2.
+
+use crate::entry_point::{EntryPoint, HeaderStrategy};
+use crate::snapshot::View;
+use bytestring::ByteString;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use smallvec::SmallVec;
+use std::borrow::Cow;
+use torana_http::path::{self, BadTarget};
+use torana_http::respond::{not_found, status_text};
+use torana_http::{Exchange, Response, exchange, forwarded, hop};
+use torana_router::{RequestView, canonical_host, routing_path};
+
+/// A request target in its parts.
+pub(crate) struct Target {
+    pub path: ByteString,
+    pub query: Option<ByteString>,
+    /// Of an absolute-form target: it overrides `Host` (RFC 9112, 3.2.2).
+    pub authority: Option<ByteString>,
+}
+
+/// Takes a request target apart; `None` if it is of no form (RFC 9112, 3.2).
+pub(crate) fn parse_target(method: &Method, target: &ByteString) -> Option<Target> {
+    let split = |text: ByteString| match text.find('?') {
+        Some(i) => (text.slice_ref(&text[..i]), Some(text.slice_ref(&text[i + 1..]))),
+        None => (text, None),
+    };
+    if target.starts_with('/') {
+        let (path, query) = split(target.clone());
+        return Some(Target { path, query, authority: None });
+    }
+    if &**target == "*" {
+        return (*method == Method::OPTIONS).then(|| Target { path: target.clone(), query: None, authority: None });
+    }
+    if *method == Method::CONNECT {
+        return Some(Target { path: ByteString::new(), query: None, authority: Some(target.clone()) });
+    }
+    let rest = target.get(..7).filter(|s| s.eq_ignore_ascii_case("http://")).map(|_| &target[7..]);
+    let rest = rest.or_else(|| target.get(..8).filter(|s| s.eq_ignore_ascii_case("https://")).map(|_| &target[8..]))?;
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let authority = &rest[..end];
+    let authority = authority.rsplit_once('@').map_or(authority, |(_, a)| a);
+    if authority.is_empty() || !authority.bytes().all(torana_http::h1::head::is_host_byte) {
+        return None;
+    }
+    let (path, query) = split(target.slice_ref(&rest[end..]));
+    let path = if path.is_empty() { ByteString::from_static("/") } else { path };
+    Some(Target { path, query, authority: Some(target.slice_ref(authority)) })
+}
+
+/// Whether a name could be taken for another one by a server that maps everything to `_`.
+fn is_alias(name: &HeaderName) -> bool {
+    name.as_str().bytes().any(|b| !b.is_ascii_alphanumeric() && b != b'-')
+}
+
+/// `false` if the request is to be refused.
+fn aliases(headers: &mut HeaderMap, strategy: HeaderStrategy, is_meant: fn(&HeaderName) -> bool) -> bool {
+    if strategy == HeaderStrategy::Keep {
+        return true;
+    }
+    let found: SmallVec<[HeaderName; 2]> = headers.keys().filter(|n| is_meant(n)).cloned().collect();
+    if strategy == HeaderStrategy::Reject && !found.is_empty() {
+        return false;
+    }
+    for name in found {
+        headers.remove(name);
+    }
+    true
+}
+
+fn bad_request() -> Response {
+    exchange::status(StatusCode::BAD_REQUEST)
+}
+
+/// Serves one request. `hostname` is what `X-Forwarded-Server` says.
+pub(crate) async fn serve(exchange: &mut Exchange, entry_point: &EntryPoint, view: &View, hostname: &HeaderValue) -> Response {
+    let request = &mut exchange.request;
+    if request.method == Method::OPTIONS && &*request.path == "*" {
+        return exchange::status(StatusCode::OK);
+    }
+    if !aliases(&mut request.headers, entry_point.underscore, |n| n.as_str().contains('_')) || !aliases(&mut request.headers, entry_point.alias, is_alias) {
+        return torana_http::respond::error_text(StatusCode::BAD_REQUEST, "Bad Request");
+    }
+    match path::normalize(&request.path) {
+        Ok(Cow::Borrowed(_)) => {}
+        Ok(Cow::Owned(p)) => request.path = p.into(),
+        Err(BadTarget::Fragment | BadTarget::Escape) => return bad_request(),
+    }
+    if request.query.as_ref().is_some_and(|q| q.contains('#')) {
+        return bad_request();
+    }
+    if entry_point.sanitize_path
+        && let Cow::Owned(p) = path::sanitize(&request.path)
+    {
+        request.path = p.into();
+    }
+    if entry_point.encode_semicolons
+        && let Some(q) = &request.query
+        && let Some(encoded) = path::replace_semicolons(q, "%3B")
+    {
+        request.query = Some(encoded);
+    }
+    exchange.upgrade = hop::upgrade_of(&exchange.request.headers).filter(|_| exchange.request.version < http::Version::HTTP_2);
+    exchange.keep_forwarded_for = entry_point.keep_forwarded_for;
+    exchange.original_path = exchange.request.path.clone();
+    if !exchange.peer.trusted {
+        forwarded::distrust(&mut exchange.request.headers);
+    }
+    forwarded::complete(exchange, hostname);
+    forwarded::connection_headers(&mut exchange.request.headers, &entry_point.connection_allowed);
+
+    let snapshot = view.current();
+    let router = snapshot.routes.get(&entry_point.name).and_then(|table| {
+        let request = &exchange.request;
+        let host = canonical_host(&request.host);
+        let path = routing_path(&request.path);
+        let seen = RequestView::new(&host, &path, request.method.as_str(), &request.headers, request.query.as_deref(), exchange.peer.ip());
+        table.find(&seen)
+    });
+    let Some(router) = router else { return not_found() };
+    if path::encoded::denied(&exchange.request.path, router.denied_escapes) {
+        return bad_request();
+    }
+    exchange.router = Some(router.name.clone());
+    if exchange.request.method == Method::CONNECT {
+        return status_text(StatusCode::NOT_IMPLEMENTED);
+    }
+    torana_http::run(&router.steps, &*router.service, exchange).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets() {
+        let parse = |m: Method, t: &'static str| parse_target(&m, &ByteString::from_static(t)).map(|t| (t.path.to_string(), t.query.map(|q| q.to_string()), t.authority.map(|a| a.to_string())));
+        assert_eq!(parse(Method::GET, "/a?b"), Some(("/a".into(), Some("b".into()), None)));
+        assert_eq!(parse(Method::GET, "/a?"), Some(("/a".into(), Some("".into()), None)));
+        assert_eq!(parse(Method::GET, "http://h.test:1/x?y"), Some(("/x".into(), Some("y".into()), Some("h.test:1".into()))));
+        assert_eq!(parse(Method::GET, "HTTP://u@h.test"), Some(("/".into(), None, Some("h.test".into()))));
+        assert_eq!(parse(Method::OPTIONS, "*"), Some(("*".into(), None, None)));
+        assert_eq!(parse(Method::GET, "*"), None);
+        assert_eq!(parse(Method::GET, "a"), None);
+        assert_eq!(parse(Method::GET, "é/"), None);
+        assert_eq!(parse(Method::CONNECT, "h:1"), Some(("".into(), None, Some("h:1".into()))));
+    }
+}

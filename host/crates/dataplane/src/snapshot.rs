@@ -1,0 +1,68 @@
+use arc_swap::ArcSwap;
+use rustc_hash::FxHashMap;
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use torana_http::{Endpoint, Step};
+use torana_router::RouteTable;
+
+/// A compiled router.
+pub struct Router {
+    /// `name@provider`
+    pub name: Arc<str>,
+    pub steps: Vec<Step>,
+    pub service: Arc<dyn Endpoint>,
+    /// Escaped characters that are refused, as bits of `torana_http::path::encoded`.
+    pub denied_escapes: u8,
+}
+
+/// Everything that is served, at one moment. A request sees one snapshot from its first byte to its last.
+#[derive(Default)]
+pub struct Snapshot {
+    pub generation: u64,
+    /// By name of entry point; one that is missing has no routers.
+    pub routes: FxHashMap<Arc<str>, RouteTable<Arc<Router>>>,
+}
+
+/// The current snapshot.
+#[derive(Clone)]
+pub struct Live(Arc<ArcSwap<Snapshot>>);
+
+impl Default for Live {
+    fn default() -> Self {
+        Live(Arc::new(ArcSwap::from_pointee(Snapshot::default())))
+    }
+}
+
+impl Live {
+    /// Makes a snapshot visible to every request that begins from now on.
+    pub fn publish(&self, snapshot: Arc<Snapshot>) {
+        self.0.store(snapshot);
+    }
+
+    pub fn current(&self) -> Arc<Snapshot> {
+        self.0.load_full()
+    }
+}
+
+/// A worker's view: requests count references on memory of their own worker, not on shared memory.
+pub(crate) struct View {
+    live: Live,
+    held: RefCell<Rc<Arc<Snapshot>>>,
+}
+
+impl View {
+    pub(crate) fn new(live: Live) -> Self {
+        let held = RefCell::new(Rc::new(live.current()));
+        View { live, held }
+    }
+
+    pub(crate) fn current(&self) -> Rc<Arc<Snapshot>> {
+        let now = self.live.0.load();
+        let mut held = self.held.borrow_mut();
+        if !Arc::ptr_eq(&now, &held) {
+            *held = Rc::new(arc_swap::Guard::into_inner(now));
+        }
+        held.clone()
+    }
+}

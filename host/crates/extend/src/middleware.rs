@@ -1,0 +1,100 @@
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use torana_base::Diagnostic;
+use torana_config::node::Node;
+use torana_http::Step;
+
+/// How far one built middleware is shared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// One instance for all routers that name it: it has no state, or the state is meant to be common.
+    Shared,
+    /// Each router gets its own, as Traefik's `rateLimit` and `retry` do.
+    Router,
+}
+
+/// What a middleware may use while it is built.
+pub trait BuildCx {
+    /// Qualified name of the middleware being built, `auth@file`.
+    fn name(&self) -> &str;
+
+    /// The steps of another middleware, by a name that is qualified with this one's provider when it
+    /// says none. Refuses names that lead back here.
+    fn middleware(&self, name: &str) -> Result<Vec<Step>, BuildError>;
+}
+
+/// Why a middleware cannot be built; it is disabled, and with it every router that uses it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BuildError {
+    /// Key below the middleware, as in `users[1]`; empty for the whole.
+    pub key: String,
+    pub message: String,
+    pub hint: Option<String>,
+}
+
+impl BuildError {
+    pub fn new(key: impl Into<String>, message: impl Into<String>) -> Self {
+        BuildError { key: key.into(), message: message.into(), hint: None }
+    }
+
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+/// A kind of middleware: its configuration with the documented defaults, and how it becomes steps.
+/// A new one is a file with this trait and one word in `torana-middleware`'s list.
+pub trait MiddlewareSpec: 'static {
+    /// The key in `http.middlewares.<name>`, spelled as Traefik does.
+    const NAME: &'static str;
+    /// A configuration that builds, as YAML; shown in the documentation and run by a test.
+    const EXAMPLE: &'static str;
+    const SCOPE: Scope = Scope::Shared;
+    /// Unknown fields are refused by the decoder. `Serialize` gives what the API shows.
+    type Config: DeserializeOwned + Serialize;
+
+    fn build(config: Self::Config, cx: &dyn BuildCx) -> Result<Vec<Step>, BuildError>;
+}
+
+/// A built middleware.
+pub struct Built {
+    pub steps: Vec<Step>,
+}
+
+/// A row of the registry.
+#[derive(Clone, Copy)]
+pub struct MiddlewareKind {
+    pub name: &'static str,
+    pub example: &'static str,
+    pub scope: Scope,
+    /// Decodes and builds. `key` is where the configuration stands, for the diagnostics.
+    pub build: fn(&Node, &str, &dyn BuildCx) -> Result<Built, Vec<Diagnostic>>,
+    /// The configuration with its defaults, as the API shows it.
+    pub show: fn(&Node, &str) -> Result<serde_json::Value, Vec<Diagnostic>>,
+}
+
+impl MiddlewareKind {
+    pub const fn of<S: MiddlewareSpec>() -> Self {
+        MiddlewareKind { name: S::NAME, example: S::EXAMPLE, scope: S::SCOPE, build: build::<S>, show: show::<S> }
+    }
+}
+
+fn build<S: MiddlewareSpec>(node: &Node, key: &str, cx: &dyn BuildCx) -> Result<Built, Vec<Diagnostic>> {
+    let config: S::Config = torana_config::de::from_node(node, key)?;
+    match S::build(config, cx) {
+        Ok(steps) => Ok(Built { steps }),
+        Err(e) => {
+            let at = if e.key.is_empty() { key.to_owned() } else { format!("{key}.{}", e.key) };
+            let place = node.at(&e.key).map_or(&node.place, |n| &n.place);
+            let mut d = Diagnostic::error(at, e.message).at(place);
+            d.hint = e.hint;
+            Err(vec![d])
+        }
+    }
+}
+
+fn show<S: MiddlewareSpec>(node: &Node, key: &str) -> Result<serde_json::Value, Vec<Diagnostic>> {
+    let config: S::Config = torana_config::de::from_node(node, key)?;
+    serde_json::to_value(config).map_err(|e| vec![Diagnostic::error(key, e.to_string())])
+}

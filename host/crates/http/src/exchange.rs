@@ -1,0 +1,74 @@
+use crate::body::Body;
+use crate::peer::Peer;
+use bytestring::ByteString;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
+use std::rc::Rc;
+
+/// A request on its way. `Host` is not among the headers: it is `host`, as in Go.
+#[derive(Debug, Default)]
+pub struct Request {
+    pub method: Method,
+    pub version: Version,
+    /// Path as it goes on the wire: escaped, begins with `/` (or is `*`).
+    pub path: ByteString,
+    /// Query without `?`, byte for byte; `Some("")` for a lone `?`.
+    pub query: Option<ByteString>,
+    /// Host as received, with its port.
+    pub host: ByteString,
+    pub headers: HeaderMap,
+    pub body: Body,
+}
+
+impl Request {
+    /// Path and query as one.
+    pub fn target(&self) -> String {
+        match &self.query {
+            Some(q) => format!("{}?{q}", self.path),
+            None => self.path.to_string(),
+        }
+    }
+
+    /// The value of a header if there is exactly one line of it or more; the first, as text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|v| v.to_str().ok())
+    }
+}
+
+pub type Response = http::Response<Body>;
+
+/// One request and what is known about it, for as long as it is served.
+pub struct Exchange {
+    pub request: Request,
+    /// The connection it came on.
+    pub peer: Rc<Peer>,
+    /// Name of the matched router, `name@provider`.
+    pub router: Option<std::sync::Arc<str>>,
+    /// Do not append the peer to `X-Forwarded-For` when proxying: the entry point says so, or a middleware
+    /// blanked the header.
+    pub keep_forwarded_for: bool,
+    /// A handshake to another protocol was asked for: token of `Upgrade`.
+    pub upgrade: Option<HeaderValue>,
+    /// User name found by an authentication middleware, for the access log.
+    pub user: Option<String>,
+    /// Path as it was when the request was routed, and the query.
+    pub original_path: ByteString,
+}
+
+impl Exchange {
+    pub fn new(request: Request, peer: Rc<Peer>) -> Self {
+        let original_path = request.path.clone();
+        Exchange { request, peer, router: None, keep_forwarded_for: false, upgrade: None, user: None, original_path }
+    }
+
+    /// `https` when the client's connection is encrypted.
+    pub fn scheme(&self) -> &'static str {
+        if self.peer.tls { "https" } else { "http" }
+    }
+}
+
+/// A response without a body.
+pub fn status(code: StatusCode) -> Response {
+    let mut r = Response::new(Body::Empty);
+    *r.status_mut() = code;
+    r
+}

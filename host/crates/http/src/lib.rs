@@ -1,0 +1,20 @@
+//! HTTP as the gateway sees it: messages, bodies, the chain of middlewares, the HTTP/1 codec, and the
+//! only place that turns an error into a status. Runs on one thread: nothing here is `Send` per request.
+
+pub mod body;
+pub mod chain;
+pub mod error;
+pub mod exchange;
+pub mod forwarded;
+pub mod h1;
+pub mod h2io;
+pub mod hop;
+pub mod path;
+pub mod peer;
+pub mod respond;
+
+pub use body::{Body, BodyError, Frame, Tunnel};
+pub use chain::{Around, Endpoint, Filter, Flow, LocalFuture, Next, Step, run};
+pub use error::{ErrorKind, ProxyError, Side};
+pub use exchange::{Exchange, Request, Response};
+pub use peer::{Interim, Peer};

@@ -1,0 +1,61 @@
+use http::{HeaderMap, HeaderValue, StatusCode};
+use std::cell::RefCell;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// Writes a 1xx response to the client at once (RFC 9110, 15.2).
+pub type Interim = Rc<dyn Fn(StatusCode, &HeaderMap)>;
+
+/// What is known about the client's connection; made once per connection.
+pub struct Peer {
+    /// The client, as PROXY protocol says where it is trusted.
+    pub addr: SocketAddr,
+    pub local: SocketAddr,
+    pub tls: bool,
+    pub entry_point: Arc<str>,
+    /// `addr.ip()` as a header value: `X-Real-Ip`, `X-Forwarded-For`.
+    pub ip_value: HeaderValue,
+    /// Whether its forwarding headers are believed.
+    pub trusted: bool,
+    /// How to send 1xx; `None` where the protocol or the client cannot take them. Set by the
+    /// connection for the request being served; on HTTP/2 each stream has a `Peer` of its own.
+    pub interim: RefCell<Option<Interim>>,
+}
+
+impl Peer {
+    pub fn new(addr: SocketAddr, local: SocketAddr, tls: bool, entry_point: Arc<str>, trusted: bool) -> Self {
+        let addr = canonical(addr);
+        let ip_value = HeaderValue::from_str(&addr.ip().to_string()).unwrap_or_else(|_| HeaderValue::from_static("unknown"));
+        Peer { addr, local: canonical(local), tls, entry_point, ip_value, trusted, interim: RefCell::new(None) }
+    }
+
+    /// The same connection, for another stream of it.
+    pub fn stream(&self, interim: Option<Interim>) -> Self {
+        Peer {
+            addr: self.addr,
+            local: self.local,
+            tls: self.tls,
+            entry_point: self.entry_point.clone(),
+            ip_value: self.ip_value.clone(),
+            trusted: self.trusted,
+            interim: RefCell::new(interim),
+        }
+    }
+
+    pub fn ip(&self) -> IpAddr {
+        self.addr.ip()
+    }
+}
+
+impl fmt::Debug for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} -> {} ({})", self.addr, self.local, self.entry_point)
+    }
+}
+
+/// An IPv4 address that came through an IPv6 socket is an IPv4 address.
+fn canonical(addr: SocketAddr) -> SocketAddr {
+    SocketAddr::new(addr.ip().to_canonical(), addr.port())
+}

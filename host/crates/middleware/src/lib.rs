@@ -1,0 +1,51 @@
+//! The HTTP middlewares, a file each: configuration, runtime and tests. A new one is a file with
+//! [`MiddlewareSpec`](torana_extend::MiddlewareSpec) and one word in the list below.
+
+mod go_regex;
+mod go_url;
+mod ip_strategy;
+mod omit;
+mod password;
+mod regex_replace;
+mod source_criterion;
+mod status_ranges;
+mod users;
+
+pub use ip_strategy::{IpStrategy, IpStrategyConfig};
+pub use source_criterion::{Fallback, Source, SourceCriterionConfig, SourceKey};
+pub use status_ranges::StatusRanges;
+
+use torana_extend::MiddlewareKind;
+
+macro_rules! middlewares {
+    ($($module:ident::$spec:ident),* $(,)?) => {
+        $(pub mod $module;)*
+        /// Every kind that this crate knows, in the order of the list.
+        pub const KINDS: &[MiddlewareKind] = &[$(MiddlewareKind::of::<$module::$spec>()),*];
+    };
+}
+
+middlewares! {
+    add_prefix::AddPrefix,
+    basic_auth::BasicAuth,
+    chain::Chain,
+    headers::Headers,
+    ip_allow_list::IpAllowList,
+    ip_white_list::IpWhiteList,
+    rate_limit::RateLimit,
+    redirect_regex::RedirectRegex,
+    redirect_scheme::RedirectScheme,
+    replace_path::ReplacePath,
+    retry::Retry,
+    strip_prefix::StripPrefix,
+}
+
+/// The kind that is spelled `name`; case does not matter, as everywhere in a configuration.
+pub fn kind(name: &str) -> Option<&'static MiddlewareKind> {
+    KINDS.iter().find(|k| k.name == name).or_else(|| KINDS.iter().find(|k| k.name.eq_ignore_ascii_case(name)))
+}
+
+#[cfg(test)]
+mod compliance;
+#[cfg(test)]
+mod testing;

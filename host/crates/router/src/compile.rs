@@ -1,0 +1,164 @@
+use crate::matcher::{HostKey, MATCHERS, Matcher, Need, PathKey};
+use crate::request::RequestView;
+use crate::rule::{Rule, RuleError};
+
+/// A rule ready to be asked. Holds what the index needs to know beside the tests themselves.
+pub struct CompiledRule {
+    expr: Expr,
+    hosts: Option<Box<[HostKey]>>,
+    paths: Option<Box<[PathKey]>>,
+    host_values: Box<[Box<str>]>,
+}
+
+enum Expr {
+    All(Box<[Expr]>),
+    Any(Box<[Expr]>),
+    Is(Matcher),
+    IsNot(Matcher),
+}
+
+/// Builds the matchers of a rule. The error points at the matcher whose arguments are wrong.
+pub fn compile(rule: &Rule) -> Result<CompiledRule, RuleError> {
+    let mut host_values = Vec::new();
+    let (expr, needs) = build(rule, &mut host_values)?;
+    Ok(CompiledRule {
+        expr,
+        hosts: needs.hosts.map(Vec::into_boxed_slice),
+        paths: needs.paths.map(Vec::into_boxed_slice),
+        host_values: host_values.into(),
+    })
+}
+
+impl CompiledRule {
+    pub fn matches(&self, request: &RequestView<'_>) -> bool {
+        self.expr.eval(request)
+    }
+
+    /// The hosts of which the request's must be one for the rule to have a chance; `None` when any host
+    /// has, and empty when the rule never matches. Sound, not exact.
+    pub fn hosts(&self) -> Option<&[HostKey]> {
+        self.hosts.as_deref()
+    }
+
+    /// The same for paths.
+    pub fn paths(&self) -> Option<&[PathKey]> {
+        self.paths.as_deref()
+    }
+
+    /// The arguments of all `Host` matchers that are not negated, lower case, in the order written: the
+    /// domains that a certificate is asked for.
+    pub fn host_values(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.host_values.iter().map(AsRef::as_ref)
+    }
+}
+
+impl std::fmt::Debug for CompiledRule {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CompiledRule").field("hosts", &self.hosts).field("paths", &self.paths).finish_non_exhaustive()
+    }
+}
+
+impl Expr {
+    fn eval(&self, r: &RequestView<'_>) -> bool {
+        match self {
+            Expr::All(list) => list.iter().all(|e| e.eval(r)),
+            Expr::Any(list) => list.iter().any(|e| e.eval(r)),
+            Expr::Is(m) => (m.test)(r),
+            Expr::IsNot(m) => !(m.test)(r),
+        }
+    }
+}
+
+/// Necessary conditions, one set per dimension; `None` is "anything".
+#[derive(Default)]
+struct Needs {
+    hosts: Option<Vec<HostKey>>,
+    paths: Option<Vec<PathKey>>,
+}
+
+impl Needs {
+    fn of(need: Need) -> Self {
+        match need {
+            Need::Anything => Needs::default(),
+            Need::Host(h) => Needs { hosts: Some(vec![h]), paths: None },
+            Need::Path(p) => Needs { hosts: None, paths: Some(vec![p]) },
+            Need::Never => Needs { hosts: Some(Vec::new()), paths: Some(Vec::new()) },
+        }
+    }
+
+    /// Both must hold, so either set will do: the one that lets less through.
+    fn and(self, other: Needs) -> Needs {
+        fn tighter<T>(a: Option<Vec<T>>, b: Option<Vec<T>>, breadth: fn(&T) -> usize) -> Option<Vec<T>> {
+            let size = |list: &Vec<T>| (list.len(), list.iter().map(breadth).max());
+            match (a, b) {
+                (Some(a), Some(b)) => Some(if size(&b) < size(&a) { b } else { a }),
+                (a, b) => a.or(b),
+            }
+        }
+        let host = |h: &HostKey| usize::from(matches!(h, HostKey::Wildcard(_)));
+        let path = |p: &PathKey| match p {
+            PathKey::Exact(_) => 0,
+            PathKey::Prefix(p) => usize::MAX - p.len(),
+        };
+        Needs { hosts: tighter(self.hosts, other.hosts, host), paths: tighter(self.paths, other.paths, path) }
+    }
+
+    fn or(self, other: Needs) -> Needs {
+        fn union<T>(a: Option<Vec<T>>, b: Option<Vec<T>>) -> Option<Vec<T>> {
+            let (mut a, b) = a.zip(b)?;
+            a.extend(b);
+            Some(a)
+        }
+        Needs { hosts: union(self.hosts, other.hosts), paths: union(self.paths, other.paths) }
+    }
+
+    fn distinct(mut self) -> Self {
+        fn distinct<T: Ord>(list: &mut Option<Vec<T>>) {
+            if let Some(list) = list {
+                list.sort_unstable();
+                list.dedup();
+            }
+        }
+        distinct(&mut self.hosts);
+        distinct(&mut self.paths);
+        self
+    }
+}
+
+fn build(rule: &Rule, host_values: &mut Vec<Box<str>>) -> Result<(Expr, Needs), RuleError> {
+    let mut all = |list: &[Rule], join: fn(Needs, Needs) -> Needs, first: Needs| {
+        let mut exprs = Vec::with_capacity(list.len());
+        let mut needs = first;
+        for r in list {
+            let (e, n) = build(r, host_values)?;
+            exprs.push(e);
+            needs = join(needs, n);
+        }
+        Ok((exprs.into_boxed_slice(), needs.distinct()))
+    };
+    match rule {
+        Rule::And(list) => all(list, Needs::and, Needs::default()).map(|(e, n)| (Expr::All(e), n)),
+        Rule::Or(list) => all(list, Needs::or, Needs::of(Need::Never)).map(|(e, n)| (Expr::Any(e), n)),
+        Rule::Not(inner) => match &**inner {
+            Rule::Matcher { name, args, at } => Ok((Expr::IsNot(one(name, args, at.0)?), Needs::default())),
+            other => build(&other.clone().negate(), host_values),
+        },
+        Rule::Matcher { name, args, at } => {
+            let mut m = one(name, args, at.0)?;
+            if *name == "Host" {
+                host_values.push(args[0].to_ascii_lowercase().into());
+            }
+            let needs = Needs::of(std::mem::replace(&mut m.need, Need::Anything));
+            Ok((Expr::Is(m), needs))
+        }
+    }
+}
+
+fn one(name: &str, args: &[String], at: usize) -> Result<Matcher, RuleError> {
+    let kind = MATCHERS.iter().find(|k| k.name == name).ok_or_else(|| RuleError::new(at, format!("unknown matcher `{name}`")))?;
+    kind.check_arity(args.len(), at)?;
+    if args.iter().any(String::is_empty) {
+        return Err(RuleError::new(at, format!("an argument of {name} is empty")));
+    }
+    (kind.build)(args).map_err(|why| RuleError::new(at, format!("{name}: {why}")))
+}

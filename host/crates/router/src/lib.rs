@@ -1,0 +1,29 @@
+//! Rules and the table of routes: from the text of a rule to "which route serves this request".
+//!
+//! ```text
+//! text --parse--> Rule --compile--> CompiledRule --RouteTable::new--> RouteTable --find--> &T
+//! ```
+//!
+//! Grammar and meaning are those of Traefik v3.7 rules; where its documentation is silent the behaviour
+//! of the 3.7.15 binary was observed and is pinned by the tables in `tests/`. No I/O, no async, and no
+//! input of any kind makes it panic.
+//!
+//! To add a matcher, add one entry to [`MATCHERS`].
+
+mod compile;
+mod index;
+mod lexer;
+mod matcher;
+mod parser;
+mod regexp;
+mod request;
+mod rule;
+mod table;
+mod text;
+
+pub use compile::{CompiledRule, compile};
+pub use matcher::{HostKey, MATCHERS, Matcher, MatcherKind, Need, PathKey, matcher};
+pub use parser::{MAX_DEPTH, parse};
+pub use request::{RequestView, canonical_host, routing_path};
+pub use rule::{Offset, Rule, RuleError};
+pub use table::{MAX_USER_PRIORITY, Route, RouteTable, default_priority};

@@ -1,0 +1,239 @@
+//! Sending a request to a server and its response back.
+
+use crate::connect::{self, Offer};
+use crate::h1client::{self, Expect};
+use crate::target::{Protocol, Target};
+use crate::{h2client, pool};
+use bytestring::ByteString;
+use http::header::{self, HeaderName, HeaderValue};
+use http::{HeaderMap, Method};
+use smallvec::SmallVec;
+use std::sync::Arc;
+use torana_http::{Body, ErrorKind, Exchange, ProxyError, Response, hop};
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+
+/// The request line and headers as they leave, made from the exchange without copying the map.
+pub(crate) struct Outgoing<'a> {
+    pub method: &'a Method,
+    pub path: ByteString,
+    pub query: Option<ByteString>,
+    pub host: ByteString,
+    pub headers: &'a HeaderMap,
+    named: SmallVec<[HeaderName; 2]>,
+    pub te_trailers: bool,
+    /// `X-Forwarded-For` with the peer appended; `None` when it is to go as it is.
+    forwarded_for: Option<HeaderValue>,
+    pub upgrade: Option<HeaderValue>,
+    /// `Accept-Encoding: gzip` is added on our own account, and undone on the way back.
+    pub own_gzip: bool,
+}
+
+impl<'a> Outgoing<'a> {
+    fn new(exchange: &'a Exchange, host: ByteString, path: ByteString) -> Self {
+        let request = &exchange.request;
+        let headers = &request.headers;
+        let named = if headers.contains_key(header::CONNECTION) {
+            hop::tokens(headers, &header::CONNECTION).filter_map(|t| HeaderName::from_bytes(t.as_bytes()).ok()).collect()
+        } else {
+            SmallVec::new()
+        };
+        let forwarded_for = (!exchange.keep_forwarded_for).then(|| {
+            let ip = &exchange.peer.ip_value;
+            match headers.get(torana_http::forwarded::X_FORWARDED_FOR) {
+                None => ip.clone(),
+                Some(before) => HeaderValue::from_bytes(&[before.as_bytes(), b", ", ip.as_bytes()].concat()).unwrap_or_else(|_| ip.clone()),
+            }
+        });
+        Outgoing {
+            method: &request.method,
+            path,
+            query: request.query.as_ref().map(|q| torana_http::path::replace_semicolons(q, "&").unwrap_or_else(|| q.clone())),
+            host,
+            headers,
+            named,
+            te_trailers: headers.contains_key(header::TE) && hop::has_token(headers, &header::TE, "trailers"),
+            forwarded_for,
+            upgrade: exchange.upgrade.clone(),
+            own_gzip: exchange.upgrade.is_none()
+                && request.method != Method::HEAD
+                && !headers.contains_key(header::ACCEPT_ENCODING)
+                && !headers.contains_key(header::RANGE),
+        }
+    }
+
+    /// Every end-to-end header, in order.
+    pub(crate) fn each(&self, mut f: impl FnMut(&HeaderName, &HeaderValue)) {
+        for (name, value) in self.headers {
+            let hop = *name == header::CONNECTION
+                || *name == header::TE
+                || *name == header::TRAILER
+                || *name == header::TRANSFER_ENCODING
+                || *name == header::CONTENT_LENGTH
+                || *name == header::UPGRADE
+                || *name == header::PROXY_AUTHENTICATE
+                || *name == header::PROXY_AUTHORIZATION
+                || *name == KEEP_ALIVE
+                || *name == PROXY_CONNECTION
+                || (self.forwarded_for.is_some() && *name == torana_http::forwarded::X_FORWARDED_FOR)
+                || self.named.contains(name);
+            if !hop {
+                f(name, value);
+            }
+        }
+        if let Some(v) = &self.forwarded_for {
+            f(&torana_http::forwarded::X_FORWARDED_FOR, v);
+        }
+        if self.own_gzip {
+            f(&header::ACCEPT_ENCODING, &HeaderValue::from_static("gzip"));
+        }
+        if self.te_trailers {
+            f(&header::TE, &HeaderValue::from_static("trailers"));
+        }
+    }
+}
+
+/// A request that did not get a response; the body comes back if no byte of it was taken.
+pub(crate) struct Failure {
+    pub error: ProxyError,
+    pub body: Option<Body>,
+    /// The connection was an old one and died before it answered: another may do better.
+    pub stale: bool,
+}
+
+/// Options of a service that concern forwarding.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Send the client's `Host`; else the server's.
+    pub pass_host_header: bool,
+}
+
+/// Sends the exchange's request to `target`, with `prefix` before its path. On a failure that allows
+/// another try the request's body is back in place.
+pub async fn forward(exchange: &mut Exchange, target: &Arc<Target>, prefix: &str, options: Options) -> Response {
+    match send(exchange, target, prefix, options).await {
+        Ok(mut response) => {
+            let upgraded = matches!(response.body(), Body::Tunnel(_));
+            if !upgraded {
+                let trailer = response.headers().get(header::TRAILER).cloned();
+                hop::strip(response.headers_mut());
+                if let (Some(t), None) = (trailer, response.body().length()) {
+                    response.headers_mut().insert(header::TRAILER, t);
+                }
+            }
+            response
+        }
+        Err(error) => {
+            tracing::debug!(error = %error, server = %target.authority, "request failed");
+            torana_http::respond::proxy_error(error)
+        }
+    }
+}
+
+pub(crate) async fn send(exchange: &mut Exchange, target: &Arc<Target>, prefix: &str, options: Options) -> Result<Response, ProxyError> {
+    let mut body = std::mem::take(&mut exchange.request.body);
+    let host = match options.pass_host_header && !exchange.request.host.is_empty() {
+        true => exchange.request.host.clone(),
+        false => target.authority.clone(),
+    };
+    let path = outgoing_path(&exchange.request.path, prefix);
+    let idempotent = is_replayable(&exchange.request);
+    // One more try than there may be stale connections would be endless; two old ones, then a new one.
+    for attempt in 0.. {
+        let replay = if idempotent { body.replayable() } else { None };
+        let outgoing = Outgoing::new(exchange, host.clone(), path.clone());
+        let fresh = attempt >= 2;
+        match send_once(&outgoing, body, exchange, target, fresh).await {
+            Ok(r) => return Ok(r),
+            Err(failure) => {
+                match (failure.stale && !fresh, failure.body, replay) {
+                    (true, Some(untouched), _) => body = untouched,
+                    (true, None, Some(again)) => body = again,
+                    (_, untouched, _) => {
+                        if let Some(b) = untouched {
+                            exchange.request.body = b;
+                        }
+                        return Err(failure.error);
+                    }
+                };
+            }
+        }
+    }
+    Err(ProxyError::server(ErrorKind::Internal, false, "no attempt was made"))
+}
+
+/// Whether a request may be sent again on another connection after some of it went out
+/// (RFC 9110, 9.2.2, and the two headers by which a client says so itself).
+fn is_replayable(request: &torana_http::Request) -> bool {
+    matches!(request.method, Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE)
+        || request.headers.contains_key("idempotency-key")
+        || request.headers.contains_key("x-idempotency-key")
+}
+
+async fn send_once(outgoing: &Outgoing<'_>, body: Body, exchange: &Exchange, target: &Arc<Target>, fresh: bool) -> Result<Response, Failure> {
+    let upgrade = outgoing.upgrade.is_some();
+    let interim = exchange.peer.interim.borrow().clone();
+    let early = |error: ProxyError, body: Body| Failure { error, body: Some(body), stale: false };
+    let h2_possible = !upgrade && (target.protocol == Protocol::H2c || (target.protocol == Protocol::Https && target.transport.http2));
+    if h2_possible {
+        if let Some(c) = pool::take_h2(target) {
+            return h2client::send(outgoing, body, &c, target, interim).await;
+        }
+        if target.protocol == Protocol::H2c {
+            let stream = match connect::connect(&target.address, &target.transport, Offer::Http2AndHttp1).await {
+                Ok(s) => s,
+                Err(e) => return Err(early(e, body)),
+            };
+            let c = match h2client::handshake(stream, target).await {
+                Ok(c) => c,
+                Err(e) => return Err(early(e, body)),
+            };
+            return h2client::send(outgoing, body, &c, target, interim).await;
+        }
+    }
+    let pooled = if upgrade || fresh { None } else { pool::take(target) };
+    let reused = pooled.is_some();
+    let io = match pooled {
+        Some(io) => io,
+        None => {
+            let offer = if upgrade { Offer::Http1 } else { Offer::Http2AndHttp1 };
+            let stream = match connect::connect(&target.address, &target.transport, offer).await {
+                Ok(s) => s,
+                Err(e) => return Err(early(e, body)),
+            };
+            if stream.is_h2() {
+                let c = match h2client::handshake(stream, target).await {
+                    Ok(c) => c,
+                    Err(e) => return Err(early(e, body)),
+                };
+                return h2client::send(outgoing, body, &c, target, interim).await;
+            }
+            torana_http::h1::Io::new(stream)
+        }
+    };
+    let expect = if outgoing.headers.contains_key(header::EXPECT) { Expect::Wait } else { Expect::No };
+    h1client::send(outgoing, body, io, reused, target, interim, expect).await
+}
+
+/// `prefix` and the path, joined by one slash.
+fn outgoing_path(path: &ByteString, prefix: &str) -> ByteString {
+    let prefix = prefix.trim_end_matches('/');
+    match (prefix.is_empty(), path.is_empty()) {
+        (true, true) => ByteString::from_static("/"),
+        (true, false) if path.starts_with('/') || &**path == "*" => path.clone(),
+        _ => format!("{prefix}/{}", path.trim_start_matches('/')).into(),
+    }
+}
+
+/// Undoes the gzip that was asked for on the gateway's own account.
+pub(crate) fn ungzip(response: &mut Response) {
+    let gzip = response.headers().get(header::CONTENT_ENCODING).is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"gzip"));
+    if gzip && !matches!(response.body(), Body::Empty | Body::Tunnel(_)) {
+        let body = std::mem::take(response.body_mut());
+        response.headers_mut().remove(header::CONTENT_ENCODING);
+        response.headers_mut().remove(header::CONTENT_LENGTH);
+        *response.body_mut() = crate::gunzip::body(body);
+    }
+}
+

@@ -1,0 +1,22 @@
+//! Towards servers: services and their balancing, connections and their pools, health.
+//!
+//! Everything of a request stays on its worker's thread; what workers share (health, counters of the
+//! balancers) is atomic.
+
+pub mod balance;
+pub mod connect;
+mod forward;
+mod gunzip;
+mod h1client;
+mod h2client;
+pub mod health;
+pub mod pool;
+pub mod service;
+pub mod target;
+pub mod transport;
+
+pub use forward::{Options, forward};
+pub use health::HealthCheck;
+pub use service::{LoadBalancer, Server, Weighted};
+pub use target::{Protocol, ServerUrl, Target};
+pub use transport::{Transport, TransportError};

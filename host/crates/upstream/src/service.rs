@@ -1,0 +1,130 @@
+//! Services: what stands at the end of a router's chain.
+
+use crate::balance::{Balancer, OwnedPick, StickyCookie, Strategy};
+use crate::forward::{Options, forward};
+use crate::target::Target;
+use http::header::SET_COOKIE;
+use std::sync::{Arc, Mutex, PoisonError};
+use torana_http::{Body, Endpoint, ErrorKind, Exchange, LocalFuture, ProxyError, Response, respond};
+
+/// A server of a load balancer.
+pub struct Server {
+    /// URL as configured: its name in the API and in the sticky cookie.
+    pub url: String,
+    pub target: Arc<Target>,
+    /// What goes before the request's path; empty unless `preservePath`.
+    pub prefix: String,
+}
+
+/// `loadBalancer`
+pub struct LoadBalancer {
+    /// `name@provider`
+    pub name: Arc<str>,
+    pub balancer: Arc<Balancer>,
+    pub servers: Vec<Server>,
+    pub sticky: Option<StickyCookie>,
+    pub options: Options,
+    pub health: Option<crate::health::HealthCheck>,
+    /// Ends the health check when no snapshot holds this service any more.
+    checking: Mutex<Option<tokio::task::AbortHandle>>,
+}
+
+/// `weighted`
+pub struct Weighted {
+    pub name: Arc<str>,
+    pub balancer: Arc<Balancer>,
+    pub children: Vec<Arc<dyn Endpoint>>,
+    pub sticky: Option<StickyCookie>,
+}
+
+fn no_server() -> Response {
+    respond::proxy_error(ProxyError::server(ErrorKind::NoServer, false, "no server is up"))
+}
+
+/// Where a request goes, and the cookie index to set, if one is to be set.
+fn choose(balancer: &Balancer, sticky: Option<&StickyCookie>, exchange: &Exchange) -> Option<(OwnedPick, Option<usize>)> {
+    if let Some(cookie) = sticky
+        && let Some((index, rewrite)) = cookie.read(&exchange.request.headers)
+        && let Some(pick) = balancer.pick_index(index)
+    {
+        return Some((pick.into_owned(), rewrite.then_some(index)));
+    }
+    let pick = balancer.pick(exchange.peer.ip())?.into_owned();
+    let index = pick.index;
+    Some((pick, sticky.map(|_| index)))
+}
+
+fn set_cookie(response: &mut Response, sticky: Option<&StickyCookie>, index: Option<usize>) {
+    if let (Some(cookie), Some(index)) = (sticky, index)
+        && let Some(value) = cookie.set_cookie(index)
+    {
+        response.headers_mut().append(SET_COOKIE, value);
+    }
+}
+
+impl LoadBalancer {
+    pub fn new(name: Arc<str>, balancer: Arc<Balancer>, servers: Vec<Server>, sticky: Option<StickyCookie>, options: Options, health: Option<crate::health::HealthCheck>) -> Self {
+        LoadBalancer { name, balancer, servers, sticky, options, health, checking: Mutex::default() }
+    }
+
+    /// Starts the health check, once, on the current thread's local runtime.
+    pub fn activate(self: &Arc<Self>) {
+        let mut checking = self.checking.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.health.is_some() && checking.is_none() {
+            *checking = Some(tokio::task::spawn_local(crate::health::run(Arc::downgrade(self))).abort_handle());
+        }
+    }
+}
+
+impl Drop for LoadBalancer {
+    fn drop(&mut self) {
+        if let Some(task) = self.checking.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            task.abort();
+        }
+    }
+}
+
+impl Endpoint for LoadBalancer {
+    fn serve<'a>(&'a self, exchange: &'a mut Exchange) -> LocalFuture<'a, Response> {
+        Box::pin(async move {
+            let Some((mut pick, cookie)) = choose(&self.balancer, self.sticky.as_ref(), exchange) else { return no_server() };
+            let Some(server) = self.servers.get(pick.index) else { return no_server() };
+            let mut response = forward(exchange, &server.target, &server.prefix, self.options).await;
+            pick.first_byte();
+            if matches!(self.balancer.strategy(), Strategy::P2c | Strategy::LeastTime) && matches!(response.body(), Body::Stream { .. }) {
+                let body = std::mem::take(response.body_mut());
+                let length = body.length();
+                *response.body_mut() = Body::stream(Counted { body, _pick: pick }, length);
+            }
+            set_cookie(&mut response, self.sticky.as_ref(), cookie);
+            response
+        })
+    }
+}
+
+impl Endpoint for Weighted {
+    fn serve<'a>(&'a self, exchange: &'a mut Exchange) -> LocalFuture<'a, Response> {
+        Box::pin(async move {
+            let Some((pick, cookie)) = choose(&self.balancer, self.sticky.as_ref(), exchange) else { return no_server() };
+            let Some(child) = self.children.get(pick.index) else { return no_server() };
+            let mut response = child.serve(exchange).await;
+            set_cookie(&mut response, self.sticky.as_ref(), cookie);
+            response
+        })
+    }
+}
+
+/// A body whose server counts as busy until it ends.
+struct Counted {
+    body: Body,
+    _pick: OwnedPick,
+}
+
+impl http_body::Body for Counted {
+    type Data = bytes::Bytes;
+    type Error = torana_http::BodyError;
+
+    fn poll_frame(mut self: std::pin::Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> std::task::Poll<Option<Result<torana_http::Frame, torana_http::BodyError>>> {
+        self.body.poll_frame(cx)
+    }
+}

@@ -1,0 +1,100 @@
+//! A server as the gateway reaches it.
+
+use crate::connect::Address;
+use crate::transport::Transport;
+use bytestring::ByteString;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What a server speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    /// `http://`: HTTP/1.1
+    Http1,
+    /// `h2c://`: HTTP/2 without TLS, by prior knowledge
+    H2c,
+    /// `https://`: what the handshake settles
+    Https,
+}
+
+/// Address, protocol and transport of a server. Lives as long as some snapshot names it, so its
+/// connections survive a reload.
+#[derive(Debug)]
+pub struct Target {
+    /// Key of its connections in each worker's pool.
+    pub(crate) id: u64,
+    pub address: Address,
+    pub protocol: Protocol,
+    /// Host and port as written in the URL: the `Host` header when the client's is not passed on.
+    pub authority: ByteString,
+    pub(crate) transport: Arc<Transport>,
+}
+
+/// A server URL, taken apart.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ServerUrl {
+    pub protocol: Protocol,
+    pub address: Address,
+    pub authority: String,
+    /// Path of the URL, for `preservePath`.
+    pub path: String,
+}
+
+impl std::str::FromStr for ServerUrl {
+    type Err = String;
+
+    fn from_str(url: &str) -> Result<Self, String> {
+        let bad = |what: &str| format!("server URL `{url}` {what}: write `http://host:port`, `https://host` or `h2c://host:port`");
+        let (scheme, rest) = url.split_once("://").ok_or_else(|| bad("has no scheme"))?;
+        let protocol = match scheme.to_ascii_lowercase().as_str() {
+            "http" => Protocol::Http1,
+            "https" => Protocol::Https,
+            "h2c" => Protocol::H2c,
+            _ => return Err(bad("has an unknown scheme")),
+        };
+        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        let (authority, path) = rest.split_at(end);
+        let path = path.split(['?', '#']).next().unwrap_or("").to_owned();
+        let authority = authority.rsplit_once('@').map_or(authority, |(_, a)| a);
+        let (host, port) = match authority.rsplit_once(':') {
+            Some((h, p)) if !p.contains(']') => (h, Some(p.parse::<u16>().map_err(|_| bad("has a bad port"))?)),
+            _ => (authority, None),
+        };
+        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        if host.is_empty() || host.chars().any(|c| c.is_whitespace() || c.is_control()) {
+            return Err(bad("has no usable host"));
+        }
+        let tls = protocol == Protocol::Https;
+        let port = port.unwrap_or(if tls { 443 } else { 80 });
+        Ok(ServerUrl { protocol, address: Address { host, port, tls }, authority: authority.to_owned(), path })
+    }
+}
+
+impl Target {
+    pub fn new(url: &ServerUrl, transport: Arc<Transport>) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Target {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            address: url.address.clone(),
+            protocol: url.protocol,
+            authority: url.authority.as_str().into(),
+            transport,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn server_urls() {
+        let u: ServerUrl = "http://127.0.0.1:8080/base?x".parse().unwrap();
+        assert_eq!((u.address.host.as_str(), u.address.port, u.path.as_str(), u.authority.as_str()), ("127.0.0.1", 8080, "/base", "127.0.0.1:8080"));
+        let u: ServerUrl = "https://[::1]".parse().unwrap();
+        assert_eq!((u.address.host.as_str(), u.address.port, u.address.tls), ("::1", 443, true));
+        for bad in ["127.0.0.1:80", "ftp://x", "http://", "http://a:99999", "http://a b"] {
+            assert!(bad.parse::<ServerUrl>().is_err(), "{bad}");
+        }
+    }
+}

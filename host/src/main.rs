@@ -1,0 +1,14 @@
+//! The `torana` binary: command line and wiring. The only crate that sees every other.
+
+mod cli;
+mod demo;
+mod healthcheck;
+mod systemd;
+mod wire;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> std::process::ExitCode {
+    cli::main(std::env::args().skip(1).collect())
+}

@@ -1,0 +1,266 @@
+//! Puts the parts together: who is started in which order, and who stops whom.
+
+use http::HeaderValue;
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use torana_base::Diagnostic;
+use torana_config::install::{InstallConfig, Loaded};
+use torana_control::apply::Apply;
+use torana_control::{Compiler, Parts, Published, internal_routing, internal_services};
+use torana_dataplane::{Drain, EntryPoint, Live, Workers, bind};
+use torana_extend::{Event, Provider, ProviderOut};
+
+/// How long connections wait for the first configuration before they are served whatever there is.
+const FIRST_CONFIGURATION: Duration = Duration::from_secs(5);
+/// How long `check` waits for a provider.
+const CHECK_PATIENCE: Duration = Duration::from_secs(10);
+/// Documents on their way to the task that applies.
+const CHANNEL: usize = 64;
+
+fn compiler(install: &Arc<InstallConfig>, published: &Published, drain: &Drain) -> Result<Compiler, Diagnostic> {
+    let ready = published.clone();
+    let mut internals = internal_services(install, drain, move || ready.is_ready());
+    if install.api.is_some() {
+        // API-STUB
+    }
+    Compiler::new(Parts { install: install.clone(), kinds: torana_middleware::kind, internals })
+}
+
+/// Serves until a signal to stop and everything that was open has ended.
+pub(crate) fn serve(loaded: Loaded) -> Result<(), Vec<Diagnostic>> {
+    let log = start_log(&loaded.config).map_err(|d| vec![d])?;
+    for w in &loaded.warnings {
+        tracing::warn!("{}", w.to_string().replace('\n', " "));
+    }
+    tracing::info!("configuration: {}", loaded.origins_summary());
+    let install = Arc::new(loaded.config);
+    let entry_points = torana_control::entry_points::compile(&install.entry_points)?;
+    let sockets = listen(entry_points)?;
+    let drain = Drain::default();
+    let live = Live::default();
+    let providers = torana_provider::configured(&install.providers);
+    let published = Published::new(providers.iter().map(|p| p.name()));
+    let compiler = compiler(&install, &published, &drain).map_err(|d| vec![d])?;
+    let apply = Apply {
+        compiler,
+        live: live.clone(),
+        published: published.clone(),
+        throttle: install.providers.providers_throttle_duration.as_duration(),
+        inputs: BTreeMap::from([("internal", Arc::new(internal_routing(&install)))]),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build_local(Default::default())
+        .map_err(|e| vec![Diagnostic::error("", format!("cannot start the runtime: {e}"))])?;
+    runtime.block_on(run(Running { install, apply, providers, published, sockets, live, drain, log }))
+}
+
+struct Running {
+    install: Arc<InstallConfig>,
+    apply: Apply,
+    providers: Vec<Box<dyn Provider>>,
+    published: Published,
+    sockets: Vec<(Arc<EntryPoint>, TcpListener)>,
+    live: Live,
+    drain: Drain,
+    log: torana_telemetry::log::LogHandle,
+}
+
+async fn run(r: Running) -> Result<(), Vec<Diagnostic>> {
+    let (stop, stopped) = watch::channel(false);
+    let (out, events) = ProviderOut::channel(CHANNEL);
+    for p in r.providers {
+        tokio::task::spawn_local(p.run(out.clone(), stopped.clone()));
+    }
+    drop(out);
+    let applying = tokio::task::spawn_local(r.apply.run(events));
+
+    // Nobody is told 404 only because the gateway is younger than its configuration.
+    let mut first = r.published.generation.subscribe();
+    let configured = async {
+        let _ = first.wait_for(|g| *g > 0).await;
+        let mut ready = r.published.ready.subscribe();
+        if !r.published.providers.load().is_empty() {
+            let _ = ready.wait_for(|r| *r).await;
+        }
+    };
+    let mut signals = Signals::new().map_err(|e| vec![Diagnostic::error("", format!("cannot listen for signals: {e}"))])?;
+    tokio::select! {
+        () = configured => {}
+        () = tokio::time::sleep(FIRST_CONFIGURATION) => tracing::warn!("not every provider has delivered yet; serving what there is"),
+        () = signals.stop() => return Ok(()),
+    }
+    let hostname = gethostname::gethostname();
+    let hostname = HeaderValue::from_str(&hostname.to_string_lossy()).unwrap_or(HeaderValue::from_static("torana"));
+    let count = std::thread::available_parallelism().map_or(1, usize::from);
+    for (e, l) in &r.sockets {
+        let address = l.local_addr().map(|a| a.to_string()).unwrap_or_default();
+        tracing::info!(entryPointName = &*e.name, address, "listening");
+    }
+    let workers = Workers::spawn(count, r.sockets, &r.live, &r.drain, hostname).map_err(|e| vec![Diagnostic::error("", format!("cannot start the workers: {e}"))])?;
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), workers = count, "serving");
+    let watchdog = tokio::task::spawn_local(crate::systemd::notify(r.install.clone()));
+    loop {
+        match signals.next().await {
+            Signal::Stop => break,
+            Signal::Reopen => {
+                if let Err(error) = r.log.reopen() {
+                    tracing::error!(%error, "cannot reopen the log file");
+                }
+            }
+        }
+    }
+    tracing::info!("stopping: open requests finish first");
+    watchdog.abort();
+    r.drain.start();
+    let _ = stop.send(true);
+    let joined = tokio::task::spawn_blocking(move || workers.join());
+    tokio::select! {
+        _ = joined => {}
+        () = signals.stop() => {
+            tracing::warn!("stopping at once");
+            std::process::exit(1);
+        }
+    }
+    applying.abort();
+    tracing::info!("stopped");
+    Ok(())
+}
+
+#[derive(PartialEq, Eq)]
+enum Signal {
+    Stop,
+    Reopen,
+}
+
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+    user1: tokio::signal::unix::Signal,
+    /// Listened for, so that it never ends the process; the file provider acts on it.
+    _hangup: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            user1: signal(SignalKind::user_defined1())?,
+            _hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> Signal {
+        tokio::select! {
+            _ = self.terminate.recv() => Signal::Stop,
+            _ = self.interrupt.recv() => Signal::Stop,
+            _ = self.user1.recv() => Signal::Reopen,
+        }
+    }
+
+    async fn stop(&mut self) {
+        while self.next().await != Signal::Stop {}
+    }
+}
+
+fn start_log(config: &InstallConfig) -> Result<torana_telemetry::log::LogHandle, Diagnostic> {
+    let l = &config.log;
+    let wanted = torana_telemetry::log::LogConfig {
+        level: format!("{:?}", l.level),
+        format: l.format.clone(),
+        no_color: l.no_color,
+        file_path: l.file_path.clone(),
+    };
+    torana_telemetry::log::init(&wanted).map_err(|e| {
+        Diagnostic::error("log.filePath", format!("cannot write the log to `{}`: {e}", l.file_path)).hint("create the folder, or let torana's user write there")
+    })
+}
+
+/// Opens every entry point, or says all that cannot be opened.
+fn listen(entry_points: Vec<Arc<EntryPoint>>) -> Result<Vec<(Arc<EntryPoint>, TcpListener)>, Vec<Diagnostic>> {
+    let mut passed = crate::systemd::sockets();
+    let mut open = Vec::new();
+    let mut wrong = Vec::new();
+    for e in entry_points {
+        if let Some(socket) = passed.remove(&*e.name) {
+            open.push((e, socket));
+            continue;
+        }
+        match bind(&e) {
+            Ok(socket) => open.push((e, socket)),
+            Err(error) => {
+                let hint = match error.kind() {
+                    std::io::ErrorKind::AddrInUse => "another process listens there: stop it, or choose another port",
+                    std::io::ErrorKind::PermissionDenied => "ports below 1024 need the capability CAP_NET_BIND_SERVICE",
+                    std::io::ErrorKind::AddrNotAvailable => "this machine has no such address",
+                    _ => "choose another address",
+                };
+                wrong.push(Diagnostic::error(format!("entryPoints.{}.address", e.name), format!("cannot listen on {}: {error}", e.address)).hint(hint));
+            }
+        }
+    }
+    if wrong.is_empty() { Ok(open) } else { Err(wrong) }
+}
+
+/// What is wrong with the routing configuration of every provider, each asked once.
+pub(crate) fn check(loaded: Loaded) -> Vec<Diagnostic> {
+    let install = Arc::new(loaded.config);
+    let mut found = match torana_control::entry_points::compile(&install.entry_points) {
+        Ok(_) => Vec::new(),
+        Err(wrong) => wrong,
+    };
+    let providers = torana_provider::configured(&install.providers);
+    let published = Published::new(providers.iter().map(|p| p.name()));
+    let mut compiler = match compiler(&install, &published, &Drain::default()) {
+        Ok(c) => c,
+        Err(d) => {
+            found.push(d);
+            return found;
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default()) {
+        Ok(r) => r,
+        Err(e) => {
+            found.push(Diagnostic::error("", format!("cannot start the runtime: {e}")));
+            return found;
+        }
+    };
+    let mut inputs = BTreeMap::from([("internal", Arc::new(internal_routing(&install)))]);
+    runtime.block_on(async {
+        let (stop, stopped) = watch::channel(false);
+        let (out, mut events) = ProviderOut::channel(CHANNEL);
+        let mut waiting: Vec<&'static str> = providers.iter().map(|p| p.name()).collect();
+        for p in providers {
+            tokio::task::spawn_local(p.run(out.clone(), stopped.clone()));
+        }
+        while !waiting.is_empty() {
+            match tokio::time::timeout(CHECK_PATIENCE, events.recv()).await {
+                Ok(Some(Event::Document(d))) => {
+                    waiting.retain(|p| *p != d.provider);
+                    found.extend(d.diagnostics);
+                    inputs.insert(d.provider, Arc::new(d.config));
+                }
+                Ok(Some(Event::Failed { provider, error })) => {
+                    waiting.retain(|p| *p != provider);
+                    found.push(Diagnostic::error(format!("providers.{provider}"), error));
+                }
+                Ok(None) => break,
+                Err(_) => {
+                    found.extend(waiting.drain(..).map(|p| Diagnostic::error(format!("providers.{p}"), "the provider did not answer in time")));
+                }
+            }
+        }
+        let _ = stop.send(true);
+    });
+    for d in compiler.compile(&inputs).status.diagnostics.iter() {
+        if !found.contains(d) {
+            found.push(d.clone());
+        }
+    }
+    found
+}

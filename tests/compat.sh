@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Runs the differential cases against the recorded answers of the real Traefik, as a ratchet: every case
+# named in tests/compat-must-pass.txt must pass. The suite is kept outside the project; without it
+# (COMPAT_DIR, or ../shared/compat) this is a loud skip.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+suite="${COMPAT_DIR:-../shared/compat}"
+if [ ! -f "$suite/run.py" ]; then
+  echo "SKIPPED: no compatibility suite at $suite"
+  exit 0
+fi
+binary="${TORANA_BIN:-$PWD/target/debug/torana}"
+[ -x "$binary" ] || cargo build --locked
+work="$(mktemp -d)"
+trap 'rm -rf "$work"' EXIT
+cp -r "$suite/." "$work/"
+chmod -R u+w "$work"
+rm -rf "$work/.venv"
+python3 -m venv "$work/.venv"
+"$work/.venv/bin/pip" install -q -r "$work/requirements.txt"
+only=()
+while read -r case; do only+=(--only "$case"); done < <(grep -v '^#' tests/compat-must-pass.txt | grep .)
+python3 "$work/run.py" --cases "$work/cases" --candidate "$binary --configFile={static}" -q --retry 2 "${only[@]}"
