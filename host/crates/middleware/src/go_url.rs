@@ -107,8 +107,10 @@ pub(crate) fn reprint(url: &str) -> Option<String> {
         return None;
     } else if let Some(after) = rest.strip_prefix("//").filter(|_| !scheme.is_empty() || !rest.starts_with("///")) {
         let (authority, tail) = after.split_at(after.find('/').unwrap_or(after.len()));
-        out.push_str("//");
-        push_authority(&mut out, authority)?;
+        if !authority.is_empty() || !tail.is_empty() {
+            out.push_str("//");
+            push_authority(&mut out, authority)?;
+        }
         path = tail;
     }
     if bad_escape(path).is_some() {
@@ -159,14 +161,28 @@ fn push_authority(out: &mut String, authority: &str) -> Option<()> {
     if !after_name.is_empty() && !port.is_some_and(|p| p.bytes().all(|b| b.is_ascii_digit())) {
         return None;
     }
-    for b in host.bytes() {
-        if b >= 0x80 {
-            out.push_str(&escape(&[b], |_| false));
-        } else if unreserved(b) || b"!$&'()*+,;=:[]<>\"".contains(&b) {
-            out.push(b as char);
-        } else {
-            return None;
-        }
+    let (name, bracketed) = (&host[..host.len() - after_name.len()], host.starts_with('['));
+    if !bracketed && name.contains([':', '[']) || bad_escape(host).is_some() {
+        return None;
+    }
+    // An escape may only stand for a byte that is not ASCII.
+    let mut rest = host.as_bytes();
+    while let [b, tail @ ..] = rest {
+        rest = match (b, tail) {
+            (b'%', [high, low, after @ ..]) if high.to_ascii_lowercase() >= b'8' => {
+                out.extend(['%', high.to_ascii_uppercase() as char, low.to_ascii_uppercase() as char]);
+                after
+            }
+            (0x80.., _) => {
+                out.push_str(&escape(&[*b], |_| false));
+                tail
+            }
+            (b, _) if unreserved(*b) || b"!$&'()*+,;=:[]<>\"".contains(b) => {
+                out.push(*b as char);
+                tail
+            }
+            _ => return None,
+        };
     }
     Some(())
 }
@@ -218,6 +234,13 @@ mod tests {
             ("https://a.test:/p", Some("https://a.test:/p")),
             ("https://[::1]:8080/p", Some("https://[::1]:8080/p")),
             ("https://a.test/\n", None),
+            ("//?", Some("?")),
+            ("https://?q#f", Some("https:?q#f")),
+            ("https://a::1", None),
+            ("https://::1/", None),
+            ("https://a[", None),
+            ("https://%c3%A9<]", Some("https://%C3%A9<]")),
+            ("https://%41/", None),
         ] {
             assert_eq!(reprint(url).as_deref(), printed, "{url}");
         }

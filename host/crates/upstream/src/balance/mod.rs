@@ -226,10 +226,11 @@ impl<S: AsRef<Slot>> Pick<S> {
 
 impl Picked<'_> {
     /// The same request, still counted once, free of the borrow.
-    pub fn into_owned(mut self) -> OwnedPick {
-        let slot = Arc::clone(self.slot);
-        slot.in_flight.fetch_add(1, Relaxed);
-        OwnedPick { index: self.index, since: self.since.take(), slot }
+    pub fn into_owned(self) -> OwnedPick {
+        let owned = OwnedPick { index: self.index, since: self.since, slot: Arc::clone(self.slot) };
+        // Holds nothing but a reference; its count goes over to `owned`.
+        std::mem::forget(self);
+        owned
     }
 }
 
