@@ -25,7 +25,7 @@ fn compiler(install: &Arc<InstallConfig>, published: &Published, drain: &Drain) 
     let ready = published.clone();
     let mut internals = internal_services(install, drain, move || ready.is_ready());
     if install.api.is_some() {
-        // API-STUB
+        internals.insert("api", Arc::new(torana_api::Api::new(install.clone(), published.clone())));
     }
     Compiler::new(Parts { install: install.clone(), kinds: torana_middleware::kind, internals })
 }

@@ -18,6 +18,7 @@ use crate::route::{Kind, Route};
 use crate::time::rfc3339;
 use crate::view::{EntryPointView, RawData, Viewer};
 use arc_swap::ArcSwapOption;
+use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use serde::Serialize;
@@ -49,7 +50,7 @@ struct Shared {
 struct Raw {
     generation: u64,
     health: Vec<bool>,
-    json: Body,
+    json: Bytes,
 }
 
 /// Why a request is not answered with a document.
@@ -108,7 +109,8 @@ impl Shared {
                 page(query().page(all)?, |(name, config)| EntryPointView { config, name })
             }
             Route::EntryPoint(name) => {
-                let config = self.install.entry_points.get(&name).ok_or_else(|| Refusal::Unknown(format!("entry point not found: {name}")))?;
+                let config =
+                    self.install.entry_points.get(&name).ok_or_else(|| Refusal::Unknown(format!("entry point not found: {name}")))?;
                 json(&EntryPointView { config, name: &name })
             }
             Route::NoneOf => page(query().page(Vec::<()>::new())?, |()| ()),
@@ -120,7 +122,7 @@ impl Shared {
                 let viewer = Viewer { install: &self.install, status: &status, index: &index };
                 let query = query();
                 match kind {
-                    Kind::Router => page(query.select(list::routers(&status))?, |r| viewer.router(r)),
+                    Kind::Router => page(query.select(list::routers(&status, &self.install))?, |r| viewer.router(r)),
                     Kind::Service => page(query.select(list::services(&status, &index))?, |s| viewer.service(&s)),
                     Kind::Middleware => page(query.select(list::middlewares(&status))?, |m| viewer.middleware(m)),
                 }
@@ -129,7 +131,7 @@ impl Shared {
                 let index = self.index(&status).await?;
                 let viewer = Viewer { install: &self.install, status: &status, index: &index };
                 let found = match kind {
-                    Kind::Router => status.routers.get(name.as_str()).map(|r| json(&viewer.router(r))),
+                    Kind::Router => status.routers.get(name.as_str()).map(|r| json(&viewer.router(list::Router::new(r, &self.install)))),
                     Kind::Service => list::service(&status, &index, &name).map(|s| json(&viewer.service(&s))),
                     Kind::Middleware => status.middlewares.get(name.as_str()).map(|m| json(&viewer.middleware(m))),
                 };
@@ -168,17 +170,18 @@ impl Shared {
                 raw
             }
         };
-        Ok(document(raw.json.clone()))
+        Ok(document(raw.json.clone().into()))
     }
 
     fn providers(&self) -> Vec<ProviderView> {
-        let view = |p: &torana_extend::ProviderStatus| ProviderView {
+        let all = self.published.providers.load();
+        let view = all.values().map(|p| ProviderView {
             name: p.provider,
             delivered: p.delivered,
             last_change: p.last_change.map(rfc3339),
             last_error: p.last_error.clone(),
-        };
-        self.published.providers.load().values().map(view).collect()
+        });
+        view.collect()
     }
 }
 

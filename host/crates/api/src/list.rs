@@ -1,6 +1,6 @@
 //! Objects as rows of lists.
 
-use crate::index::Index;
+use crate::index::{self, Index};
 use crate::query::{Key, Row};
 use std::sync::Arc;
 use torana_base::unqualified;
@@ -21,8 +21,23 @@ pub(crate) enum Service<'a> {
     Internal(&'static str),
 }
 
-pub(crate) fn routers(status: &RuntimeStatus) -> Vec<&RouterStatus> {
-    status.routers.values().map(Arc::as_ref).collect()
+/// A router with the priority that is shown.
+#[derive(Clone, Copy)]
+pub(crate) struct Router<'a> {
+    pub status: &'a RouterStatus,
+    pub priority: i64,
+}
+
+impl<'a> Router<'a> {
+    /// Only what some entry point could serve has a priority that was not written.
+    pub(crate) fn new(status: &'a RouterStatus, install: &InstallConfig) -> Self {
+        let priority = if index::using(status, install).next().is_some() { status.priority } else { status.item.config.priority };
+        Router { status, priority }
+    }
+}
+
+pub(crate) fn routers<'a>(status: &'a RuntimeStatus, install: &InstallConfig) -> Vec<Router<'a>> {
+    status.routers.values().map(|r| Router::new(r, install)).collect()
 }
 
 pub(crate) fn middlewares(status: &RuntimeStatus) -> Vec<&MiddlewareStatus> {
@@ -43,55 +58,53 @@ pub(crate) fn service<'a>(status: &'a RuntimeStatus, index: &Index, name: &str) 
     provided.or_else(|| index.internal.iter().find(|n| **n == name).map(|n| Service::Internal(n)))
 }
 
-impl Row for &RouterStatus {
+impl Row for Router<'_> {
     fn name(&self) -> &str {
-        &self.name
+        &self.status.name
     }
 
     fn provider(&self) -> &str {
-        &self.provider
+        &self.status.provider
     }
 
     fn state(&self) -> State {
-        self.state
+        self.status.state
     }
 
     fn rule(&self) -> &str {
-        &self.item.config.rule
+        &self.status.item.config.rule
     }
 
     fn key(&self, by: &str) -> Option<Key<'_>> {
         match by {
             "priority" => Some(Key::Number(self.priority)),
-            "rule" => Some(Key::Text(&self.item.config.rule)),
-            "service" => Some(Key::Text(self.item.config.service.as_deref().unwrap_or_default())),
-            "entryPoints" => Some(Key::Number(self.entry_points.len() as i64)),
+            "rule" => Some(Key::Text(&self.status.item.config.rule)),
+            "service" => Some(Key::Text(self.status.item.config.service.as_deref().unwrap_or_default())),
+            "entryPoints" => Some(Key::Number(self.status.entry_points.len() as i64)),
             _ => None,
         }
     }
 
     /// A service that is named without a provider fits any.
     fn has_service(&self, name: &str) -> bool {
-        let service = self.item.config.service.as_deref().unwrap_or_default();
+        let service = self.status.item.config.service.as_deref().unwrap_or_default();
         if service.contains('@') { service == name } else { service == unqualified(name) }
     }
 
     fn has_middleware(&self, name: &str) -> bool {
-        self.middlewares.iter().any(|m| **m == *name)
+        self.status.middlewares.iter().any(|m| **m == *name)
     }
 }
 
 impl Service<'_> {
-    /// As the API shows it: `loadbalancer`.
+    /// As configured: `loadBalancer`.
     pub(crate) fn kind(&self) -> &'static str {
         let Service::Provided(s) = self else { return "" };
         let config = &s.item.config;
-        match (&config.load_balancer, &config.weighted, config.others.first().copied()) {
-            (Some(_), ..) => "loadbalancer",
-            (_, Some(_), _) => "weighted",
-            (.., Some("highestRandomWeight")) => "highestrandomweight",
-            (.., Some(other)) => other,
-            _ => "",
+        match (&config.load_balancer, &config.weighted) {
+            (Some(_), _) => "loadBalancer",
+            (_, Some(_)) => "weighted",
+            _ => config.others.first().copied().unwrap_or_default(),
         }
     }
 }
@@ -120,7 +133,7 @@ impl Row for Service<'_> {
 
     fn key(&self, by: &str) -> Option<Key<'_>> {
         match by {
-            "type" => Some(Key::Text(self.kind())),
+            "type" => Some(Key::Folded(self.kind())),
             "servers" => Some(Key::Number(match self {
                 Service::Provided(s) => s.item.config.load_balancer.as_ref().map_or(0, |l| l.servers.len() as i64),
                 Service::Internal(_) => 0,
@@ -144,7 +157,6 @@ impl Row for &MiddlewareStatus {
     }
 
     fn key(&self, by: &str) -> Option<Key<'_>> {
-        // Types are shown in lower case, which sorts differently: `ipAllowList` beside `inFlightReq`.
-        (by == "type").then(|| Key::Text(&self.item.config.kind))
+        (by == "type").then(|| Key::Folded(&self.item.config.kind))
     }
 }

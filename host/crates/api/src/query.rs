@@ -3,6 +3,7 @@
 use crate::Refusal;
 use percent_encoding::percent_decode_str;
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::num::IntErrorKind;
 use torana_control::State;
 
@@ -33,10 +34,24 @@ pub(crate) trait Row {
     }
 }
 
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
+/// A value to sort by; rows of one list give the same variant.
 pub(crate) enum Key<'a> {
     Text(&'a str),
+    /// Whose case does not count.
+    Folded(&'a str),
     Number(i64),
+}
+
+impl Key<'_> {
+    fn compare(&self, other: &Self) -> Ordering {
+        let lower = |b: u8| b.to_ascii_lowercase();
+        match (self, other) {
+            (Key::Text(a), Key::Text(b)) => a.cmp(b),
+            (Key::Folded(a), Key::Folded(b)) => a.bytes().map(lower).cmp(b.bytes().map(lower)),
+            (Key::Number(a), Key::Number(b)) => a.cmp(b),
+            _ => Ordering::Equal,
+        }
+    }
 }
 
 /// A part of a list.
@@ -95,11 +110,11 @@ impl<'a> Query<'a> {
                 && (self.status.is_empty() || self.status.eq_ignore_ascii_case(state_name(r.state())))
                 && (search.is_empty() || found(r.name()) || found(r.rule()))
         });
-        let key = |r: &R| -> bool { self.key(r).is_some() };
-        if rows.first().is_some_and(key) {
-            // The sort is stable: equal ones stay sorted by name.
-            rows.sort_by(|a, b| self.key(a).cmp(&self.key(b)));
-        }
+        // Stable: equal ones stay sorted by name.
+        rows.sort_by(|a, b| match (self.key(a), self.key(b)) {
+            (Some(a), Some(b)) => a.compare(&b),
+            _ => Ordering::Equal,
+        });
         if !matches!(&*self.direction, "" | "asc") {
             rows.reverse();
         }

@@ -40,19 +40,33 @@ pub fn distrust(headers: &mut HeaderMap) {
     }
 }
 
-/// Deletes the headers that `Connection` names, except managed ones and those in `allowed`; leaves
-/// `Connection: Upgrade` alone for handshakes. `allowed` holds lower-case names.
-pub fn connection_headers(headers: &mut HeaderMap, allowed: &[HeaderName]) {
+/// Deletes the headers that `Connection` names, except managed ones and those in `allowed`, and leaves in
+/// it only what is still to be deleted when the request leaves. `allowed` holds lower-case names;
+/// `upgrade` is the handshake that is asked for.
+pub fn connection_headers(headers: &mut HeaderMap, allowed: &[HeaderName], upgrade: Option<&HeaderValue>) {
     if !headers.contains_key(header::CONNECTION) {
         return;
     }
     let named: SmallVec<[HeaderName; 4]> = hop::tokens(headers, &header::CONNECTION)
         .filter_map(|t| HeaderName::from_bytes(t.as_bytes()).ok())
-        .filter(|n| *n != header::UPGRADE && *n != header::TE && !is_managed(n) && !allowed.contains(n))
+        .filter(|n| !is_managed(n))
         .collect();
-    for name in named {
-        headers.remove(name);
+    let mut left: SmallVec<[&str; 2]> = SmallVec::new();
+    for name in &named {
+        if allowed.contains(name) {
+            left.push(name.as_str());
+        } else {
+            headers.remove(name);
+        }
     }
+    if let Some(upgrade) = upgrade {
+        headers.insert(header::UPGRADE, upgrade.clone());
+        left.push("Upgrade");
+    }
+    match HeaderValue::from_str(&left.join(",")) {
+        Ok(v) if !left.is_empty() => headers.insert(header::CONNECTION, v),
+        _ => headers.remove(header::CONNECTION),
+    };
 }
 
 /// Sets what is missing; never overwrites what a trusted peer sent.
@@ -124,7 +138,7 @@ pub fn append_peer(headers: &mut HeaderMap, ip: &HeaderValue) {
 pub fn port_of(host: &str) -> Option<&str> {
     let (name, port) = host.rsplit_once(':')?;
     let v6_without_port = name.contains(':') && !name.ends_with(']');
-    (!v6_without_port && !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit())).then_some(port)
+    (!v6_without_port && !port.is_empty()).then_some(port)
 }
 
 #[cfg(test)]
@@ -142,8 +156,25 @@ mod tests {
     }
 
     #[test]
+    fn connection_names_what_goes() {
+        let mut h = HeaderMap::new();
+        for (k, v) in [("connection", "x-a, TE, X-Forwarded-For, x-keep, upgrade"), ("x-a", "1"), ("te", "trailers"), ("x-forwarded-for", "1"), ("x-keep", "1"), ("upgrade", "foo")] {
+            h.insert(k, HeaderValue::from_static(v));
+        }
+        let allowed = [HeaderName::from_static("x-keep")];
+        connection_headers(&mut h, &allowed, Some(&HeaderValue::from_static("foo")));
+        let mut left: Vec<_> = h.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["connection", "upgrade", "x-forwarded-for", "x-keep"]);
+        assert_eq!(h["connection"], "x-keep,Upgrade");
+        h.insert("connection", HeaderValue::from_static("close"));
+        connection_headers(&mut h, &[], None);
+        assert!(!h.contains_key("connection"));
+    }
+
+    #[test]
     fn ports() {
-        for (host, port) in [("a.test:8080", Some("8080")), ("a.test", None), ("[::1]:80", Some("80")), ("[::1]", None), ("::1", None), ("a:", None)] {
+        for (host, port) in [("a.test:8080", Some("8080")), ("a.test", None), ("[::1]:80", Some("80")), ("[::1]", None), ("::1", None), ("a:", None), ("a:b", Some("b")), ("a:b:c", None)] {
             assert_eq!(port_of(host), port, "{host}");
         }
     }

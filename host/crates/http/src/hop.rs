@@ -15,10 +15,29 @@ pub fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<It
     headers.get_all(name).iter().filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(',')).map(str::trim).filter(|t| !t.is_empty())
 }
 
-/// The protocol that a handshake asks for: the `Upgrade` header, if `Connection` names it.
+/// The protocol that a handshake asks for: the `Upgrade` header, if `Connection` names it. A wish for
+/// h2c is not passed on: the server's answer would be HTTP/2 on a connection that nobody here reads so.
 pub fn upgrade_of(headers: &HeaderMap) -> Option<HeaderValue> {
     let upgrade = headers.get(header::UPGRADE)?;
-    has_token(headers, &header::CONNECTION, "upgrade").then(|| upgrade.clone())
+    (has_token(headers, &header::CONNECTION, "upgrade") && !has_token(headers, &header::UPGRADE, "h2c")).then(|| upgrade.clone())
+}
+
+/// The names that `Trailer` announces, on one line, each once, without those that frame a message.
+pub fn announced_trailers(headers: &HeaderMap) -> Option<HeaderValue> {
+    let mut line = Vec::new();
+    let mut seen: Vec<HeaderName> = Vec::new();
+    for token in tokens(headers, &header::TRAILER) {
+        let Ok(name) = HeaderName::from_bytes(token.as_bytes()) else { continue };
+        if seen.contains(&name) || [header::TRANSFER_ENCODING, header::CONTENT_LENGTH, header::TRAILER].contains(&name) {
+            continue;
+        }
+        if !line.is_empty() {
+            line.extend_from_slice(b", ");
+        }
+        crate::h1::head::write_name(&mut line, &name);
+        seen.push(name);
+    }
+    (!line.is_empty()).then(|| HeaderValue::from_bytes(&line).ok()).flatten()
 }
 
 /// Removes what concerns one connection only. `TE: trailers` stays, as it concerns the whole way.
@@ -52,6 +71,25 @@ pub fn strip(headers: &mut HeaderMap) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn h2c_is_no_upgrade() {
+        for (upgrade, passed) in [("websocket", true), ("h2c", false), ("foo, H2C", false), ("foo", true)] {
+            let mut h = HeaderMap::new();
+            h.insert(header::CONNECTION, HeaderValue::from_static("Upgrade, HTTP2-Settings"));
+            h.insert(header::UPGRADE, HeaderValue::from_static(upgrade));
+            assert_eq!(upgrade_of(&h).is_some(), passed, "{upgrade}");
+        }
+    }
+
+    #[test]
+    fn announces_each_trailer_once() {
+        let mut h = HeaderMap::new();
+        h.append(header::TRAILER, HeaderValue::from_static("x-a, X-B,x-a"));
+        h.append(header::TRAILER, HeaderValue::from_static("content-length, x-c"));
+        assert_eq!(announced_trailers(&h).unwrap(), "X-A, X-B, X-C");
+        assert!(announced_trailers(&HeaderMap::new()).is_none());
+    }
 
     #[test]
     fn strips_named_and_known_headers_but_keeps_te_trailers() {

@@ -2,6 +2,7 @@
 //! A bad object is disabled alone; the objects beside it are not touched.
 
 mod decode;
+mod incremental;
 mod merge;
 mod router;
 mod service;
@@ -9,6 +10,7 @@ mod transport;
 
 pub use crate::parse::refuse_templates;
 pub use decode::decode;
+pub use incremental::Incremental;
 pub use merge::merge_first_wins;
 pub use router::*;
 pub use service::*;
@@ -30,12 +32,25 @@ pub struct RoutingConfig {
 }
 
 /// `http`.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub struct HttpConfig {
     pub routers: Items<RouterConfig>,
     pub services: Items<ServiceConfig>,
     pub middlewares: Items<MiddlewareConfig>,
     pub servers_transports: Items<ServersTransportConfig>,
+}
+
+/// Objects that were taken over from the last reading are the same ones: most comparisons end there.
+impl PartialEq for HttpConfig {
+    fn eq(&self, other: &Self) -> bool {
+        fn same<T: PartialEq>(a: &Items<T>, b: &Items<T>) -> bool {
+            a.len() == b.len() && a.iter().zip(b).all(|((n, x), (m, y))| n == m && (Arc::ptr_eq(x, y) || x == y))
+        }
+        same(&self.routers, &other.routers)
+            && same(&self.services, &other.services)
+            && same(&self.middlewares, &other.middlewares)
+            && same(&self.servers_transports, &other.servers_transports)
+    }
 }
 
 /// Objects by name, unqualified, as written.

@@ -101,7 +101,7 @@ impl Decoder {
                     *self = Decoder::ChunkSize;
                 }
                 Decoder::ChunkSize => match memchr::memchr(b'\n', buf) {
-                    None if buf.len() > MAX_CHUNK_LINE => return Err(BodyError::Malformed("chunk line too long")),
+                    end if end.unwrap_or(buf.len()) > MAX_CHUNK_LINE => return Err(BodyError::Malformed("chunk line too long")),
                     None => return Ok(Decoded::More),
                     Some(end) => {
                         let size = chunk_size(&buf[..end])?;
@@ -148,8 +148,9 @@ fn chunk_size(line: &[u8]) -> Result<u64, BodyError> {
     let bad = BodyError::Malformed("bad chunk size");
     let Some(line) = line.strip_suffix(b"\r") else { return Err(BodyError::Malformed("bare line feed in a chunk line")) };
     let digits = line.iter().position(|b| !b.is_ascii_hexdigit()).unwrap_or(line.len());
-    let rest = line[digits..].trim_ascii_start();
-    if digits == 0 || digits > 15 || !(rest.is_empty() || rest[0] == b';') || rest.contains(&b'\r') {
+    // Space may end the line, but not stand before an extension: other parsers do not take it there.
+    let rest = &line[digits..];
+    if digits == 0 || digits > 15 || !(rest.trim_ascii().is_empty() || rest[0] == b';') || rest.contains(&b'\r') {
         return Err(bad);
     }
     Ok(line[..digits].iter().fold(0, |n, b| n << 4 | u64::from((*b as char).to_digit(16).unwrap_or(0))))
@@ -267,9 +268,16 @@ mod tests {
 
     #[test]
     fn bad_chunks() {
-        for text in [&b"5\nhello\r\n"[..], b"x\r\n", b"\r\n", b"-1\r\n", b"5\r\nhelloXX0\r\n\r\n", b"5 5\r\nhello", b"ffffffffffffffff1\r\n", b"0x5\r\nhello\r\n", b"5\r\rhello\n"] {
+        for text in [&b"5\nhello\r\n"[..], b"x\r\n", b"\r\n", b"-1\r\n", b"5\r\nhelloXX0\r\n\r\n", b"5 5\r\nhello", b"ffffffffffffffff1\r\n", b"0x5\r\nhello\r\n", b"5\r\rhello\n", b"5 ;x\r\nhello\r\n"] {
             assert!(matches!(decode_all(text, 64), Err(BodyError::Malformed(_))), "{:?}", String::from_utf8_lossy(text));
         }
+    }
+
+    #[test]
+    fn chunk_lines_are_short() {
+        let text = [b"5;", &[b'x'; 5000][..], b"\r\nhello\r\n0\r\n\r\n"].concat();
+        assert!(matches!(decode_all(&text, text.len()), Err(BodyError::Malformed(_))));
+        assert!(decode_all(b"5 \r\nhello\r\n0\r\n\r\n", 64).is_ok());
     }
 
     #[test]

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use torana_base::{Diagnostic, Place};
 use torana_config::install::FileProviderConfig;
 use torana_config::parse::{self, Format};
-use torana_config::routing::{self, RoutingConfig};
+use torana_config::routing::{self, Incremental, RoutingConfig};
 
 /// How long a file that had content may be empty before that is believed: editors and scripts truncate
 /// first and write then.
@@ -204,6 +204,7 @@ impl Tour<'_> {
 struct Source {
     /// Of the text that was looked at last.
     digest: Option<u64>,
+    reader: Incremental,
     /// What it contributes: its last good version.
     good: Option<RoutingConfig>,
     /// The good version has no content.
@@ -238,7 +239,7 @@ impl Source {
             return false;
         }
         self.digest = digest;
-        let (config, wrong) = decode(&text, format, shown.into());
+        let (config, wrong) = decode(&mut self.reader, &text, format, shown.into());
         // With mistakes in the document as a whole, what could be read of it serves only if nothing did before.
         match config {
             Some(config) if self.good.is_none() || !wrong.iter().any(Diagnostic::is_error) => {
@@ -261,15 +262,12 @@ impl Source {
     }
 }
 
-fn decode(text: &str, format: Format, source: Arc<str>) -> (Option<RoutingConfig>, Vec<Diagnostic>) {
+fn decode(reader: &mut Incremental, text: &str, format: Format, source: Arc<str>) -> (Option<RoutingConfig>, Vec<Diagnostic>) {
     if let Some(d) = parse::refuse_templates(text, source.clone()) {
         return (None, vec![d]);
     }
-    match parse::parse(text, format, source) {
-        Ok(node) => {
-            let decoded = routing::decode(&node);
-            (Some(decoded.value), decoded.diagnostics)
-        }
+    match reader.decode(text, format, source) {
+        Ok(decoded) => (Some(decoded.value), decoded.diagnostics),
         Err(d) => (None, vec![d]),
     }
 }
