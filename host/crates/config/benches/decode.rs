@@ -51,3 +51,16 @@ fn parse_and_decode(bencher: divan::Bencher<'_, '_>, n: usize) {
     let text = routers(n);
     bencher.bench_local(|| decode(&tree(&text)));
 }
+
+/// One router of ten thousand changes in place, back and forth.
+#[divan::bench]
+fn touch_one_of_10000(bencher: divan::Bencher<'_, '_>) {
+    let texts = [routers(10_000), routers(10_000).replace("host-5000.", "host-x.")];
+    assert_ne!(texts[0], texts[1]);
+    let mut reader = torana_config::routing::Incremental::default();
+    let mut turn = 0;
+    bencher.bench_local(|| {
+        turn += 1;
+        reader.decode(&texts[turn % 2], Format::Yaml, "routing.yml".into())
+    });
+}

@@ -3,7 +3,7 @@
 use crate::expand::Models;
 use crate::internal::Internals;
 use crate::resolve::{Inputs, Kept, Kinds, Resolver, known};
-use crate::services::{Outcome, Services, Store, build_transport};
+use crate::services::{Outcome, Services, Store, transport_problems};
 use crate::status::{MiddlewareStatus, RouterStatus, RuntimeStatus, ServiceStatus, State};
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
@@ -31,6 +31,7 @@ pub struct Compiled {
 }
 
 /// A router on some entry points.
+#[derive(Clone)]
 struct Placed {
     router: Arc<Router>,
     entry_points: Vec<Arc<str>>,
@@ -39,11 +40,17 @@ struct Placed {
 /// A router of the last compile: valid while its text, its service and its steps are the same.
 struct KeptRouter {
     digest: u64,
+    name: Arc<str>,
     rule: Arc<CompiledRule>,
     priority: i64,
     placed: Vec<Placed>,
     status: Vec<Arc<RouterStatus>>,
+    /// Nothing is wrong with it and no middleware is involved: only its service can make it another.
+    plain: bool,
 }
+
+/// Routers of the last compile by provider and unqualified name.
+type KeptRouters = FxHashMap<&'static str, FxHashMap<String, KeptRouter>>;
 
 pub struct Compiler {
     parts: Parts,
@@ -53,16 +60,16 @@ pub struct Compiler {
     default_transport: Arc<Transport>,
     store: Store,
     middlewares: Kept,
-    routers: FxHashMap<Arc<str>, KeptRouter>,
+    routers: KeptRouters,
     middleware_status: FxHashMap<Arc<str>, (u64, Arc<MiddlewareStatus>)>,
     generation: u64,
 }
 
 impl Compiler {
-    /// Fails if the transport of the install configuration cannot be built.
+    /// Nothing makes it fail so far: what is wrong is told with the first compile.
     pub fn new(parts: Parts) -> Result<Self, Diagnostic> {
         let transport = parts.install.servers_transport.transport();
-        let default_transport = Arc::new(build_transport(&transport).map_err(|e| Diagnostic::error("serversTransport", e))?);
+        let default_transport = Arc::new(Transport::build(&transport));
         let models = Models::new(&parts.install);
         let ranks = parts.install.providers.precedence.iter().enumerate().map(|(i, n)| (n.to_lowercase(), i as u32)).collect();
         Ok(Compiler {
@@ -97,6 +104,7 @@ impl Compiler {
                 let outcome = services.service(&name);
                 if let Ok(usable) = &outcome {
                     activate.extend(usable.load_balancer.clone());
+                    status.diagnostics.extend(usable.warnings.iter().cloned());
                 }
                 let (state, errors, mut wrong) = judge(&item.diagnostics, outcome.as_ref().err());
                 status.diagnostics.append(&mut wrong);
@@ -128,47 +136,52 @@ impl Compiler {
             }
         }
         let mut routes: FxHashMap<Arc<str>, Vec<Route<Arc<Router>>>> = FxHashMap::default();
-        let mut kept = FxHashMap::default();
+        let mut kept = KeptRouters::default();
+        let mut router_status = Vec::new();
         for (provider, config) in inputs {
             let rank = self.ranks.get(*provider).copied().unwrap_or(u32::MAX);
+            let before = self.routers.get(provider);
+            let kept = kept.entry(provider).or_default();
+            kept.reserve(config.http.routers.len());
             let provider: Arc<str> = (*provider).into();
             for (name, item) in &config.http.routers {
-                let name: Arc<str> = qualify(name, &provider).into();
+                let before = before.and_then(|b| b.get(name));
                 let mut build = RouterBuild {
                     models: &self.models,
                     resolver: &resolver,
                     services: &mut services,
-                    before: self.routers.get(&name),
-                    name: &name,
+                    name: before.map_or_else(|| qualify(name, &provider).into(), |b| b.name.clone()),
+                    before: before.filter(|b| b.digest == item.digest),
                     provider: &provider,
                     item,
                     errors: Vec::new(),
                 };
-                let made = build.run();
+                let made = build.unchanged().unwrap_or_else(|| build.run());
+                let (plain, name_of) = (made.plain && build.errors.is_empty(), build.name.clone());
                 status.diagnostics.append(&mut build.errors);
-                for s in &made.status {
-                    status.routers.insert(s.name.clone(), s.clone());
-                }
-                if let Some(rule) = &made.rule {
-                    for p in &made.placed {
-                        for e in &p.entry_points {
-                            routes.entry(e.clone()).or_default().push(Route {
-                                rule: rule.clone(),
-                                priority: made.priority,
-                                rank,
-                                name: p.router.name.clone(),
-                                target: p.router.clone(),
-                            });
+                router_status.extend(made.status.iter().map(|s| (s.name.clone(), s.clone())));
+                let Some(rule) = made.rule else { continue };
+                for p in &made.placed {
+                    for e in &p.entry_points {
+                        let route = Route { rule: rule.clone(), priority: made.priority, rank, name: p.router.name.clone(), target: p.router.clone() };
+                        match routes.get_mut(e) {
+                            Some(list) => list.push(route),
+                            None => {
+                                routes.insert(e.clone(), vec![route]);
+                            }
                         }
                     }
                 }
-                if let (Some(rule), false) = (made.rule, made.placed.is_empty()) {
-                    kept.insert(name, KeptRouter { digest: item.digest, rule, priority: made.priority, placed: made.placed, status: made.status });
+                if !made.placed.is_empty() {
+                    let router = KeptRouter { digest: item.digest, name: name_of, rule, priority: made.priority, placed: made.placed, status: made.status, plain };
+                    kept.insert(name.clone(), router);
                 }
             }
         }
+        status.routers = router_status.into_iter().collect();
         self.middlewares = resolver.into_kept();
-        services.finish();
+        status.diagnostics.extend(transport_problems("serversTransport", &self.default_transport, None));
+        status.diagnostics.append(&mut services.finish());
         self.routers = kept;
         self.middleware_status = middleware_status;
         let routes = routes.into_iter().map(|(e, r)| (e, RouteTable::new(r))).collect();
@@ -193,6 +206,7 @@ fn judge(own: &[Diagnostic], built: Option<&Vec<Diagnostic>>) -> (State, Vec<Str
 }
 
 struct Made {
+    plain: bool,
     rule: Option<Arc<CompiledRule>>,
     priority: i64,
     placed: Vec<Placed>,
@@ -203,8 +217,9 @@ struct RouterBuild<'a, 'b> {
     models: &'a Models,
     resolver: &'a Resolver<'a>,
     services: &'a mut Services<'b>,
+    /// Of the same digest.
     before: Option<&'a KeptRouter>,
-    name: &'a Arc<str>,
+    name: Arc<str>,
     provider: &'a Arc<str>,
     item: &'a Arc<Item<RouterConfig>>,
     errors: Vec<Diagnostic>,
@@ -213,18 +228,35 @@ struct RouterBuild<'a, 'b> {
 impl RouterBuild<'_, '_> {
     fn wrong(&mut self, option: &str, message: impl Into<String>, hint: Option<String>) {
         let dot = if option.is_empty() { "" } else { "." };
-        let mut d = Diagnostic::error(format!("http.routers.{}{dot}{option}", unqualified(self.name)), message).at(&self.item.place_of(option));
+        let mut d = Diagnostic::error(format!("http.routers.{}{dot}{option}", unqualified(&self.name)), message).at(&self.item.place_of(option));
         d.hint = hint;
         self.errors.push(d);
+    }
+
+    /// The router as it was, if nothing that it depends on has changed.
+    fn unchanged(&mut self) -> Option<Made> {
+        let before = self.before.filter(|b| b.plain)?;
+        let service = self.services.service(&before.status.first()?.service).ok()?.endpoint;
+        if !before.placed.iter().all(|p| Arc::ptr_eq(&p.router.service, &service)) {
+            return None;
+        }
+        let status = if before.status.iter().all(|s| Arc::ptr_eq(&s.item, self.item)) {
+            before.status.clone()
+        } else {
+            // The same text on other lines.
+            before.status.iter().map(|s| Arc::new(RouterStatus { item: self.item.clone(), ..(**s).clone() })).collect()
+        };
+        Some(Made { plain: true, rule: Some(before.rule.clone()), priority: before.priority, placed: before.placed.clone(), status })
     }
 
     fn run(&mut self) -> Made {
         self.errors.extend(self.item.diagnostics.iter().cloned());
         let config = &self.item.config;
-        let same = self.before.filter(|b| b.digest == self.item.digest);
+        let same = self.before;
         let priority = match same {
             Some(b) => b.priority,
-            None => if config.priority == 0 { default_priority(&config.rule) } else { config.priority },
+            None if config.priority == 0 => default_priority(&config.rule),
+            None => config.priority,
         };
         if priority > MAX_USER_PRIORITY && &**self.provider != "internal" {
             self.wrong("priority", format!("priority {priority} is above the highest allowed, {MAX_USER_PRIORITY}"), Some("lower it".to_owned()));
@@ -233,70 +265,72 @@ impl RouterBuild<'_, '_> {
             Some(b) => Some(b.rule.clone()),
             None => self.rule(),
         };
-        let (listed, using, unknown) = self.models.effective(&config.entry_points);
-        for u in &unknown {
-            let i = config.entry_points.iter().position(|e| e.as_str() == &**u).unwrap_or(0);
-            let all: Vec<String> = self.models.names().map(str::to_owned).collect();
-            self.wrong(&format!("entryPoints[{i}]"), format!("unknown entry point `{u}`"), Some(known(u, &all, "entry points")));
-        }
-        let fatal_before = self.errors.iter().filter(|d| d.is_error()).count() - unknown.len();
-        if using.is_empty() && unknown.is_empty() {
-            self.wrong("", "no entry point serves this router", Some("name one under entryPoints".to_owned()));
-        }
         let service_name: Arc<str> = config.service.as_deref().map(|s| qualify(s, self.provider)).unwrap_or_default().into();
         let service = self.service(&service_name);
-        let copies = self.models.copies(&using);
-        let copies = if copies.iter().all(|c| c.entry_points.is_empty()) { vec![crate::expand::Copy { prefix: None, entry_points: Vec::new() }] } else { copies };
-        let mut placed = Vec::new();
-        let mut status = Vec::new();
-        let errors_before_copies = self.errors.len();
-        for copy in copies {
-            self.errors.truncate(errors_before_copies);
+        let (listed, _, unknown) = self.models.effective(&config.entry_points);
+        if listed.is_empty() {
+            self.wrong("", "no entry point serves this router", Some("name one under entryPoints".to_owned()));
+        }
+        let common = std::mem::take(&mut self.errors);
+        let broken = common.iter().any(Diagnostic::is_error);
+        let mut every = common.clone();
+        let (mut placed, mut status) = (Vec::new(), Vec::new());
+        let mut plain = true;
+        for copy in self.models.copies(&listed) {
+            self.errors.clone_from(&common);
             let name: Arc<str> = match &copy.prefix {
                 Some(p) => format!("{p}-{}", self.name).into(),
                 None => self.name.clone(),
             };
-            let model = copy.entry_points.first().and_then(|e| self.models.model(e)).cloned().unwrap_or_default();
-            // Routers of the gateway itself keep clear of what entry points add.
-            let internal = &**self.provider == "internal";
-            let defaults: &[String] = if internal { &[] } else { &model.middlewares };
-            let own = config.middlewares.iter().enumerate().map(|(i, m)| (Some(i), qualify(m, self.provider)));
-            let middlewares: Vec<(Option<usize>, String)> = defaults.iter().map(|m| (None, m.clone())).chain(own).collect();
-            let steps = self.steps(&middlewares, &name);
-            let fatal = fatal_before > 0 || service.is_none() || rule.is_none() || steps.is_none() || using.is_empty();
-            let denied = if internal { 0 } else { model.denied_escapes };
-            let state = if fatal {
-                State::Disabled
-            } else if self.errors.is_empty() {
-                State::Enabled
-            } else {
-                State::Warning
-            };
-            let reuse = same.and_then(|b| b.placed.iter().zip(&b.status).find(|(p, _)| p.router.name == name));
-            if let (Some(service), Some(steps), false) = (&service, steps, fatal) {
-                let router = match reuse {
-                    Some((p, _)) if Arc::ptr_eq(&p.router.service, service) && same_steps(&p.router.steps, &steps) => p.router.clone(),
-                    _ => Arc::new(Router { name: name.clone(), steps, service: service.clone(), denied_escapes: denied }),
-                };
-                placed.push(Placed { router, entry_points: copy.entry_points.clone() });
+            let (mut using, strange): (Vec<_>, Vec<_>) = copy.entry_points.iter().cloned().partition(|e| !unknown.contains(e));
+            for u in &strange {
+                let i = config.entry_points.iter().position(|e| e.as_str() == &**u).unwrap_or(0);
+                let all: Vec<String> = self.models.names().map(str::to_owned).collect();
+                self.wrong(&format!("entryPoints[{i}]"), format!("unknown entry point `{u}`"), Some(known(u, &all, "entry points")));
             }
-            status.push(match reuse {
-                Some((_, s)) if s.state == State::Enabled && state == State::Enabled && s.using == copy.entry_points => s.clone(),
-                _ => Arc::new(RouterStatus {
-                    name,
-                    provider: self.provider.clone(),
-                    item: self.item.clone(),
-                    priority,
-                    middlewares: middlewares.into_iter().map(|(_, m)| m.into()).collect(),
-                    service: service_name.clone(),
-                    entry_points: if copy.prefix.is_some() { copy.entry_points.clone() } else { listed.iter().filter(|l| copy.entry_points.contains(l) || unknown.contains(l)).cloned().collect() },
-                    using: if fatal { Vec::new() } else { copy.entry_points },
-                    state,
-                    errors: self.errors.iter().map(|d| d.message.clone()).collect(),
-                }),
-            });
+            let model = using.first().and_then(|e| self.models.model(e));
+            let defaults = model.map_or(&[][..], |m| &m.middlewares).iter().map(|m| (None, qualify(m, self.provider)));
+            let own = config.middlewares.iter().enumerate().map(|(i, m)| (Some(i), qualify(m, self.provider)));
+            let middlewares: Vec<(Option<usize>, String)> = defaults.chain(own).collect();
+            plain &= middlewares.is_empty();
+            let steps = self.steps(&middlewares, &name);
+            let fatal = broken || steps.is_none() || using.is_empty();
+            let state = match (fatal, self.errors.is_empty()) {
+                (true, _) => State::Disabled,
+                (false, true) => State::Enabled,
+                (false, false) => State::Warning,
+            };
+            if let (Some(service), Some(steps), false) = (&service, steps, fatal) {
+                let reuse = same.and_then(|b| b.placed.iter().find(|p| p.router.name == name)).map(|p| &p.router);
+                let router = match reuse {
+                    Some(r) if Arc::ptr_eq(&r.service, service) && same_steps(&r.steps, &steps) => r.clone(),
+                    _ => Arc::new(Router { name: name.clone(), steps, service: service.clone(), denied_escapes: model.map_or(0, |m| m.denied_escapes) }),
+                };
+                placed.push(Placed { router, entry_points: using.clone() });
+            }
+            if fatal {
+                using.clear();
+            }
+            status.push(Arc::new(RouterStatus {
+                name,
+                provider: self.provider.clone(),
+                item: self.item.clone(),
+                priority,
+                middlewares: middlewares.into_iter().map(|(_, m)| m.into()).collect(),
+                service: service_name.clone(),
+                entry_points: listed.iter().filter(|l| copy.entry_points.contains(l)).cloned().collect(),
+                using,
+                state,
+                errors: self.errors.iter().map(|d| d.message.clone()).collect(),
+            }));
+            for d in self.errors.drain(..) {
+                if !every.contains(&d) {
+                    every.push(d);
+                }
+            }
         }
-        Made { rule, priority, placed, status }
+        self.errors = every;
+        Made { plain, rule, priority, placed, status }
     }
 
     fn rule(&mut self) -> Option<Arc<CompiledRule>> {
@@ -310,7 +344,7 @@ impl RouterBuild<'_, '_> {
         match torana_router::parse(text).and_then(|r| torana_router::compile(&r)) {
             Ok(rule) => Some(Arc::new(rule)),
             Err(e) => {
-                let d = e.to_diagnostic(format!("http.routers.{}.rule", unqualified(self.name)), text);
+                let d = e.to_diagnostic(format!("http.routers.{}.rule", unqualified(&self.name)), text);
                 self.errors.push(d.at(&self.item.place_of("rule")));
                 None
             }

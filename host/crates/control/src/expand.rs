@@ -52,9 +52,11 @@ impl Models {
         (listed, known, unknown)
     }
 
-    pub(crate) fn copies(&self, entry_points: &[Arc<str>]) -> Vec<Copy> {
-        let distinct: BTreeSet<&Arc<str>> = entry_points.iter().collect();
-        if distinct.len() <= 1 {
+    /// Several entry points in the list, known or not, make a copy for each that carries defaults; all
+    /// others share the router as it is.
+    pub(crate) fn copies(&self, listed: &[Arc<str>]) -> Vec<Copy> {
+        let distinct: BTreeSet<&Arc<str>> = listed.iter().collect();
+        if listed.len() <= 1 {
             return vec![Copy { prefix: None, entry_points: distinct.into_iter().cloned().collect() }];
         }
         let carries = |n: &Arc<str>| self.model(n).is_some_and(|m| m.carries_defaults);
@@ -87,7 +89,7 @@ fn model(name: &str, config: &EntryPointConfig) -> Model {
         name: name.into(),
         middlewares: http.middlewares.clone(),
         denied_escapes: denied,
-        carries_defaults: !http.middlewares.is_empty() || http.encoded_characters.is_some(),
+        carries_defaults: !http.middlewares.is_empty() || http.encoded_characters.is_some() || config.observability.is_some(),
     }
 }
 
@@ -109,6 +111,8 @@ mod tests {
             m.copies(&names(&["web", "sec", "web2"])),
             [Copy { prefix: Some("sec".into()), entry_points: names(&["sec"]) }, Copy { prefix: None, entry_points: names(&["web", "web2"]) }]
         );
+        assert_eq!(m.copies(&names(&["sec", "nix"])).len(), 2);
+        assert_eq!(m.copies(&names(&["sec", "sec"])), [Copy { prefix: Some("sec".into()), entry_points: names(&["sec"]) }]);
         assert_eq!(m.effective(&["web".into(), "nope".into()]).2, names(&["nope"]));
         assert_eq!(m.effective(&[]).0, names(&["web"]));
     }

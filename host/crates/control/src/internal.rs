@@ -8,7 +8,6 @@ use torana_config::install::InstallConfig;
 use torana_config::node::{Key, Node, Value};
 use torana_config::routing::{Item, MiddlewareConfig, RouterConfig, RoutingConfig};
 use torana_dataplane::Drain;
-use torana_http::respond::status_text;
 use torana_http::{Body, Endpoint, Exchange, LocalFuture, Response};
 
 /// Services that the gateway answers itself, by their name without `@internal`.
@@ -26,7 +25,6 @@ impl<F: Fn() -> Response + Send + Sync> Endpoint for Answer<F> {
 fn text(status: StatusCode, text: &'static str) -> Response {
     let mut r = Response::new(Body::from(text));
     *r.status_mut() = status;
-    r.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("text/plain; charset=utf-8"));
     r
 }
 
@@ -34,7 +32,14 @@ fn text(status: StatusCode, text: &'static str) -> Response {
 /// delivered and been applied.
 pub fn services(install: &InstallConfig, drain: &Drain, is_ready: impl Fn() -> bool + Send + Sync + 'static) -> Internals {
     let mut all = Internals::new();
-    all.insert("noop", Arc::new(Answer(|| status_text(StatusCode::IM_A_TEAPOT))));
+    all.insert(
+        "noop",
+        Arc::new(Answer(|| {
+            let mut r = Response::new(Body::Empty);
+            *r.status_mut() = StatusCode::IM_A_TEAPOT;
+            r
+        })),
+    );
     let Some(ping) = &install.ping else { return all };
     let (ending, stopping) = (StatusCode::from_u16(ping.terminating_status_code).unwrap_or(StatusCode::SERVICE_UNAVAILABLE), drain.clone());
     all.insert("ping", Arc::new(Answer(move || if stopping.is_started() { text(ending, torana_http::respond::text_of(ending)) } else { text(StatusCode::OK, "OK") })));

@@ -8,16 +8,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use torana_base::{Diagnostic, Keep, provider_of, qualify, unqualified};
-use torana_config::routing::{CookieConfig, HealthCheckConfig, Item, LoadBalancerConfig, ServersTransportConfig, ServiceConfig, WeightedConfig};
+use torana_config::routing::{CookieConfig, HealthCheckConfig, Item, LoadBalancerConfig, ServiceConfig, WeightedConfig};
 use torana_http::Endpoint;
 use torana_upstream::balance::{Balancer, Candidate, CookieOptions, StickyCookie, Strategy};
-use torana_upstream::{HealthCheck, LoadBalancer, Options, Server, ServerUrl, Target, Transport, Weighted};
+use torana_upstream::{HealthCheck, LoadBalancer, Options, Server, ServerUrl, Target, Transport, TransportError, Weighted};
 
 /// A service that can be used.
 #[derive(Clone)]
 pub(crate) struct Usable {
     pub endpoint: Arc<dyn Endpoint>,
     pub load_balancer: Option<Arc<LoadBalancer>>,
+    /// Servers that nothing can reach.
+    pub warnings: Arc<[Diagnostic]>,
 }
 
 struct Kept {
@@ -58,11 +60,18 @@ impl<'a> Services<'a> {
         Services { inputs, internals, before, after: FxHashMap::default(), transports: FxHashMap::default(), default_transport, done: BTreeMap::new() }
     }
 
-    /// Keeps what was used for the next compile.
-    pub(crate) fn finish(self) {
+    /// Keeps what was used for the next compile; what is wrong with the transports in use.
+    pub(crate) fn finish(self) -> Vec<Diagnostic> {
+        let mut wrong = Vec::new();
+        for (name, (_, transport)) in &self.transports {
+            let item = self.inputs.get(provider_of(name)).and_then(|c| c.http.servers_transports.get(unqualified(name)));
+            let place = |option: &str| item.map(|i| i.place_of(option));
+            wrong.extend(transport_problems(&format!("http.serversTransports.{}", unqualified(name)), transport, Some(&place)));
+        }
         self.before.services = self.after;
         self.before.transports = self.transports;
         self.before.targets.sweep();
+        wrong
     }
 
     /// A service by qualified name.
@@ -77,7 +86,7 @@ impl<'a> Services<'a> {
         if provider_of(qualified) == "internal" {
             let name = unqualified(qualified);
             return match self.internals.get(name) {
-                Some(e) => Ok(Usable { endpoint: e.clone(), load_balancer: None }),
+                Some(e) => Ok(Usable { endpoint: e.clone(), load_balancer: None, warnings: Arc::default() }),
                 None => Err(vec![internal_missing(name)]),
             };
         }
@@ -117,7 +126,11 @@ impl<'a> Services<'a> {
                     return Ok(usable);
                 }
                 let built = self.load_balancer(name, lb, &transport).map_err(|(option, e)| vec![at(&option, e)])?;
-                let usable = Usable { endpoint: built.clone(), load_balancer: Some(built) };
+                let nowhere = built.servers.iter().filter(|s| s.target.address.host.is_empty()).map(|s| {
+                    let d = at("loadBalancer.servers", format!("no server can be reached at `{}`: each request to it fails", s.url));
+                    Diagnostic { severity: torana_base::Severity::Warning, ..d }.hint("write `http://host:port`, `https://host` or `h2c://host:port`")
+                });
+                let usable = Usable { endpoint: built.clone(), warnings: nowhere.collect(), load_balancer: Some(built.clone()) };
                 self.after.insert(name.clone(), Kept { digest: item.digest, transport: Some(transport), children: Vec::new(), usable: usable.clone() });
                 Ok(usable)
             }
@@ -135,7 +148,7 @@ impl<'a> Services<'a> {
                 }
                 let usable = match self.before.services.get(name) {
                     Some(k) if k.digest == item.digest && same(&k.children, &children) => k.usable.clone(),
-                    _ => Usable { endpoint: Arc::new(self.weighted(name, weighted, children.clone())), load_balancer: None },
+                    _ => Usable { endpoint: Arc::new(self.weighted(name, weighted, children.clone())), load_balancer: None, warnings: Arc::default() },
                 };
                 self.after.insert(name.clone(), Kept { digest: item.digest, transport: None, children, usable: usable.clone() });
                 Ok(usable)
@@ -166,7 +179,7 @@ impl<'a> Services<'a> {
         let has_files = !item.config.root_cas.is_empty() || !item.config.certificates.is_empty();
         let t = match self.before.transports.get(qualified.as_str()) {
             Some((digest, t)) if *digest == item.digest && !has_files => t.clone(),
-            _ => Arc::new(build_transport(&item.config).map_err(|e| format!("serversTransport `{qualified}` cannot be used: {e}"))?),
+            _ => Arc::new(Transport::build(&item.config)),
         };
         self.transports.insert(qualified.as_str().into(), (item.digest, t.clone()));
         Ok(t)
@@ -206,7 +219,8 @@ impl<'a> Services<'a> {
     }
 
     fn weighted(&self, name: &Arc<str>, config: &WeightedConfig, children: Vec<Arc<dyn Endpoint>>) -> Weighted {
-        let candidates: Vec<Candidate> = config.services.iter().map(|s| Candidate { name: qualify(&s.name, provider_of(name)), weight: s.weight, fenced: false }).collect();
+        // By the names as written: the cookie of Traefik hashes them so.
+        let candidates: Vec<Candidate> = config.services.iter().map(|s| Candidate { name: s.name.clone(), weight: s.weight, fenced: false }).collect();
         let sticky = config.sticky.as_ref().and_then(|s| s.cookie.as_ref()).map(|c| StickyCookie::new(&cookie(c), name, &candidates));
         Weighted { name: name.clone(), balancer: Arc::new(Balancer::new(Strategy::Wrr, candidates)), children, sticky }
     }
@@ -225,8 +239,14 @@ fn internal_missing(name: &str) -> Diagnostic {
     }
 }
 
-pub(crate) fn build_transport(config: &ServersTransportConfig) -> Result<Transport, String> {
-    Transport::build(config).map_err(|e| format!("{}: {}", e.key, e.message))
+/// A transport serves what it can; what it cannot honour is told.
+pub(crate) fn transport_problems(key: &str, transport: &Transport, place: Option<&dyn Fn(&str) -> Option<torana_base::Place>>) -> Vec<Diagnostic> {
+    let problem = |p: &TransportError| {
+        let mut d = Diagnostic::error(format!("{key}.{}", p.key), p.message.clone());
+        d.place = place.and_then(|place| place(p.key));
+        d
+    };
+    transport.problems.iter().map(problem).collect()
 }
 
 fn cookie(c: &CookieConfig) -> CookieOptions {
@@ -244,15 +264,11 @@ fn cookie(c: &CookieConfig) -> CookieOptions {
 fn health_check(c: &HealthCheckConfig) -> Result<HealthCheck, (String, String)> {
     let wrong = |option: &str, message: String| (format!("loadBalancer.healthCheck.{option}"), message);
     let mut headers = HeaderMap::new();
-    let mut hostname = c.hostname.clone();
     for (name, value) in &c.headers {
         let n = HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong("headers", format!("`{name}` is not a header name")))?;
         let v = HeaderValue::from_str(value).map_err(|_| wrong("headers", format!("the value of `{name}` cannot stand in a header")))?;
-        if n == http::header::HOST {
-            if hostname.is_empty() {
-                hostname = value.clone();
-            }
-        } else {
+        // `Host` comes from `hostname` alone, as Go's client would have it.
+        if n != http::header::HOST {
             headers.insert(n, v);
         }
     }
@@ -262,10 +278,11 @@ fn health_check(c: &HealthCheckConfig) -> Result<HealthCheck, (String, String)> 
     Ok(HealthCheck {
         grpc: c.mode == "grpc",
         path: c.path.clone(),
-        method: Method::from_bytes(method.to_uppercase().as_bytes()).map_err(|_| wrong("method", format!("`{method}` is not a method")))?,
+        // As written; with one that is none each check fails.
+        method: Method::from_bytes(method.as_bytes()).ok(),
         scheme: c.scheme.clone(),
         port: c.port,
-        hostname,
+        hostname: c.hostname.clone(),
         headers,
         status: c.status,
         interval,

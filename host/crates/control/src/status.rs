@@ -17,7 +17,7 @@ pub enum State {
     Disabled,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct RouterStatus {
     /// `name@provider`
     pub name: Arc<str>,

@@ -37,14 +37,14 @@ impl Deadline {
     /// What the connection was told; else wakes the task when it is.
     pub fn poll(&self, cx: &Context<'_>) -> Signal {
         let signal = self.signal.get();
-        if signal != Signal::None {
-            return signal;
+        // After `Drain` there may still come `Expired`.
+        if signal != Signal::Expired {
+            let mut waker = self.waker.borrow_mut();
+            if waker.as_ref().is_none_or(|w| !w.will_wake(cx.waker())) {
+                *waker = Some(cx.waker().clone());
+            }
         }
-        let mut waker = self.waker.borrow_mut();
-        if waker.as_ref().is_none_or(|w| !w.will_wake(cx.waker())) {
-            *waker = Some(cx.waker().clone());
-        }
-        Signal::None
+        signal
     }
 
     /// Forgets a signal to drain, which a busy connection heeds later.
@@ -100,5 +100,34 @@ impl Deadlines {
         let mut all = self.all.borrow_mut();
         all.retain(|d| Rc::strong_count(d) > 1);
         all.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    struct Count(AtomicUsize);
+
+    impl std::task::Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn a_draining_connection_still_learns_that_its_time_is_over() {
+        let (all, count) = (Deadlines::default(), Arc::new(Count(AtomicUsize::new(0))));
+        let waker = count.clone().into();
+        let cx = Context::from_waker(&waker);
+        let d = all.add();
+        assert_eq!(d.poll(&cx), Signal::None);
+        all.drain();
+        assert_eq!((d.poll(&cx), count.0.load(Ordering::Relaxed)), (Signal::Drain, 1));
+        d.set(Some(Duration::ZERO));
+        all.sweep();
+        assert_eq!((d.poll(&cx), count.0.load(Ordering::Relaxed)), (Signal::Expired, 2));
     }
 }

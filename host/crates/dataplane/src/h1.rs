@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, StatusCode, Version};
 use std::cell::RefCell;
-use std::io;
+use std::io::{self, Write};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
@@ -38,6 +38,15 @@ struct Shared<S> {
     /// `100 Continue` is owed before the body is read.
     owes_continue: bool,
     timed_out: bool,
+    /// The request body broke off: what follows on the connection is no request.
+    broken: bool,
+}
+
+impl<S> Shared<S> {
+    fn broken(&mut self, e: BodyError) -> Poll<Option<Result<Frame, BodyError>>> {
+        self.broken = true;
+        Poll::Ready(Some(Err(e)))
+    }
 }
 
 struct RequestBody<S> {
@@ -68,15 +77,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> http_body::Body for RequestBody<S> {
                 Ok(Decoded::Trailers(t)) => return Poll::Ready(Some(Ok(Frame::trailers(t)))),
                 Ok(Decoded::End) => return Poll::Ready(None),
                 Ok(Decoded::More) => {}
-                Err(e) => return Poll::Ready(Some(Err(e))),
+                Err(e) => return s.broken(e),
             }
             if s.timed_out {
-                return Poll::Ready(Some(Err(BodyError::Timeout)));
+                return s.broken(BodyError::Timeout);
             }
             match ready!(s.io.poll_fill_piece(cx, s.decoder.wanted())) {
-                Ok(0) => return Poll::Ready(Some(Err(BodyError::Truncated))),
+                Ok(0) => return s.broken(BodyError::Truncated),
                 Ok(_) => {}
-                Err(e) => return Poll::Ready(Some(Err(e.into()))),
+                Err(e) => return s.broken(e.into()),
             }
         }
     }
@@ -98,7 +107,7 @@ struct Asked {
 
 /// Serves a connection until it closes; gives it back if the client begins HTTP/2.
 pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin + 'static>(io: Io<S>, connection: &Rc<Connection>) -> Option<Io<S>> {
-    let shared = Rc::new(RefCell::new(Shared { io, decoder: Decoder::Done, request: 0, owes_continue: false, timed_out: false }));
+    let shared = Rc::new(RefCell::new(Shared { io, decoder: Decoder::Done, request: 0, owes_continue: false, timed_out: false, broken: false }));
     let interim = interim(&shared);
     let since = connection.entry_point.max_age.map(|_| Instant::now());
     loop {
@@ -213,6 +222,8 @@ async fn read_head<S: AsyncRead + AsyncWrite + Unpin>(shared: &Rc<RefCell<Shared
                         connection.deadline.set(entry_point.read_timeout);
                     }
                 }
+                // The client ended in the middle of a head, and may still listen.
+                Ok(_) if s.io.read.iter().any(|b| !b.is_ascii_whitespace()) => return Poll::Ready(Incoming::Refused(HeadError::Bad("incomplete head"))),
                 _ => return Poll::Ready(Incoming::Closed),
             }
         }
@@ -308,14 +319,21 @@ async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(shared: &Rc<RefCell<Shared<S>
             _ => respond::text_of(status),
         };
         tracing::debug!(reason, "request refused");
-        head::write_status_line(&mut s.io.write, Version::HTTP_11, status);
-        s.io.write.extend_from_slice(b"Content-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n");
-        s.io.write.extend_from_slice(status.as_str().as_bytes());
-        s.io.write.push(b' ');
-        s.io.write.extend_from_slice(respond::text_of(status).as_bytes());
-        if let HeadError::Bad(what) = error {
-            s.io.write.extend_from_slice(b": ");
-            s.io.write.extend_from_slice(what.as_bytes());
+        let out = &mut s.io.write;
+        head::write_status_line(out, Version::HTTP_11, status);
+        if error == HeadError::Expectation {
+            out.extend_from_slice(b"Content-Length: 0\r\nDate: ");
+            crate::worker::write_date(out);
+            out.extend_from_slice(b"\r\nConnection: close\r\n\r\n");
+        } else {
+            out.extend_from_slice(b"Content-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n");
+            let text = respond::text_of(status);
+            let _ = match error {
+                HeadError::Bad(what) => write!(out, "{} {text}: {what}", status.as_str()),
+                HeadError::Version => write!(out, "{} {text}: unsupported protocol version", status.as_str()),
+                HeadError::Coding => write!(out, "Unsupported transfer encoding"),
+                _ => write!(out, "{} {text}", status.as_str()),
+            };
         }
     }
     linger(shared).await;
@@ -366,15 +384,21 @@ async fn write_response<S: AsyncRead + AsyncWrite + Unpin>(response: Response, a
     let keep_alive = asked.keep_alive
         && framing != Framing::UntilClose
         && unread.is_some()
+        && !shared.borrow().broken
         && !connection.deadline.is_draining()
         && !parts.headers.get(header::CONNECTION).is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"close"));
     {
         let mut s = shared.borrow_mut();
         let out = &mut s.io.write;
+        // Of what the client has already, nothing is said that it knows (as Go does).
+        let unchanged = status == StatusCode::NOT_MODIFIED;
         out.reserve(512);
         head::write_status_line(out, asked.version, status);
         for (name, value) in &parts.headers {
-            let ours = name == header::CONNECTION || name == header::TRANSFER_ENCODING || (name == header::CONTENT_LENGTH && !bodiless);
+            let ours = name == header::CONNECTION
+                || name == header::TRANSFER_ENCODING
+                || (name == header::CONTENT_LENGTH && (!bodiless || unchanged))
+                || (unchanged && name == header::CONTENT_TYPE);
             if !ours {
                 head::write_header(out, name, value);
             }
@@ -395,7 +419,10 @@ async fn write_response<S: AsyncRead + AsyncWrite + Unpin>(response: Response, a
             out.extend_from_slice(b"\r\n");
         }
         if !keep_alive {
-            out.extend_from_slice(b"Connection: close\r\n");
+            // A client of HTTP/1.0 expects nothing else.
+            if asked.version == Version::HTTP_11 {
+                out.extend_from_slice(b"Connection: close\r\n");
+            }
         } else if asked.version == Version::HTTP_10 {
             out.extend_from_slice(b"Connection: keep-alive\r\n");
         }

@@ -9,17 +9,25 @@ use h2::server::SendResponse;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, StatusCode, Version};
 use std::cell::{Cell, RefCell};
+use std::pin::Pin;
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use torana_http::body::H2Body;
 use torana_http::h1::Io;
 use torana_http::h2io::{self, SendError};
-use torana_http::{Body, Exchange, Interim, Request, Response};
+use torana_http::{Body, BodyError, Exchange, Frame, Interim, Request, Response};
 
 /// Unread bytes that a connection may have on the way to us (what Go allows).
 const CONNECTION_WINDOW: u32 = 1 << 20;
-const STREAM_WINDOW: u32 = 256 * 1024;
+const STREAM_WINDOW: u32 = 1 << 20;
+/// Largest frame that a client may send (what Go allows).
+const MAX_FRAME: u32 = 1 << 20;
+/// What Go adds to the limit of headers: they are counted with 32 bytes each here.
+const HEADER_SLOP: usize = 320;
+/// How long a client that was told to leave may take to do so, once nothing is under way.
+const FAREWELL: Duration = Duration::from_millis(500);
 
 pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(io: Io<S>, connection: &Rc<Connection>) {
     let entry_point = &connection.entry_point;
@@ -28,7 +36,8 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(io: Io<S>, connecti
         .max_concurrent_streams(entry_point.h2_max_streams)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .initial_window_size(STREAM_WINDOW)
-        .max_header_list_size(u32::try_from(entry_point.max_header_bytes).unwrap_or(u32::MAX))
+        .max_frame_size(MAX_FRAME)
+        .max_header_list_size(u32::try_from(entry_point.max_header_bytes.saturating_add(HEADER_SLOP)).unwrap_or(u32::MAX))
         .header_table_size(entry_point.h2_decoder_table)
         .handshake(io)
         .await;
@@ -36,22 +45,33 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(io: Io<S>, connecti
         Ok(c) => c,
         Err(e) => return tracing::debug!(error = %e, "HTTP/2 handshake failed"),
     };
-    let active = Rc::new(Cell::new(0usize));
+    let active = Rc::new(Streams::default());
     let mut served = 0u64;
-    let mut leaving = false;
+    let (mut leaving, mut closing) = (false, false);
     let mut was_busy = true;
     std::future::poll_fn(|cx| {
         loop {
             match connection.deadline.poll(cx) {
-                Signal::Expired if active.get() == 0 => return Poll::Ready(()),
+                Signal::Expired if active.count.get() == 0 && !closing => {
+                    closing = true;
+                    client.abrupt_shutdown(h2::Reason::NO_ERROR);
+                }
                 Signal::Drain if !leaving => {
-                    leaving = true;
+                    (leaving, was_busy) = (true, true);
                     client.graceful_shutdown();
                 }
                 _ => {}
             }
-            match ready_or_idle(client.poll_accept(cx), &active, connection, &mut was_busy) {
-                Poll::Pending => return Poll::Pending,
+            match client.poll_accept(cx) {
+                Poll::Pending if closing => return Poll::Ready(()),
+                Poll::Pending => {
+                    active.idle(cx, || {
+                        if std::mem::take(&mut was_busy) {
+                            connection.deadline.set(if leaving { Some(FAREWELL) } else { entry_point.idle_timeout });
+                        }
+                    });
+                    return Poll::Pending;
+                }
                 Poll::Ready(None) => return Poll::Ready(()),
                 Poll::Ready(Some(Err(e))) => {
                     tracing::debug!(error = %e, "HTTP/2 connection failed");
@@ -63,12 +83,16 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(io: Io<S>, connecti
                         leaving = true;
                         client.graceful_shutdown();
                     }
-                    active.set(active.get() + 1);
                     was_busy = true;
                     connection.deadline.set(None);
-                    let (active, connection) = (Active(active.clone()), connection.clone());
+                    let (active, connection) = (Active::new(&active), connection.clone());
                     tokio::task::spawn_local(async move {
-                        stream(request, respond, &connection).await;
+                        let served = stream(request, respond, &connection);
+                        match connection.entry_point.write_timeout {
+                            None => served.await,
+                            // Cut off, the stream is reset.
+                            Some(limit) => drop(tokio::time::timeout(limit, served).await),
+                        }
                         drop(active);
                     });
                 }
@@ -78,22 +102,76 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(io: Io<S>, connecti
     .await;
 }
 
-type Accepted = Option<Result<(http::Request<h2::RecvStream>, SendResponse<Bytes>), h2::Error>>;
-
-/// Starts the idle time when the last stream has ended.
-fn ready_or_idle(accepted: Poll<Accepted>, active: &Cell<usize>, connection: &Connection, was_busy: &mut bool) -> Poll<Accepted> {
-    if accepted.is_pending() && active.get() == 0 && *was_busy {
-        *was_busy = false;
-        connection.deadline.set(connection.entry_point.idle_timeout);
-    }
-    accepted
+/// The streams under way on a connection.
+#[derive(Default)]
+struct Streams {
+    count: Cell<usize>,
+    /// Of the connection, which is told when the last stream ends.
+    waker: RefCell<Option<Waker>>,
 }
 
-struct Active(Rc<Cell<usize>>);
+impl Streams {
+    /// Runs `then` if no stream is under way; else has the connection woken when none is.
+    fn idle(&self, cx: &Context<'_>, then: impl FnOnce()) {
+        if self.count.get() == 0 {
+            return then();
+        }
+        let mut waker = self.waker.borrow_mut();
+        if waker.as_ref().is_none_or(|w| !w.will_wake(cx.waker())) {
+            *waker = Some(cx.waker().clone());
+        }
+    }
+}
+
+struct Active(Rc<Streams>);
+
+impl Active {
+    fn new(streams: &Rc<Streams>) -> Self {
+        streams.count.set(streams.count.get() + 1);
+        Active(streams.clone())
+    }
+}
 
 impl Drop for Active {
     fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
+        let left = self.0.count.get() - 1;
+        self.0.count.set(left);
+        if left == 0
+            && let Some(w) = self.0.waker.borrow_mut().take()
+        {
+            w.wake();
+        }
+    }
+}
+
+/// A body for which `100 Continue` is owed when it is first read.
+struct OwesContinue {
+    body: Body,
+    interim: Option<Interim>,
+}
+
+impl http_body::Body for OwesContinue {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, BodyError>>> {
+        if let Some(interim) = self.interim.take() {
+            interim(StatusCode::CONTINUE, &HeaderMap::new());
+        }
+        self.body.poll_frame(cx)
+    }
+}
+
+/// Between client and gateway the expectation is met here (RFC 9110, 10.1.1).
+fn meet_expectation(request: &mut Request, interim: &Interim) {
+    if !request.headers.get(header::EXPECT).is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
+        return;
+    }
+    request.headers.remove(header::EXPECT);
+    if !request.body.is_empty() {
+        let length = request.body.length();
+        let body = OwesContinue { body: std::mem::take(&mut request.body), interim: Some(interim.clone()) };
+        request.body = Body::stream(body, length);
     }
 }
 
@@ -112,11 +190,12 @@ async fn stream(request: http::Request<h2::RecvStream>, respond: SendResponse<By
             }
         })
     };
-    let peer = Rc::new(connection.peer.stream(Some(interim)));
-    let Some(request) = self::request(request) else {
+    let Some(mut request) = self::request(request) else {
         respond.borrow_mut().send_reset(h2::Reason::PROTOCOL_ERROR);
         return;
     };
+    meet_expectation(&mut request, &interim);
+    let peer = Rc::new(connection.peer.stream(Some(interim)));
     let mut exchange = Exchange::new(request, peer);
     let answer = {
         let handler = serve::serve(&mut exchange, &connection.entry_point, &connection.view, &connection.hostname);
@@ -143,7 +222,8 @@ fn request(request: http::Request<h2::RecvStream>) -> Option<Request> {
         Some(a) => ByteString::from(a.as_str()),
         None => headers.get(header::HOST).and_then(|h| h.to_str().ok()).map(ByteString::from).unwrap_or_default(),
     };
-    if !host.bytes().all(torana_http::h1::head::is_host_byte) {
+    let known = parts.uri.scheme_str().is_none_or(|s| matches!(s, "http" | "https"));
+    if !known || !host.bytes().all(torana_http::h1::head::is_host_byte) || !torana_http::path::is_well_escaped(parts.uri.path()) {
         return None;
     }
     headers.remove(header::HOST);
@@ -210,7 +290,7 @@ async fn send(answer: Response, asked_head: bool, respond: &RefCell<SendResponse
     if empty {
         return;
     }
-    match h2io::send_body(&mut body, &mut stream).await {
+    match h2io::send_body(&mut body, &mut stream, true).await {
         Ok(()) => {}
         Err(SendError::Body(e)) => {
             tracing::debug!(error = %e, "response cut short");

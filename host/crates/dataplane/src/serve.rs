@@ -3,11 +3,12 @@
 use crate::entry_point::{EntryPoint, HeaderStrategy};
 use crate::snapshot::View;
 use bytestring::ByteString;
+use http::header::CONNECTION;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use smallvec::SmallVec;
 use std::borrow::Cow;
 use torana_http::path::{self, BadTarget};
-use torana_http::respond::{not_found, status_text};
+use torana_http::respond::not_found;
 use torana_http::{Exchange, Response, exchange, forwarded, hop};
 use torana_router::{RequestView, canonical_host, routing_path};
 
@@ -27,17 +28,21 @@ pub(crate) fn parse_target(method: &Method, target: &ByteString) -> Option<Targe
     };
     if target.starts_with('/') {
         let (path, query) = split(target.clone());
-        return Some(Target { path, query, authority: None });
+        return path::is_well_escaped(&path).then_some(Target { path, query, authority: None });
     }
     if &**target == "*" {
-        return (*method == Method::OPTIONS).then(|| Target { path: target.clone(), query: None, authority: None });
+        return Some(Target { path: target.clone(), query: None, authority: None });
     }
     if *method == Method::CONNECT {
         return Some(Target { path: ByteString::new(), query: None, authority: Some(target.clone()) });
     }
-    let rest = target.get(..7).filter(|s| s.eq_ignore_ascii_case("http://")).map(|_| &target[7..]);
-    let rest = rest.or_else(|| target.get(..8).filter(|s| s.eq_ignore_ascii_case("https://")).map(|_| &target[8..]))?;
-    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    // Whatever the scheme: how the client reached us says the connection, not the target.
+    let (scheme, rest) = target.split_once("://")?;
+    let is_scheme = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.');
+    if !scheme.starts_with(|c: char| c.is_ascii_alphabetic()) || !scheme.bytes().all(is_scheme) {
+        return None;
+    }
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
     let authority = &rest[..end];
     let authority = authority.rsplit_once('@').map_or(authority, |(_, a)| a);
     if authority.is_empty() || !authority.bytes().all(torana_http::h1::head::is_host_byte) {
@@ -45,7 +50,7 @@ pub(crate) fn parse_target(method: &Method, target: &ByteString) -> Option<Targe
     }
     let (path, query) = split(target.slice_ref(&rest[end..]));
     let path = if path.is_empty() { ByteString::from_static("/") } else { path };
-    Some(Target { path, query, authority: Some(target.slice_ref(authority)) })
+    path::is_well_escaped(&path).then(|| Target { path, query, authority: Some(target.slice_ref(authority)) })
 }
 
 /// Whether a name could be taken for another one by a server that maps everything to `_`.
@@ -75,8 +80,9 @@ fn bad_request() -> Response {
 /// Serves one request. `hostname` is what `X-Forwarded-Server` says.
 pub(crate) async fn serve(exchange: &mut Exchange, entry_point: &EntryPoint, view: &View, hostname: &HeaderValue) -> Response {
     let request = &mut exchange.request;
-    if request.method == Method::OPTIONS && &*request.path == "*" {
-        return exchange::status(StatusCode::OK);
+    if &*request.path == "*" {
+        // Of the gateway as a whole; no rule sees it.
+        return if request.method == Method::OPTIONS { exchange::status(StatusCode::OK) } else { not_found() };
     }
     if !aliases(&mut request.headers, entry_point.underscore, |n| n.as_str().contains('_')) || !aliases(&mut request.headers, entry_point.alias, is_alias) {
         return torana_http::respond::error_text(StatusCode::BAD_REQUEST, "Bad Request");
@@ -85,9 +91,6 @@ pub(crate) async fn serve(exchange: &mut Exchange, entry_point: &EntryPoint, vie
         Ok(Cow::Borrowed(_)) => {}
         Ok(Cow::Owned(p)) => request.path = p.into(),
         Err(BadTarget::Fragment | BadTarget::Escape) => return bad_request(),
-    }
-    if request.query.as_ref().is_some_and(|q| q.contains('#')) {
-        return bad_request();
     }
     if entry_point.sanitize_path
         && let Cow::Owned(p) = path::sanitize(&request.path)
@@ -107,7 +110,7 @@ pub(crate) async fn serve(exchange: &mut Exchange, entry_point: &EntryPoint, vie
         forwarded::distrust(&mut exchange.request.headers);
     }
     forwarded::complete(exchange, hostname);
-    forwarded::connection_headers(&mut exchange.request.headers, &entry_point.connection_allowed);
+    forwarded::connection_headers(&mut exchange.request.headers, &entry_point.connection_allowed, exchange.upgrade.as_ref());
 
     let snapshot = view.current();
     let router = snapshot.routes.get(&entry_point.name).and_then(|table| {
@@ -123,7 +126,8 @@ pub(crate) async fn serve(exchange: &mut Exchange, entry_point: &EntryPoint, vie
     }
     exchange.router = Some(router.name.clone());
     if exchange.request.method == Method::CONNECT {
-        return status_text(StatusCode::NOT_IMPLEMENTED);
+        // What follows may be meant for the tunnel that was not built: it must not be read as requests.
+        return torana_http::respond::with_header(exchange::status(StatusCode::NOT_IMPLEMENTED), CONNECTION, HeaderValue::from_static("close"));
     }
     torana_http::run(&router.steps, &*router.service, exchange).await
 }
@@ -140,7 +144,11 @@ mod tests {
         assert_eq!(parse(Method::GET, "http://h.test:1/x?y"), Some(("/x".into(), Some("y".into()), Some("h.test:1".into()))));
         assert_eq!(parse(Method::GET, "HTTP://u@h.test"), Some(("/".into(), None, Some("h.test".into()))));
         assert_eq!(parse(Method::OPTIONS, "*"), Some(("*".into(), None, None)));
-        assert_eq!(parse(Method::GET, "*"), None);
+        assert_eq!(parse(Method::GET, "*"), Some(("*".into(), None, None)));
+        assert_eq!(parse(Method::GET, "ws://h.test/x"), Some(("/x".into(), None, Some("h.test".into()))));
+        for bad in ["/%zz", "http://h/%2", "http://h#f", "http:///x", "http:/x", "://x/", "?x", "1s://x/"] {
+            assert_eq!(parse(Method::GET, bad), None, "{bad}");
+        }
         assert_eq!(parse(Method::GET, "a"), None);
         assert_eq!(parse(Method::GET, "é/"), None);
         assert_eq!(parse(Method::CONNECT, "h:1"), Some(("".into(), None, Some("h:1".into()))));

@@ -15,8 +15,8 @@ pub enum SendError {
     Reset,
 }
 
-/// Sends a body on an HTTP/2 stream, no faster than its window allows.
-pub async fn send_body(body: &mut Body, stream: &mut h2::SendStream<Bytes>) -> Result<(), SendError> {
+/// Sends a body on an HTTP/2 stream, no faster than its window allows; its trailers if they are wanted.
+pub async fn send_body(body: &mut Body, stream: &mut h2::SendStream<Bytes>, trailers: bool) -> Result<(), SendError> {
     loop {
         let frame = poll_fn(|cx| {
             if let Poll::Ready(r) = stream.poll_reset(cx) {
@@ -52,8 +52,8 @@ pub async fn send_body(body: &mut Body, stream: &mut h2::SendStream<Bytes>) -> R
                 }
                 Err(frame) => {
                     return match frame.into_trailers() {
-                        Ok(t) => stream.send_trailers(t).map_err(SendError::H2),
-                        Err(_) => stream.send_data(Bytes::new(), true).map_err(SendError::H2),
+                        Ok(t) if trailers => stream.send_trailers(t).map_err(SendError::H2),
+                        _ => stream.send_data(Bytes::new(), true).map_err(SendError::H2),
                     };
                 }
             },

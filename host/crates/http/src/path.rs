@@ -27,6 +27,12 @@ pub enum BadTarget {
     Fragment,
 }
 
+/// Whether every `%` begins an escape.
+pub fn is_well_escaped(path: &str) -> bool {
+    let bytes = path.as_bytes();
+    memchr::memchr_iter(b'%', bytes).all(|i| matches!(bytes.get(i + 1..i + 3), Some([a, b]) if a.is_ascii_hexdigit() && b.is_ascii_hexdigit()))
+}
+
 /// Decodes escapes of unreserved characters, writes the others in upper case and escapes what may not
 /// stand bare. Borrows what is normal already.
 pub fn normalize(path: &str) -> Result<Cow<'_, str>, BadTarget> {
@@ -159,6 +165,13 @@ mod tests {
         assert_eq!(normalize("/a%2"), Err(BadTarget::Escape));
         assert_eq!(normalize("/a%zz"), Err(BadTarget::Escape));
         assert_eq!(normalize("/a#b"), Err(BadTarget::Fragment));
+    }
+
+    #[test]
+    fn escapes() {
+        for (path, good) in [("/a", true), ("/%41%2f", true), ("/%", false), ("/%4", false), ("/%zz", false), ("/%u0041", false)] {
+            assert_eq!(is_well_escaped(path), good, "{path}");
+        }
     }
 
     #[test]

@@ -77,7 +77,7 @@ pub enum Offer {
 /// Where a server listens.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Address {
-    /// Host name or IP address, without brackets.
+    /// Host name or IP address, without brackets; empty where there is nothing to connect to.
     pub host: String,
     pub port: u16,
     pub tls: bool,
@@ -85,6 +85,9 @@ pub struct Address {
 
 /// Dials and, for https, shakes hands, within the transport's dial time-out.
 pub async fn connect(address: &Address, transport: &Transport, offer: Offer) -> Result<Stream, ProxyError> {
+    if address.host.is_empty() {
+        return Err(ProxyError::server(ErrorKind::Protocol, false, "the server's URL has no host or an unknown scheme"));
+    }
     let dial = async {
         let tcp = match address.host.parse::<std::net::IpAddr>() {
             Ok(ip) => TcpStream::connect((ip, address.port)).await,
@@ -102,6 +105,9 @@ pub async fn connect(address: &Address, transport: &Transport, offer: Offer) -> 
     let config = match offer {
         Offer::Http1 => &transport.tls_http1,
         Offer::Http2AndHttp1 => &transport.tls,
+    };
+    let Some(config) = config else {
+        return Err(ProxyError::server(ErrorKind::Protocol, false, "the TLS options of the servers transport are wrong"));
     };
     let name = transport.server_name.as_deref().unwrap_or(&address.host);
     let name = ServerName::try_from(name.to_owned()).map_err(|e| ProxyError::server(ErrorKind::Protocol, true, e))?;

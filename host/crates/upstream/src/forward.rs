@@ -56,10 +56,9 @@ impl<'a> Outgoing<'a> {
             te_trailers: headers.contains_key(header::TE) && hop::has_token(headers, &header::TE, "trailers"),
             forwarded_for,
             upgrade: exchange.upgrade.clone(),
-            own_gzip: exchange.upgrade.is_none()
-                && request.method != Method::HEAD
-                && !headers.contains_key(header::ACCEPT_ENCODING)
-                && !headers.contains_key(header::RANGE),
+            own_gzip: request.method != Method::HEAD
+                && headers.get(header::ACCEPT_ENCODING).is_none_or(HeaderValue::is_empty)
+                && headers.get(header::RANGE).is_none_or(HeaderValue::is_empty),
         }
     }
 
@@ -116,9 +115,9 @@ pub async fn forward(exchange: &mut Exchange, target: &Arc<Target>, prefix: &str
         Ok(mut response) => {
             let upgraded = matches!(response.body(), Body::Tunnel(_));
             if !upgraded {
-                let trailer = response.headers().get(header::TRAILER).cloned();
+                let trailer = response.headers().contains_key(header::TRAILER).then(|| hop::announced_trailers(response.headers()));
                 hop::strip(response.headers_mut());
-                if let (Some(t), None) = (trailer, response.body().length()) {
+                if let Some(Some(t)) = trailer {
                     response.headers_mut().insert(header::TRAILER, t);
                 }
             }
@@ -132,6 +131,9 @@ pub async fn forward(exchange: &mut Exchange, target: &Arc<Target>, prefix: &str
 }
 
 pub(crate) async fn send(exchange: &mut Exchange, target: &Arc<Target>, prefix: &str, options: Options) -> Result<Response, ProxyError> {
+    if exchange.upgrade.as_ref().is_some_and(|u| !u.as_bytes().iter().all(|b| matches!(b, b' '..=b'~'))) {
+        return Err(ProxyError::client(ErrorKind::Internal, "an upgrade to a protocol of no name"));
+    }
     let mut body = std::mem::take(&mut exchange.request.body);
     let host = match options.pass_host_header && !exchange.request.host.is_empty() {
         true => exchange.request.host.clone(),

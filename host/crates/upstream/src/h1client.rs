@@ -7,7 +7,7 @@ use crate::forward::{Failure, Outgoing, ungzip};
 use crate::pool;
 use crate::target::Target;
 use bytes::Bytes;
-use http::header;
+use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, StatusCode};
 use std::io;
 use std::pin::Pin;
@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use torana_http::h1::framing::Decoded;
 use torana_http::h1::{Decoder, Encoder, Framing, Io, ResponseHead, head};
-use torana_http::{Body, BodyError, ErrorKind, Frame, Interim, ProxyError, Response};
+use torana_http::{Body, BodyError, ErrorKind, Frame, Interim, ProxyError, Response, hop};
 
 /// Largest response head.
 const MAX_HEAD: usize = 1 << 20;
@@ -61,9 +61,11 @@ impl Pump {
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) if data.is_empty() => Ok(()),
                     Ok(data) => self.encoder.before(&data, &mut io.write).map(|()| io.queue(data, tail_of(self.encoder))),
-                    Err(frame) => {
+                    // Trailers of a request end here, as in Traefik: few servers read them, and one that
+                    // merges them into its headers would take them for checked ones (RFC 9110, 6.5.1).
+                    Err(_) => {
                         self.done = true;
-                        self.encoder.finish(frame.trailers_ref(), &mut io.write)
+                        self.encoder.finish(None, &mut io.write)
                     }
                 },
                 Some(Err(e)) => Err(e),
@@ -125,8 +127,8 @@ fn write_head(out: &mut Vec<u8>, request: &Outgoing<'_>, framing: Framing) {
         }
         _ => {
             out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
-            if let Some(t) = request.headers.get(header::TRAILER) {
-                head::write_header(out, &header::TRAILER, t);
+            if let Some(t) = hop::announced_trailers(request.headers) {
+                head::write_header(out, &header::TRAILER, &t);
             }
         }
     }
@@ -162,7 +164,7 @@ pub(crate) async fn send(
         io.queue(b.clone(), b"");
         pump.done = true;
     }
-    let mut head_timer = target.transport.response_header_timeout.map(|t| Box::pin(tokio::time::sleep(t)));
+    let mut head_timer = None;
     let mut continue_timer = hold.then(|| Box::pin(tokio::time::sleep(crate::transport::EXPECT_CONTINUE_TIMEOUT)));
     let mut scanned = 0;
     let mut interims = 0;
@@ -204,14 +206,20 @@ pub(crate) async fn send(
                     Err(e) => return Poll::Ready(Err(ProxyError::server(ErrorKind::Protocol, false, e))),
                 }
                 match io.poll_fill(cx) {
+                    // Half a head is no answer, but it is more than silence.
+                    Poll::Ready(Ok(0)) if !io.read.is_empty() => {
+                        return Poll::Ready(Err(ProxyError::server(ErrorKind::Protocol, false, "the server closed within its response head")));
+                    }
                     Poll::Ready(Ok(0)) => return Poll::Ready(Err(lost(io::ErrorKind::UnexpectedEof.into()))),
                     Poll::Ready(Ok(_)) => {}
                     Poll::Ready(Err(e)) => return Poll::Ready(Err(lost(e))),
                     Poll::Pending => break,
                 }
             }
-            if let Some(t) = &mut head_timer
-                && t.as_mut().poll(cx).is_ready()
+            // The server's time begins when it has the request.
+            if let Some(limit) = target.transport.response_header_timeout
+                && ((pump.done && !io.has_output()) || upload_failed)
+                && head_timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit))).as_mut().poll(cx).is_ready()
             {
                 return Poll::Ready(Err(ProxyError::server(ErrorKind::Timeout, false, "no response head in time")));
             }
@@ -240,7 +248,18 @@ pub(crate) async fn send(
             }
         }
     };
+    if head.status == StatusCode::SWITCHING_PROTOCOLS && !is_wanted(request.upgrade.as_ref(), &head.headers) {
+        return Err(Failure { error: ProxyError::server(ErrorKind::Protocol, false, "the server switched to a protocol that was not asked for"), body: None, stale: false });
+    }
     respond(head, io, pump, upload_failed, target, request.own_gzip)
+}
+
+/// Whether the server switched to what was asked for.
+fn is_wanted(asked: Option<&HeaderValue>, answer: &HeaderMap) -> bool {
+    match (asked, hop::upgrade_of(answer)) {
+        (Some(a), Some(b)) => a.as_bytes().eq_ignore_ascii_case(b.as_bytes()),
+        _ => false,
+    }
 }
 
 /// A request without a body and without effects may go out again whole.
@@ -384,5 +403,22 @@ impl http_body::Body for ResponseBody {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_protocol_that_was_asked_for() {
+        let mut answer = HeaderMap::new();
+        answer.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+        answer.insert(header::UPGRADE, HeaderValue::from_static("WebSocket"));
+        assert!(is_wanted(Some(&HeaderValue::from_static("websocket")), &answer));
+        assert!(!is_wanted(Some(&HeaderValue::from_static("foo")), &answer));
+        assert!(!is_wanted(None, &answer));
+        answer.remove(header::CONNECTION);
+        assert!(!is_wanted(Some(&HeaderValue::from_static("websocket")), &answer));
     }
 }

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 use torana_http::body::H2Body;
-use torana_http::{Body, ErrorKind, Interim, ProxyError, Response};
+use torana_http::{Body, ErrorKind, Interim, ProxyError, Response, hop};
 
 /// Receive windows: a stream may have this much unread; a connection four times as much.
 const STREAM_WINDOW: u32 = 1 << 20;
@@ -105,8 +105,9 @@ pub(crate) async fn handshake(stream: Stream, target: &Target) -> Result<H2Conne
     Ok(connection)
 }
 
+/// A stream that the server resets is an answer of a kind, not a network that failed.
 fn kind_of(e: &h2::Error) -> ErrorKind {
-    if e.is_io() || e.is_go_away() || e.is_reset() { ErrorKind::Unreachable } else { ErrorKind::Protocol }
+    if e.is_io() || e.is_go_away() { ErrorKind::Unreachable } else { ErrorKind::Protocol }
 }
 
 fn failure(e: &h2::Error, body: Option<Body>) -> Failure {
@@ -141,8 +142,8 @@ fn head_of(request: &Outgoing<'_>, target: &Target, length: Option<u64>) -> Resu
             headers.insert(header::CONTENT_LENGTH, HeaderValue::from(n));
         }
         None => {
-            if let Some(t) = request.headers.get(header::TRAILER) {
-                headers.insert(header::TRAILER, t.clone());
+            if let Some(t) = hop::announced_trailers(request.headers) {
+                headers.insert(header::TRAILER, t);
             }
         }
     }
@@ -176,10 +177,15 @@ pub(crate) async fn send(
         Ok(x) => x,
         Err(e) => return Err(failure(&e, Some(body))),
     };
-    if !empty {
+    let uploaded = (!empty).then(|| {
         // The upload goes on beside the answer, as gRPC streams do.
-        tokio::task::spawn_local(upload(body, stream));
-    }
+        let (done, uploaded) = tokio::sync::oneshot::channel::<()>();
+        tokio::task::spawn_local(async move {
+            upload(body, stream).await;
+            drop(done);
+        });
+        uploaded
+    });
     let receive = poll_fn(|cx| {
         while let Poll::Ready(Some(Ok(early))) = answer.poll_informational(cx) {
             if let Some(send) = &interim {
@@ -190,10 +196,18 @@ pub(crate) async fn send(
     });
     let received = match target.transport.response_header_timeout {
         None => receive.await,
-        Some(limit) => match tokio::time::timeout(limit, receive).await {
-            Ok(r) => r,
-            Err(_) => return Err(Failure { error: ProxyError::server(ErrorKind::Timeout, false, "no response head in time"), body: None, stale: false }),
-        },
+        Some(limit) => {
+            // The server's time begins when it has the request.
+            let late = async {
+                if let Some(u) = uploaded {
+                    let _ = u.await;
+                }
+                tokio::time::sleep(limit).await;
+            };
+            let received = tokio::select! { r = receive => Some(r), () = late => None };
+            let Some(received) = received else { return Err(Failure { error: ProxyError::server(ErrorKind::Timeout, false, "no response head in time"), body: None, stale: false }) };
+            received
+        }
     };
     let received = received.map_err(|e| failure(&e, empty.then_some(Body::Empty)))?;
     let (parts, stream) = received.into_parts();
@@ -216,7 +230,7 @@ pub(crate) async fn send(
 }
 
 async fn upload(mut body: Body, mut stream: h2::SendStream<Bytes>) {
-    let ended = torana_http::h2io::send_body(&mut body, &mut stream).await;
+    let ended = torana_http::h2io::send_body(&mut body, &mut stream, false).await;
     if ended.is_err() {
         stream.send_reset(h2::Reason::CANCEL);
     }

@@ -23,12 +23,13 @@ pub struct HealthCheck {
     pub grpc: bool,
     /// Relative to the server's URL.
     pub path: String,
-    pub method: Method,
+    /// `None` for a configured text that is no method: each check fails.
+    pub method: Option<Method>,
     /// Empty: the server's.
     pub scheme: String,
     /// 0: the server's.
     pub port: u16,
-    /// `Host`; empty: the server's.
+    /// `Host` of HTTP checks; empty: the server's.
     pub hostname: String,
     pub headers: HeaderMap,
     /// 0: anything from 200 to 399.
@@ -129,8 +130,10 @@ async fn probe_http(check: &HealthCheck, server: &Server) -> Result<(), String> 
     if check.scheme.is_empty() && check.port == 0 {
         target = server.target.clone();
     }
-    let base = url.path.trim_end_matches('/');
-    let mut location = if check.path.starts_with('/') { check.path.clone() } else { format!("{base}/{}", check.path) };
+    let mut method = check.method.clone().ok_or("healthCheck.method is not a method")?;
+    let mut scheme = if url.address.tls { "https" } else { "http" };
+    let mut referer = None;
+    let mut location = resolve(&url.path, &check.path);
     let mut host = if check.hostname.is_empty() { target.authority.to_string() } else { check.hostname.clone() };
     for _ in 0..=MAX_REDIRECTS {
         let (path, query) = match location.split_once('?') {
@@ -139,8 +142,12 @@ async fn probe_http(check: &HealthCheck, server: &Server) -> Result<(), String> 
         };
         let mut headers = check.headers.clone();
         headers.entry(header::USER_AGENT).or_insert(HeaderValue::from_static("Torana"));
+        if let Some(r) = referer.take() {
+            headers.insert(header::REFERER, r);
+        }
+        let here = format!("{scheme}://{}{location}", target.authority);
         let request = Request {
-            method: check.method.clone(),
+            method: method.clone(),
             version: Version::HTTP_11,
             path: torana_http::path::escape(path).into(),
             query,
@@ -153,17 +160,23 @@ async fn probe_http(check: &HealthCheck, server: &Server) -> Result<(), String> 
         let next = response.headers().get(header::LOCATION).and_then(|l| l.to_str().ok()).map(str::to_owned);
         let redirect = matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308);
         if let (true, true, Some(next)) = (check.follow_redirects, redirect, next) {
+            // As Go's client: back to GET unless the code forbids it, and no way back told from https to http.
+            if matches!(status.as_u16(), 301..=303) && method != Method::HEAD {
+                method = Method::GET;
+            }
+            let before = scheme;
             if next.contains("://") {
                 let elsewhere: ServerUrl = next.parse()?;
+                scheme = if elsewhere.address.tls { "https" } else { "http" };
                 host = elsewhere.authority.clone();
                 target = Arc::new(Target::new(&elsewhere, server.target.transport.clone()));
                 let at = next.find("://").map_or(0, |i| i + 3);
                 location = next[at..].find('/').map_or("/".to_owned(), |i| next[at + i..].to_owned());
-            } else if next.starts_with('/') {
-                location = next;
             } else {
-                let parent = path.rsplit_once('/').map_or("", |(p, _)| p);
-                location = format!("{parent}/{next}");
+                location = resolve(path, &next);
+            }
+            if (before, scheme) != ("https", "http") {
+                referer = HeaderValue::try_from(here).ok();
             }
             continue;
         }
@@ -176,22 +189,50 @@ async fn probe_http(check: &HealthCheck, server: &Server) -> Result<(), String> 
     Err("too many redirects".to_owned())
 }
 
-/// grpc.health.v1.Health/Check for the whole server; `SERVING` is 1.
+/// A path with query as seen from a base path (RFC 3986, 5.2), without dot segments.
+fn resolve(base: &str, reference: &str) -> String {
+    let (path, query) = reference.split_once('?').map_or((reference, None), |(p, q)| (p, Some(q)));
+    let path = match path {
+        "" => base.to_owned(),
+        p if p.starts_with('/') => p.to_owned(),
+        p => format!("{}/{p}", base.rsplit_once('/').map_or("", |(parent, _)| parent)),
+    };
+    let mut kept: Vec<&str> = Vec::new();
+    let mut open = false;
+    for segment in path.split('/').skip(1) {
+        open = matches!(segment, "." | "..");
+        match segment {
+            "." => {}
+            ".." => _ = kept.pop(),
+            s => kept.push(s),
+        }
+    }
+    let end = if open && !kept.is_empty() { "/" } else { "" };
+    let query = query.map(|q| format!("?{q}")).unwrap_or_default();
+    format!("/{}{end}{query}", kept.join("/"))
+}
+
+/// grpc.health.v1.Health/Check for the whole server; `SERVING` is 1. Like Traefik without TLS, and with
+/// neither `hostname` nor `headers`.
 async fn probe_grpc(check: &HealthCheck, server: &Server) -> Result<(), String> {
+    if !matches!(check.scheme.as_str(), "" | "http" | "h2c") {
+        return Err(format!("gRPC health checks do not go over `{}`", check.scheme));
+    }
     let mut url = url_of(check, server)?;
     url.protocol = Protocol::H2c;
     url.address.tls = false;
     let target = Arc::new(Target::new(&url, server.target.transport.clone()));
-    let mut headers = check.headers.clone();
+    let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     headers.insert(header::TE, HeaderValue::from_static("trailers"));
-    let host = if check.hostname.is_empty() { url.authority.clone() } else { check.hostname.clone() };
+    headers.insert(header::USER_AGENT, HeaderValue::from_static("Torana"));
+    headers.extend(HeaderValue::try_from(format!("{}m", check.timeout.as_millis())).ok().map(|v| (HeaderName::from_static("grpc-timeout"), v)));
     let request = Request {
         method: Method::POST,
         version: Version::HTTP_2,
         path: "/grpc.health.v1.Health/Check".into(),
         query: None,
-        host: host.into(),
+        host: url.authority.as_str().into(),
         headers,
         body: Body::Full(Bytes::from_static(&[0, 0, 0, 0, 0])),
     };
@@ -217,5 +258,29 @@ async fn probe_grpc(check: &HealthCheck, server: &Server) -> Result<(), String> 
         Some([0x08, 1]) => Ok(()),
         Some([0x08, n]) => Err(format!("gRPC health status {n}")),
         _ => Err("gRPC health status unknown".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_resolved_like_references() {
+        for (base, reference, path) in [
+            ("", "/health", "/health"),
+            ("", "health", "/health"),
+            ("/base", "health", "/health"),
+            ("/base/", "./health?x=1", "/base/health?x=1"),
+            ("/base/", "/x/../health", "/health"),
+            ("/base", "", "/base"),
+            ("", "", "/"),
+            ("/a/b", "..", "/"),
+            ("/a/b/c", "..", "/a/"),
+            ("/", "/a/", "/a/"),
+            ("/", "/a//b", "/a//b"),
+        ] {
+            assert_eq!(resolve(base, reference), path, "{base} {reference}");
+        }
     }
 }

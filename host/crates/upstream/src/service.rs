@@ -58,7 +58,13 @@ fn set_cookie(response: &mut Response, sticky: Option<&StickyCookie>, index: Opt
     if let (Some(cookie), Some(index)) = (sticky, index)
         && let Some(value) = cookie.set_cookie(index)
     {
-        response.headers_mut().append(SET_COOKIE, value);
+        // Before what the server sets: Traefik writes it when it chooses, which is earlier.
+        let headers = response.headers_mut();
+        let others: Vec<_> = headers.get_all(SET_COOKIE).iter().cloned().collect();
+        headers.insert(SET_COOKIE, value);
+        for other in others {
+            headers.append(SET_COOKIE, other);
+        }
     }
 }
 

@@ -30,7 +30,8 @@ pub struct Target {
     pub(crate) transport: Arc<Transport>,
 }
 
-/// A server URL, taken apart.
+/// A server URL, taken apart. As in Traefik only a text that is no URL at all is an error; one without a
+/// host or with a strange scheme is a server that answers each request with 500 (its host is empty).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ServerUrl {
     pub protocol: Protocol,
@@ -45,25 +46,40 @@ impl std::str::FromStr for ServerUrl {
 
     fn from_str(url: &str) -> Result<Self, String> {
         let bad = |what: &str| format!("server URL `{url}` {what}: write `http://host:port`, `https://host` or `h2c://host:port`");
-        let (scheme, rest) = url.split_once("://").ok_or_else(|| bad("has no scheme"))?;
+        if url.chars().any(char::is_control) {
+            return Err(bad("holds a control character"));
+        }
+        let unreachable = || ServerUrl { protocol: Protocol::Http1, address: Address { host: String::new(), port: 0, tls: false }, authority: String::new(), path: String::new() };
+        let first = url.split(['/', '?', '#']).next().unwrap_or("");
+        let Some((scheme, rest)) = first.split_once(':').map(|(scheme, _)| (scheme, &url[scheme.len() + 1..])) else { return Ok(unreachable()) };
+        if !scheme.starts_with(|c: char| c.is_ascii_alphabetic()) || !scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c)) {
+            return Err(bad("has no scheme"));
+        }
+        let Some(rest) = rest.strip_prefix("//") else { return Ok(unreachable()) };
         let protocol = match scheme.to_ascii_lowercase().as_str() {
-            "http" => Protocol::Http1,
-            "https" => Protocol::Https,
-            "h2c" => Protocol::H2c,
-            _ => return Err(bad("has an unknown scheme")),
+            "http" => Some(Protocol::Http1),
+            "https" => Some(Protocol::Https),
+            "h2c" => Some(Protocol::H2c),
+            _ => None,
         };
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
         let (authority, path) = rest.split_at(end);
         let path = path.split(['?', '#']).next().unwrap_or("").to_owned();
         let authority = authority.rsplit_once('@').map_or(authority, |(_, a)| a);
         let (host, port) = match authority.rsplit_once(':') {
+            Some((h, "")) => (h, None),
             Some((h, p)) if !p.contains(']') => (h, Some(p.parse::<u16>().map_err(|_| bad("has a bad port"))?)),
             _ => (authority, None),
         };
-        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-        if host.is_empty() || host.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        let host = match host.strip_prefix('[') {
+            Some(v6) => v6.strip_suffix(']').ok_or_else(|| bad("has no `]`"))?.to_owned(),
+            None if host.contains([':', ']']) => return Err(bad("has no usable host")),
+            None => host.to_owned(),
+        };
+        if host.contains(char::is_whitespace) {
             return Err(bad("has no usable host"));
         }
+        let Some(protocol) = protocol.filter(|_| !host.is_empty()) else { return Ok(unreachable()) };
         let tls = protocol == Protocol::Https;
         let port = port.unwrap_or(if tls { 443 } else { 80 });
         Ok(ServerUrl { protocol, address: Address { host, port, tls }, authority: authority.to_owned(), path })
@@ -93,8 +109,12 @@ mod tests {
         assert_eq!((u.address.host.as_str(), u.address.port, u.path.as_str(), u.authority.as_str()), ("127.0.0.1", 8080, "/base", "127.0.0.1:8080"));
         let u: ServerUrl = "https://[::1]".parse().unwrap();
         assert_eq!((u.address.host.as_str(), u.address.port, u.address.tls), ("::1", 443, true));
-        for bad in ["127.0.0.1:80", "ftp://x", "http://", "http://a:99999", "http://a b"] {
+        for bad in ["127.0.0.1:80", "://x", "http://a:99999", "http://a b", "http://[::1", "http://a:b:1", "http://a\n"] {
             assert!(bad.parse::<ServerUrl>().is_err(), "{bad}");
         }
+        for nowhere in ["", "ftp://x", "http://", "http:x", "/a", "x", "http:///a", "http://:80"] {
+            assert!(nowhere.parse::<ServerUrl>().unwrap().address.host.is_empty(), "{nowhere}");
+        }
+        assert_eq!("HTTP://Host:".parse::<ServerUrl>().unwrap().address.port, 80);
     }
 }

@@ -1,8 +1,9 @@
 //! `serversTransports`: how the gateway speaks to servers.
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::WebPkiServerVerifier;
+use rustls::client::{ResolvesClientCert, WebPkiServerVerifier};
 use rustls::crypto::CryptoProvider;
+use rustls::sign::CertifiedKey;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme, SupportedProtocolVersion};
 use std::sync::{Arc, OnceLock};
@@ -17,10 +18,10 @@ pub const EXPECT_CONTINUE_TIMEOUT: Duration = Duration::from_secs(1);
 /// A compiled `serversTransport`.
 #[derive(Debug)]
 pub struct Transport {
-    /// Offers h2 and http/1.1, unless HTTP/2 is disabled.
-    pub(crate) tls: Arc<ClientConfig>,
-    /// Offers http/1.1 only: for upgrades.
-    pub(crate) tls_http1: Arc<ClientConfig>,
+    /// Offers h2 and http/1.1, unless HTTP/2 is disabled. `None` if the TLS options cannot be honoured.
+    pub(crate) tls: Option<Arc<ClientConfig>>,
+    /// For upgrades. Like Go it names no protocol at all where it wants HTTP/1.1.
+    pub(crate) tls_http1: Option<Arc<ClientConfig>>,
     pub(crate) server_name: Option<String>,
     pub(crate) dial_timeout: Option<Duration>,
     pub(crate) response_header_timeout: Option<Duration>,
@@ -31,9 +32,12 @@ pub struct Transport {
     /// Idle connections kept for each server, over all workers; 0 keeps none.
     pub(crate) max_idle: usize,
     pub(crate) http2: bool,
+    /// Options that cannot be honoured. As in Traefik they harm only what needs them: an unreadable
+    /// certificate is left out, and with a wrong TLS version or suite only `https://` servers fail.
+    pub problems: Vec<TransportError>,
 }
 
-/// Why a transport cannot be built.
+/// An option of a transport that cannot be honoured.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TransportError {
     pub key: &'static str,
@@ -62,62 +66,19 @@ fn version_rank(name: &str, key: &'static str) -> Result<u8, TransportError> {
 
 impl Transport {
     /// Reads the certificates it names: `FileOrContent` is a path if there is a file of that name.
-    pub fn build(config: &ServersTransportConfig) -> Result<Self, TransportError> {
-        let mut provider = (*provider()).clone();
-        if !config.cipher_suites.is_empty() {
-            let mut chosen = Vec::new();
-            for name in &config.cipher_suites {
-                let known = provider.cipher_suites.iter().find(|s| suite_name(s.suite()).eq_ignore_ascii_case(name)).copied();
-                chosen.push(known.ok_or_else(|| error("cipherSuites", format!("cipher suite `{name}` is unknown or not secure enough to be supported")))?);
+    pub fn build(config: &ServersTransportConfig) -> Self {
+        let mut problems = Vec::new();
+        let tls_http1 = tls_config(config, &mut problems).map(Arc::new).map_err(|e| problems.push(e)).ok();
+        let tls = tls_http1.clone().map(|mut tls| {
+            if !config.disable_http2 {
+                Arc::make_mut(&mut tls).alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
             }
-            // TLS 1.3 suites are not for choosing, as in Go.
-            chosen.extend(provider.cipher_suites.iter().filter(|s| s.tls13().is_some()).copied().filter(|s| !chosen.contains(s)).collect::<Vec<_>>());
-            provider.cipher_suites = chosen;
-        }
-        let provider = Arc::new(provider);
-        let min = if config.min_version.is_empty() { 2 } else { version_rank(&config.min_version, "minVersion")? };
-        let max = if config.max_version.is_empty() { 3 } else { version_rank(&config.max_version, "maxVersion")? };
-        if min > max {
-            return Err(error("minVersion", "minVersion is above maxVersion"));
-        }
-        let mut versions: Vec<&'static SupportedProtocolVersion> = Vec::new();
-        if max >= 3 {
-            versions.push(&rustls::version::TLS13);
-        }
-        if min <= 2 && max >= 2 {
-            versions.push(&rustls::version::TLS12);
-        }
-        if versions.is_empty() {
-            return Err(error("maxVersion", "TLS 1.0 and 1.1 are not supported"));
-        }
-        let builder = ClientConfig::builder_with_provider(provider.clone()).with_protocol_versions(&versions).map_err(|e| error("minVersion", e))?;
-        let builder = if config.insecure_skip_verify && config.peer_cert_uri.is_empty() {
-            builder.dangerous().with_custom_certificate_verifier(Arc::new(NoVerification { provider: provider.clone() }))
-        } else {
-            let roots = Arc::new(roots(&config.root_cas)?);
-            if roots.is_empty() {
-                // With no trust anchor nothing verifies; the error belongs to the handshake, not to the start.
-                builder.dangerous().with_custom_certificate_verifier(Arc::new(NoTrust { provider: provider.clone() }))
-            } else {
-                let webpki = WebPkiServerVerifier::builder_with_provider(roots, provider.clone()).build().map_err(|e| error("rootCAs", e))?;
-                match config.peer_cert_uri.as_str() {
-                    "" => builder.with_webpki_verifier(webpki),
-                    uri => builder.dangerous().with_custom_certificate_verifier(Arc::new(PeerUri { webpki, uri: uri.to_owned() })),
-                }
-            }
-        };
-        let mut tls = match client_certificate(config)? {
-            Some((chain, key)) => builder.with_client_auth_cert(chain, key).map_err(|e| error("certificates", e))?,
-            None => builder.with_no_client_auth(),
-        };
-        tls.enable_sni = true;
-        let mut tls_http1 = tls.clone();
-        tls_http1.alpn_protocols = vec![b"http/1.1".to_vec()];
-        tls.alpn_protocols = if config.disable_http2 { vec![b"http/1.1".to_vec()] } else { vec![b"h2".to_vec(), b"http/1.1".to_vec()] };
+            tls
+        });
         let t = &config.forwarding_timeouts;
-        Ok(Transport {
-            tls: Arc::new(tls),
-            tls_http1: Arc::new(tls_http1),
+        Transport {
+            tls,
+            tls_http1,
             server_name: Some(config.server_name.clone()).filter(|n| !n.is_empty()),
             dial_timeout: t.dial_timeout.positive(),
             response_header_timeout: t.response_header_timeout.positive(),
@@ -130,9 +91,90 @@ impl Transport {
                 n => usize::try_from(n).unwrap_or(0),
             },
             http2: !config.disable_http2,
-        })
+            problems,
+        }
     }
 }
+
+fn tls_config(config: &ServersTransportConfig, problems: &mut Vec<TransportError>) -> Result<ClientConfig, TransportError> {
+    let mut provider = (*provider()).clone();
+    if !config.cipher_suites.is_empty() {
+        let mut chosen = Vec::new();
+        for name in &config.cipher_suites {
+            match provider.cipher_suites.iter().find(|s| suite_name(s.suite()).eq_ignore_ascii_case(name)) {
+                Some(known) => chosen.push(*known),
+                None if INSECURE_SUITES.iter().any(|s| s.eq_ignore_ascii_case(name)) => {
+                    problems.push(error("cipherSuites", format!("cipher suite `{name}` is not secure enough to be supported")));
+                }
+                None => return Err(error("cipherSuites", format!("there is no cipher suite `{name}`"))),
+            }
+        }
+        if chosen.is_empty() {
+            return Err(error("cipherSuites", "no secure cipher suite is left"));
+        }
+        // TLS 1.3 suites are not for choosing, as in Go.
+        chosen.extend(provider.cipher_suites.iter().filter(|s| s.tls13().is_some()).copied().filter(|s| !chosen.contains(s)).collect::<Vec<_>>());
+        provider.cipher_suites = chosen;
+    }
+    let provider = Arc::new(provider);
+    let min = if config.min_version.is_empty() { 2 } else { version_rank(&config.min_version, "minVersion")? };
+    let max = if config.max_version.is_empty() { 3 } else { version_rank(&config.max_version, "maxVersion")? };
+    if min > max {
+        return Err(error("minVersion", "minVersion is above maxVersion"));
+    }
+    let mut versions: Vec<&'static SupportedProtocolVersion> = Vec::new();
+    if max >= 3 {
+        versions.push(&rustls::version::TLS13);
+    }
+    if min <= 2 && max >= 2 {
+        versions.push(&rustls::version::TLS12);
+    }
+    if versions.is_empty() {
+        return Err(error("maxVersion", "TLS 1.0 and 1.1 are not supported"));
+    }
+    let builder = ClientConfig::builder_with_provider(provider.clone()).with_protocol_versions(&versions).map_err(|e| error("minVersion", e))?;
+    let builder = if config.insecure_skip_verify && config.peer_cert_uri.is_empty() {
+        builder.dangerous().with_custom_certificate_verifier(Arc::new(NoVerification { provider: provider.clone() }))
+    } else {
+        let roots = Arc::new(roots(&config.root_cas, problems));
+        if roots.is_empty() {
+            // With no trust anchor nothing verifies; the error belongs to the handshake, not to the start.
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(NoTrust { provider: provider.clone() }))
+        } else {
+            let webpki = WebPkiServerVerifier::builder_with_provider(roots, provider.clone()).build().map_err(|e| error("rootCAs", e))?;
+            match config.peer_cert_uri.as_str() {
+                "" => builder.with_webpki_verifier(webpki),
+                uri => {
+                    let names = !config.insecure_skip_verify;
+                    builder.dangerous().with_custom_certificate_verifier(Arc::new(PeerUri { webpki, uri: uri.to_owned(), names }))
+                }
+            }
+        }
+    };
+    let certificates = client_certificates(config, &provider, problems);
+    let tls = if certificates.is_empty() { builder.with_no_client_auth() } else { builder.with_client_cert_resolver(Arc::new(ClientCertificates(certificates))) };
+    Ok(tls)
+}
+
+/// Suites that Go knows and rustls, for good reasons, does not: they are passed over.
+const INSECURE_SUITES: [&str; 16] = [
+    "TLS_RSA_WITH_RC4_128_SHA",
+    "TLS_RSA_WITH_3DES_EDE_CBC_SHA",
+    "TLS_RSA_WITH_AES_128_CBC_SHA",
+    "TLS_RSA_WITH_AES_256_CBC_SHA",
+    "TLS_RSA_WITH_AES_128_CBC_SHA256",
+    "TLS_RSA_WITH_AES_128_GCM_SHA256",
+    "TLS_RSA_WITH_AES_256_GCM_SHA384",
+    "TLS_ECDHE_ECDSA_WITH_RC4_128_SHA",
+    "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA",
+    "TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA",
+    "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA256",
+    "TLS_ECDHE_RSA_WITH_RC4_128_SHA",
+    "TLS_ECDHE_RSA_WITH_3DES_EDE_CBC_SHA",
+    "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA",
+    "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA",
+    "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256",
+];
 
 /// The name Go gives a suite: TLS 1.2 ones carry `WITH`.
 fn suite_name(suite: rustls::CipherSuite) -> String {
@@ -140,30 +182,51 @@ fn suite_name(suite: rustls::CipherSuite) -> String {
     name.replacen("TLS13_", "TLS_", 1)
 }
 
+/// The first certificate whose issuer the server asks for, as Go chooses; none of them where it asks for
+/// others only.
+#[derive(Debug)]
+struct ClientCertificates(Vec<Arc<CertifiedKey>>);
+
+impl ResolvesClientCert for ClientCertificates {
+    fn resolve(&self, issuers: &[&[u8]], schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        let wanted = |c: &&Arc<CertifiedKey>| {
+            c.key.choose_scheme(schemes).is_some()
+                && (issuers.is_empty() || c.cert.iter().any(|der| x509_parser::parse_x509_certificate(der).is_ok_and(|(_, x)| issuers.contains(&x.issuer().as_raw()))))
+        };
+        self.0.iter().find(wanted).cloned()
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
+}
+
 fn read_or_content(text: &str) -> std::io::Result<Vec<u8>> {
     if text.contains("-----BEGIN") { Ok(text.as_bytes().to_vec()) } else { std::fs::read(text) }
 }
 
-fn roots(cas: &[String]) -> Result<RootCertStore, TransportError> {
+/// Authorities that cannot be read are left out: what they would vouch for does not verify.
+fn roots(cas: &[String], problems: &mut Vec<TransportError>) -> RootCertStore {
     let mut store = RootCertStore::empty();
     if cas.is_empty() {
         static SYSTEM: OnceLock<Vec<CertificateDer<'static>>> = OnceLock::new();
         store.add_parsable_certificates(SYSTEM.get_or_init(|| rustls_native_certs::load_native_certs().certs).iter().cloned());
-        return Ok(store);
+        return store;
     }
     for ca in cas {
-        let pem = read_or_content(ca).map_err(|e| error("rootCAs", format!("cannot read `{}`: {e}", shorten(ca))))?;
-        let mut found = false;
-        for der in CertificateDer::pem_slice_iter(&pem) {
-            let der = der.map_err(|e| error("rootCAs", format!("`{}` is not PEM: {e}", shorten(ca))))?;
-            store.add(der).map_err(|e| error("rootCAs", format!("`{}` holds no usable certificate: {e}", shorten(ca))))?;
-            found = true;
-        }
-        if !found {
-            return Err(error("rootCAs", format!("`{}` holds no certificate", shorten(ca))));
+        let pem = match read_or_content(ca) {
+            Ok(pem) => pem,
+            Err(e) => {
+                problems.push(error("rootCAs", format!("cannot read `{}`: {e}", shorten(ca))));
+                continue;
+            }
+        };
+        let (good, bad) = store.add_parsable_certificates(CertificateDer::pem_slice_iter(&pem).filter_map(Result::ok));
+        if good == 0 || bad > 0 {
+            problems.push(error("rootCAs", format!("`{}` holds {good} usable certificates and {bad} others", shorten(ca))));
         }
     }
-    Ok(store)
+    store
 }
 
 /// A path as it is; of PEM text only the first line, never a key.
@@ -171,18 +234,24 @@ fn shorten(text: &str) -> &str {
     text.lines().next().unwrap_or("")
 }
 
-type ChainAndKey = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
-
-fn client_certificate(config: &ServersTransportConfig) -> Result<Option<ChainAndKey>, TransportError> {
-    let Some(pair) = config.certificates.first() else { return Ok(None) };
-    if config.certificates.len() > 1 {
-        return Err(error("certificates", "only one client certificate is supported"));
+/// Those that can be used; the others are left out.
+fn client_certificates(config: &ServersTransportConfig, provider: &CryptoProvider, problems: &mut Vec<TransportError>) -> Vec<Arc<CertifiedKey>> {
+    let mut usable = Vec::new();
+    for (i, pair) in config.certificates.iter().enumerate() {
+        let shown = shorten(&pair.cert_file);
+        let load = || {
+            let cert = read_or_content(&pair.cert_file).map_err(|e| format!("cannot read `{shown}`: {e}"))?;
+            let key = read_or_content(pair.key_file.expose()).map_err(|e| format!("cannot read the key of `{shown}`: {e}"))?;
+            let chain = CertificateDer::pem_slice_iter(&cert).collect::<Result<Vec<_>, _>>().map_err(|e| format!("`{shown}` is not PEM: {e}"))?;
+            let key = PrivateKeyDer::from_pem_slice(&key).map_err(|e| format!("the key of `{shown}` is not PEM: {e}"))?;
+            CertifiedKey::from_der(chain, key, provider).map_err(|e| format!("`{shown}` and its key cannot be used: {e}"))
+        };
+        match load() {
+            Ok(c) => usable.push(Arc::new(c)),
+            Err(e) => problems.push(error("certificates", format!("client certificate {i}: {e}"))),
+        }
     }
-    let cert = read_or_content(&pair.cert_file).map_err(|e| error("certificates", format!("cannot read `{}`: {e}", shorten(&pair.cert_file))))?;
-    let key = read_or_content(pair.key_file.expose()).map_err(|e| error("certificates", format!("cannot read the key file: {e}")))?;
-    let chain = CertificateDer::pem_slice_iter(&cert).collect::<Result<Vec<_>, _>>().map_err(|e| error("certificates", format!("the certificate is not PEM: {e}")))?;
-    let key = PrivateKeyDer::from_pem_slice(&key).map_err(|e| error("certificates", format!("the key is not PEM: {e}")))?;
-    Ok(Some((chain, key)))
+    usable
 }
 
 macro_rules! signatures_by_provider {
@@ -229,19 +298,21 @@ impl ServerCertVerifier for NoTrust {
     signatures_by_provider!(provider);
 }
 
-/// `peerCertURI`: the chain must verify and hold this URI; host names do not count.
+/// `peerCertURI`: the chain must verify and hold this URI; with `insecureSkipVerify` host names do not count.
 #[derive(Debug)]
 struct PeerUri {
     webpki: Arc<WebPkiServerVerifier>,
     uri: String,
+    names: bool,
 }
 
 impl ServerCertVerifier for PeerUri {
     fn verify_server_cert(&self, cert: &CertificateDer<'_>, chain: &[CertificateDer<'_>], name: &ServerName<'_>, ocsp: &[u8], now: UnixTime) -> Result<ServerCertVerified, rustls::Error> {
         use rustls::CertificateError::{NotValidForName, NotValidForNameContext};
         match self.webpki.verify_server_cert(cert, chain, name, ocsp, now) {
+            Ok(_) => {}
             // The chain was good; only the name was not.
-            Ok(_) | Err(rustls::Error::InvalidCertificate(NotValidForName | NotValidForNameContext { .. })) => {}
+            Err(rustls::Error::InvalidCertificate(NotValidForName | NotValidForNameContext { .. })) if !self.names => {}
             Err(e) => return Err(e),
         }
         let (_, parsed) = x509_parser::parse_x509_certificate(cert).map_err(|_| rustls::Error::InvalidCertificate(rustls::CertificateError::BadEncoding))?;
@@ -262,5 +333,39 @@ impl ServerCertVerifier for PeerUri {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.webpki.supported_verify_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problems(change: impl FnOnce(&mut ServersTransportConfig)) -> (bool, Vec<&'static str>) {
+        let mut config = ServersTransportConfig::default();
+        change(&mut config);
+        let t = Transport::build(&config);
+        (t.tls.is_some(), t.problems.iter().map(|p| p.key).collect())
+    }
+
+    #[test]
+    fn what_cannot_be_honoured_harms_only_what_needs_it() {
+        assert_eq!(problems(|_| {}), (true, vec![]));
+        assert_eq!(problems(|c| c.root_cas = vec!["/nope.crt".into()]), (true, vec!["rootCAs"]));
+        assert_eq!(problems(|c| c.min_version = "VersionTLS12".into()), (true, vec![]));
+        assert_eq!(problems(|c| c.min_version = "TLS9".into()), (false, vec!["minVersion"]));
+        assert_eq!(problems(|c| (c.min_version, c.max_version) = ("VersionTLS13".into(), "VersionTLS12".into())), (false, vec!["minVersion"]));
+        assert_eq!(problems(|c| c.cipher_suites = vec!["NOPE".into()]), (false, vec!["cipherSuites"]));
+        let weak = |more: &[&str]| more.iter().chain(&["TLS_RSA_WITH_RC4_128_SHA"]).map(|s| (*s).to_owned()).collect::<Vec<_>>();
+        assert_eq!(problems(|c| c.cipher_suites = weak(&["TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"])), (true, vec!["cipherSuites"]));
+        assert_eq!(problems(|c| c.cipher_suites = weak(&[])), (false, vec!["cipherSuites", "cipherSuites"]));
+    }
+
+    #[test]
+    fn only_http2_is_named_in_the_handshake() {
+        let names = |disable_http2| {
+            let t = Transport::build(&ServersTransportConfig { disable_http2, ..ServersTransportConfig::default() });
+            [t.tls, t.tls_http1].map(|t| t.unwrap().alpn_protocols.len())
+        };
+        assert_eq!((names(false), names(true)), ([2, 0], [0, 0]));
     }
 }

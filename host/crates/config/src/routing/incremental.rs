@@ -7,9 +7,7 @@
 
 use super::{Item, Items, RoutingConfig, decode};
 use crate::parse::{self, Format};
-use std::collections::HashMap;
-use std::collections::hash_map::DefaultHasher;
-use std::hash::{Hash, Hasher};
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::sync::Arc;
 use torana_base::{Checked, Diagnostic};
 
@@ -27,6 +25,13 @@ enum Section {
     ServersTransports,
 }
 
+const SECTIONS: [(&str, Section); 4] = [
+    ("routers", Section::Routers),
+    ("services", Section::Services),
+    ("middlewares", Section::Middlewares),
+    ("serversTransports", Section::ServersTransports),
+];
+
 /// An object as a range of lines.
 #[derive(Debug)]
 struct Chunk<'t> {
@@ -34,15 +39,25 @@ struct Chunk<'t> {
     name: &'t str,
     /// First line, and the one behind the last; from 0.
     lines: (usize, usize),
-    digest: u64,
+    text: &'t str,
+}
+
+/// An object of the text that was read last.
+#[derive(Debug)]
+struct Kept {
+    section: Section,
+    name: Box<str>,
+    line: usize,
+    bytes: std::ops::Range<usize>,
 }
 
 /// A file as it was read last.
 #[derive(Debug, Default)]
 pub struct Incremental {
+    text: String,
     config: RoutingConfig,
-    /// Digest and first line of each object.
-    chunks: HashMap<(Section, Box<str>), (u64, usize)>,
+    /// In the order of the text.
+    chunks: Vec<Kept>,
 }
 
 impl Incremental {
@@ -52,23 +67,55 @@ impl Incremental {
         if let Some(chunks) = &chunks
             && let Some(config) = self.update(text, chunks, &source)
         {
-            self.keep(&config, Some(chunks));
+            self.keep(text, &config, Some(chunks));
             return Ok(Checked::ok(config));
         }
         let decoded = decode(&parse::parse(text, format, source)?);
         let clean = chunks.as_ref().filter(|_| decoded.diagnostics.is_empty());
-        self.keep(&decoded.value, clean.map(Vec::as_slice));
+        self.keep(text, &decoded.value, clean.map(Vec::as_slice));
         Ok(decoded)
     }
 
-    fn keep(&mut self, config: &RoutingConfig, chunks: Option<&[Chunk<'_>]>) {
-        match chunks {
-            Some(all) if all.len() >= WORTH_IT => {
-                self.config = config.clone();
-                self.chunks = all.iter().map(|c| ((c.section, c.name.into()), (c.digest, c.lines.0))).collect();
+    fn keep(&mut self, text: &str, config: &RoutingConfig, chunks: Option<&[Chunk<'_>]>) {
+        let Some(all) = chunks.filter(|c| c.len() >= WORTH_IT) else {
+            *self = Incremental::default();
+            return;
+        };
+        let start = |c: &Chunk<'_>| c.text.as_ptr() as usize - text.as_ptr() as usize;
+        self.chunks.truncate(all.len());
+        for (kept, c) in self.chunks.iter_mut().zip(all) {
+            if (kept.section, &*kept.name) != (c.section, c.name) {
+                (kept.section, kept.name) = (c.section, c.name.into());
             }
-            _ => *self = Incremental::default(),
+            (kept.line, kept.bytes) = (c.lines.0, start(c)..start(c) + c.text.len());
         }
+        let more = &all[self.chunks.len()..];
+        self.chunks.extend(more.iter().map(|c| Kept { section: c.section, name: c.name.into(), line: c.lines.0, bytes: start(c)..start(c) + c.text.len() }));
+        self.text.clear();
+        self.text.push_str(text);
+        self.config.clone_from(config);
+    }
+
+    /// For each object its position in the last text, if it was there, and by how many lines it has moved
+    /// since, if it is the same.
+    fn compare(&self, chunks: &[Chunk<'_>]) -> Vec<(Option<usize>, Option<i64>)> {
+        let mut next = 0;
+        let mut by_name: Option<FxHashMap<(Section, &str), usize>> = None;
+        let mut one = |c: &Chunk<'_>| {
+            // Mostly the order is that of the last time.
+            let here = self.chunks.get(next).is_some_and(|k| k.section == c.section && *k.name == *c.name);
+            let at = if here {
+                Some(next)
+            } else {
+                let index = by_name.get_or_insert_with(|| self.chunks.iter().enumerate().map(|(i, k)| ((k.section, &*k.name), i)).collect());
+                index.get(&(c.section, c.name)).copied()
+            };
+            let Some(kept) = at.and_then(|at| self.chunks.get(at)) else { return (None, None) };
+            next = at.map_or(next, |at| at + 1);
+            let same = self.text.get(kept.bytes.clone()) == Some(c.text) && (kept.line == c.lines.0 || self.can_move(c));
+            (at, same.then_some(c.lines.0 as i64 - kept.line as i64))
+        };
+        chunks.iter().map(&mut one).collect()
     }
 
     /// `None` if the whole text is better parsed.
@@ -76,38 +123,54 @@ impl Incremental {
         if self.chunks.is_empty() {
             return None;
         }
-        let same = |c: &Chunk<'_>| {
-            let (digest, line) = self.chunks.get(&(c.section, Box::from(c.name)))?;
-            let movable = *line == c.lines.0 || self.can_move(c);
-            (*digest == c.digest && movable).then_some(c.lines.0 as i64 - *line as i64)
-        };
-        let known: Vec<Option<i64>> = chunks.iter().map(same).collect();
-        if known.iter().filter(|k| k.is_none()).count() > chunks.len() / 2 {
+        let known = self.compare(chunks);
+        if known.iter().filter(|(_, same)| same.is_none()).count() > chunks.len() / 2 {
             return None;
         }
         // What is known becomes empty lines, so that every place in what is parsed is right.
         let mut reduced = String::with_capacity(text.len() / 8);
-        let mut blank = chunks.iter().zip(&known).filter(|(_, k)| k.is_some()).map(|(c, _)| c.lines).peekable();
-        for (i, line) in text.split_inclusive('\n').enumerate() {
-            while blank.next_if(|(_, end)| *end <= i).is_some() {}
-            let known = blank.peek().is_some_and(|(start, _)| *start <= i);
-            reduced.push_str(if known { "\n" } else { line });
+        let mut end = 0;
+        for (c, _) in chunks.iter().zip(&known).filter(|(_, (_, same))| same.is_some()) {
+            let start = c.text.as_ptr() as usize - text.as_ptr() as usize;
+            reduced.push_str(text.get(end..start)?);
+            reduced.extend(std::iter::repeat_n('\n', c.lines.1 - c.lines.0));
+            end = start + c.text.len();
         }
+        reduced.push_str(text.get(end..)?);
         let decoded = decode(&parse::parse(&reduced, Format::Yaml, source.clone()).ok()?);
         if !decoded.diagnostics.is_empty() {
             return None;
         }
         let mut config = decoded.value;
-        for (c, moved) in chunks.iter().zip(known) {
-            let Some(moved) = moved else { continue };
-            let (now, before) = (&mut config.http, &self.config.http);
-            match c.section {
-                Section::Routers => take_over(&mut now.routers, &before.routers, c.name, moved)?,
-                Section::Services => take_over(&mut now.services, &before.services, c.name, moved)?,
-                Section::Middlewares => take_over(&mut now.middlewares, &before.middlewares, c.name, moved)?,
-                Section::ServersTransports => take_over(&mut now.servers_transports, &before.servers_transports, c.name, moved)?,
+        let new = std::mem::replace(&mut config.http, self.config.http.clone());
+        let http = &mut config.http;
+        let mut there = vec![false; self.chunks.len()];
+        for (c, (at, moved)) in chunks.iter().zip(known) {
+            if let Some(there) = at.and_then(|at| there.get_mut(at)) {
+                *there = true;
+            }
+            let by = moved.unwrap_or(0);
+            if by != 0 {
+                match c.section {
+                    Section::Routers => shift(&mut http.routers, c.name, by),
+                    Section::Services => shift(&mut http.services, c.name, by),
+                    Section::Middlewares => {}
+                    Section::ServersTransports => shift(&mut http.servers_transports, c.name, by),
+                }
             }
         }
+        for gone in self.chunks.iter().zip(there).filter(|(_, there)| !there).map(|(k, _)| k) {
+            match gone.section {
+                Section::Routers => drop(http.routers.remove(&*gone.name)),
+                Section::Services => drop(http.services.remove(&*gone.name)),
+                Section::Middlewares => drop(http.middlewares.remove(&*gone.name)),
+                Section::ServersTransports => drop(http.servers_transports.remove(&*gone.name)),
+            }
+        }
+        http.routers.extend(new.routers);
+        http.services.extend(new.services);
+        http.middlewares.extend(new.middlewares);
+        http.servers_transports.extend(new.servers_transports);
         Some(config)
     }
 
@@ -123,10 +186,10 @@ impl Incremental {
     }
 }
 
-fn take_over<T: Clone>(now: &mut Items<T>, before: &Items<T>, name: &str, moved: i64) -> Option<()> {
-    let item = before.get(name)?;
-    let item = if moved == 0 { item.clone() } else { Arc::new(shifted(item, moved)) };
-    now.insert(name.to_owned(), item).is_none().then_some(())
+fn shift<T: Clone>(items: &mut Items<T>, name: &str, by: i64) {
+    if let Some(item) = items.get_mut(name) {
+        *item = Arc::new(shifted(item, by));
+    }
 }
 
 fn shifted<T: Clone>(item: &Item<T>, by: i64) -> Item<T> {
@@ -144,21 +207,20 @@ fn chunks(text: &str) -> Option<Vec<Chunk<'_>>> {
         return None;
     }
     let mut found: Vec<Chunk<'_>> = Vec::new();
-    let mut seen = std::collections::HashSet::new();
+    let mut seen = FxHashSet::default();
     let mut sections = Vec::new();
     let mut in_http = false;
     let mut section: Option<(usize, Section)> = None;
     let mut depth: Option<usize> = None;
-    let mut open: Open<'_> = None;
-    let mut last = 0;
-    for (i, line) in text.lines().enumerate() {
-        last = i + 1;
-        let content = line.trim_start_matches(' ');
+    let mut open: Option<Open<'_>> = None;
+    let (mut start, mut lines) = (0, 0);
+    for (i, line) in text.split_inclusive('\n').enumerate() {
+        let this = start;
+        start += line.len();
+        lines = i + 1;
+        let content = line.trim_ascii_start();
         let indent = line.len() - content.len();
-        if content.is_empty() || content.starts_with('#') || content == "\r" {
-            if let Some((_, _, hasher)) = &mut open {
-                line.hash(hasher);
-            }
+        if content.is_empty() || content.starts_with('#') {
             continue;
         }
         if !is_plain(content) {
@@ -166,22 +228,17 @@ fn chunks(text: &str) -> Option<Vec<Chunk<'_>>> {
         }
         let inside = section.is_some_and(|(at, _)| indent > at);
         if inside && open.is_some() && depth.is_some_and(|d| indent > d) {
-            if let Some((_, _, hasher)) = &mut open {
-                line.hash(hasher);
-            }
             continue;
         }
         // A line at the level of the objects or above ends the one before.
-        found.extend(close(open.take(), section, i));
+        found.extend(open.take().and_then(|o| o.close(text, this, i)));
         if inside {
-            let d = *depth.get_or_insert(indent);
             let name = key_of(content)?;
-            if indent != d || !seen.insert((section?.1, name)) {
+            let section = section?.1;
+            if indent != *depth.get_or_insert(indent) || !seen.insert((section, name)) {
                 return None;
             }
-            let mut hasher = DefaultHasher::new();
-            line.hash(&mut hasher);
-            open = Some((name, i, hasher));
+            open = Some(Open { section, name, start: this, line: i });
             continue;
         }
         (section, depth) = (None, None);
@@ -189,15 +246,7 @@ fn chunks(text: &str) -> Option<Vec<Chunk<'_>>> {
             in_http = key_of(content).is_some_and(|k| k.eq_ignore_ascii_case("http")) && ends_after_key(content);
         } else if in_http && ends_after_key(content) {
             let key = key_of(content)?;
-            let which = [
-                ("routers", Section::Routers),
-                ("services", Section::Services),
-                ("middlewares", Section::Middlewares),
-                ("serversTransports", Section::ServersTransports),
-            ]
-            .into_iter()
-            .find(|(n, _)| n.eq_ignore_ascii_case(key));
-            if let Some((_, which)) = which {
+            if let Some((_, which)) = SECTIONS.into_iter().find(|(n, _)| n.eq_ignore_ascii_case(key)) {
                 if sections.contains(&which) {
                     return None;
                 }
@@ -206,15 +255,21 @@ fn chunks(text: &str) -> Option<Vec<Chunk<'_>>> {
             }
         }
     }
-    found.extend(close(open, section, last));
+    found.extend(open.and_then(|o| o.close(text, text.len(), lines)));
     Some(found)
 }
 
-type Open<'t> = Option<(&'t str, usize, DefaultHasher)>;
+struct Open<'t> {
+    section: Section,
+    name: &'t str,
+    start: usize,
+    line: usize,
+}
 
-fn close(open: Open<'_>, section: Option<(usize, Section)>, end: usize) -> Option<Chunk<'_>> {
-    let ((name, start, hasher), (_, section)) = open.zip(section)?;
-    Some(Chunk { section, name, lines: (start, end), digest: hasher.finish() })
+impl<'t> Open<'t> {
+    fn close(self, text: &'t str, end: usize, line: usize) -> Option<Chunk<'t>> {
+        Some(Chunk { section: self.section, name: self.name, lines: (self.line, line), text: text.get(self.start..end)? })
+    }
 }
 
 /// A key in plain letters.
@@ -223,7 +278,7 @@ fn key_of(content: &str) -> Option<&str> {
     let plain = !key.is_empty()
         && key.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | '@' | '/'))
         && !key.starts_with(['-', '@']);
-    (plain && (rest.is_empty() || rest.starts_with([' ', '\r']))).then_some(key)
+    (plain && (rest.is_empty() || rest.starts_with([' ', '\r', '\n']))).then_some(key)
 }
 
 /// Nothing but a comment behind the key.

@@ -5,7 +5,8 @@ use torana_base::{Checked, Diagnostic};
 /// Several documents as one, for a directory of files given in lexical order: of two objects with one name
 /// the first stays, and a warning tells where the other is.
 pub fn merge_first_wins(docs: Vec<RoutingConfig>) -> Checked<RoutingConfig> {
-    let mut out = Checked::<RoutingConfig>::default();
+    let mut docs = docs.into_iter();
+    let mut out = Checked::ok(docs.next().unwrap_or_default());
     for doc in docs {
         let (all, warn) = (&mut out.value.http, &mut out.diagnostics);
         merge(&mut all.routers, doc.http.routers, "http.routers", warn);

@@ -1,4 +1,5 @@
 use super::framing::Framing;
+use crate::hop;
 use bytes::Bytes;
 use bytestring::ByteString;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -20,6 +21,8 @@ pub enum HeadError {
     Version,
     /// 501: a transfer coding other than `chunked`.
     Coding,
+    /// 417: an expectation other than `100-continue`.
+    Expectation,
 }
 
 impl HeadError {
@@ -29,6 +32,7 @@ impl HeadError {
             HeadError::TooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             HeadError::Version => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
             HeadError::Coding => StatusCode::NOT_IMPLEMENTED,
+            HeadError::Expectation => StatusCode::EXPECTATION_FAILED,
         }
     }
 }
@@ -147,6 +151,7 @@ impl RequestHead {
         let mut length: Option<u64> = None;
         let mut chunked = false;
         let mut keep_alive = minor == 1;
+        let mut expect_continue = false;
         for line in lines {
             let name = HeaderName::from_bytes(line.name.as_bytes()).map_err(|_| HeadError::Bad("malformed header name"))?;
             let value = trim(line.value);
@@ -179,6 +184,12 @@ impl RequestHead {
                     }
                 }
             }
+            if name == header::EXPECT && !value.is_empty() {
+                expect_continue = value.split(|b| *b == b',').any(|t| trim(t).eq_ignore_ascii_case(b"100-continue"));
+                if !expect_continue {
+                    return Err(HeadError::Expectation);
+                }
+            }
             let value = HeaderValue::from_maybe_shared(slice(head, value)).map_err(|_| HeadError::Bad("malformed header value"))?;
             headers.try_append(name, value).map_err(|_| HeadError::TooLarge)?;
         }
@@ -202,7 +213,7 @@ impl RequestHead {
             (false, Some(n)) if n > 0 => Framing::Length(n),
             (false, _) => Framing::Length(0),
         };
-        let expect_continue = minor == 1 && framing != Framing::Length(0) && headers.get(header::EXPECT).is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+        expect_continue &= minor == 1 && framing != Framing::Length(0);
         Ok(RequestHead {
             method: Method::from_bytes(method.as_bytes()).map_err(|_| HeadError::Bad("malformed method"))?,
             version,
@@ -287,6 +298,13 @@ impl ResponseHead {
             headers.try_append(name, value.map_err(|_| "malformed header value")?).map_err(|_| "too many headers")?;
         }
         let bodiless = *method == Method::HEAD || status.is_informational() || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED;
+        if headers.contains_key(header::TRAILER) {
+            // Only chunks can be followed by trailers, though `HEAD` may tell of them.
+            match hop::announced_trailers(&headers).filter(|_| chunked) {
+                Some(t) => headers.insert(header::TRAILER, t),
+                None => headers.remove(header::TRAILER),
+            };
+        }
         let framing = match (bodiless, chunked, length) {
             (true, _, _) => Framing::Length(0),
             (_, true, _) => Framing::Chunked,
@@ -425,6 +443,7 @@ mod tests {
         }
         assert_eq!(request("POST / HTTP/1.1\nHost: a\nTransfer-Encoding: gzip, chunked\n\n").unwrap_err(), HeadError::Coding);
         assert_eq!(request("POST / HTTP/1.1\nHost: a\nTransfer-Encoding: chunked\nTransfer-Encoding: chunked\n\n").unwrap_err(), HeadError::Coding);
+        assert_eq!(request("GET / HTTP/1.1\nHost: a\nExpect: more\n\n").unwrap_err(), HeadError::Expectation);
         for version in ["HTTP/3.7", "HTTP/2.0", "HTTP/0.9"] {
             assert_eq!(request(&format!("GET / {version}\nHost: a\n\n")).unwrap_err(), HeadError::Version, "{version}");
         }

@@ -4,12 +4,13 @@
 //! long as one period is spread exactly by weight.
 
 use super::Candidate;
-use std::cmp::Ordering;
-use std::collections::BinaryHeap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Longest order kept in memory, in entries. Longer periods are spread by a low-discrepancy walk.
 const LONGEST: u64 = 1 << 16;
+
+/// Orders are worked out for at least about as many requests.
+const SHORTEST: usize = 256;
 
 /// 2^64 / golden ratio: steps of this size spread most evenly over the 64-bit circle.
 const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -31,33 +32,50 @@ pub(super) enum Rotation {
 
 /// The next request of a candidate.
 struct Due {
-    /// Which request of this candidate it is, from 1; it is due at `nth / weight`.
-    nth: u64,
-    weight: u64,
+    deadline: f64,
+    weight: f64,
     index: usize,
 }
 
-/// Earliest first for a max-heap; at the same time, the one that is served less often, then the first.
-impl Ord for Due {
-    fn cmp(&self, other: &Self) -> Ordering {
-        let (mine, theirs) = (self.nth * other.weight, other.nth * self.weight);
-        theirs.cmp(&mine).then(other.weight.cmp(&self.weight)).then(other.index.cmp(&self.index))
+/// Candidates by deadline. What is due at the same time stands as Go's `container/heap` leaves it, and
+/// deadlines are summed up as floats, so that the order is Traefik's to the request.
+#[derive(Default)]
+struct Schedule(Vec<Due>);
+
+impl Schedule {
+    fn push(&mut self, due: Due) {
+        self.0.push(due);
+        let mut at = self.0.len() - 1;
+        while at > 0 && self.0[at].deadline < self.0[(at - 1) / 2].deadline {
+            self.0.swap(at, (at - 1) / 2);
+            at = (at - 1) / 2;
+        }
+    }
+
+    fn pop(&mut self) -> Option<Due> {
+        let due = (!self.0.is_empty()).then(|| self.0.swap_remove(0))?;
+        let mut at = 0;
+        while let Some(left) = self.0.get(2 * at + 1) {
+            let right = self.0.get(2 * at + 2).filter(|r| r.deadline < left.deadline);
+            let child = 2 * at + if right.is_some() { 2 } else { 1 };
+            if self.0[child].deadline >= self.0[at].deadline {
+                break;
+            }
+            self.0.swap(at, child);
+            at = child;
+        }
+        Some(due)
+    }
+
+    /// The next one; its next request comes up behind it.
+    fn next(&mut self) -> Option<usize> {
+        let mut due = self.pop()?;
+        let index = due.index;
+        due.deadline += 1.0 / due.weight;
+        self.push(due);
+        Some(index)
     }
 }
-
-impl PartialOrd for Due {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Due {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for Due {}
 
 impl Rotation {
     /// `ready`: positions of those with a positive weight that may be picked.
@@ -69,15 +87,14 @@ impl Rotation {
             [] => Rotation::Nobody,
             [only] => Rotation::One(only),
             _ if period <= u128::from(LONGEST) => {
-                let mut heap: BinaryHeap<Due> = ready.iter().map(|&index| Due { nth: 1, weight: weight(index) / common, index }).collect();
-                let mut order = Vec::with_capacity(period as usize);
-                while order.len() < period as usize
-                    && let Some(mut due) = heap.peek_mut()
-                {
-                    order.push(due.index);
-                    due.nth += 1;
+                let mut schedule = Schedule::default();
+                for &index in ready {
+                    let weight = weight(index) as f64;
+                    schedule.push(Due { deadline: 1.0 / weight, weight, index });
                 }
-                Rotation::Cycle(order.into())
+                // Short periods several times over: ties may fall differently in each.
+                let length = period as usize * (SHORTEST / period as usize).max(1);
+                Rotation::Cycle((0..length).map_while(|_| schedule.next()).collect())
             }
             _ => {
                 // An i64 holds 63 bits; scaled down until their sum fits 64.
@@ -127,7 +144,7 @@ mod tests {
     fn equal_servers_take_turns() {
         let b = wrr(&[1, 1, 1]);
         let order: Vec<_> = (0..6).map(|_| b.pick(CLIENT).unwrap().index).collect();
-        assert_eq!(order, [0, 1, 2, 0, 1, 2]);
+        assert_eq!(order, [0, 2, 1, 2, 1, 0]);
         assert_eq!(counts(&wrr(&[7, 7, 7]), 3), [1, 1, 1]);
     }
 
@@ -135,12 +152,20 @@ mod tests {
     fn weights_are_exact_in_every_window_of_a_period() {
         let b = wrr(&[3, 1, 0]);
         let order: Vec<_> = (0..8).map(|_| b.pick(CLIENT).unwrap().index).collect();
-        assert_eq!(order, [0, 0, 1, 0, 0, 0, 1, 0]);
+        assert_eq!(order.iter().filter(|i| **i == 0).count(), 6, "{order:?}");
         let b = wrr(&[5, 3, 2]);
         for _ in 0..7 {
             assert_eq!(counts(&b, 10), [5, 3, 2]);
             _ = b.pick(CLIENT);
         }
+    }
+
+    /// What Traefik 3.7.15 does with a weighted service.
+    #[test]
+    fn the_order_is_that_of_traefik() {
+        let order = |b: Balancer, n| (0..n).map(|_| b.pick(CLIENT).unwrap().index).collect::<Vec<_>>();
+        assert_eq!(order(wrr(&[5, 3, 2]), 10), [0, 1, 0, 2, 0, 1, 0, 1, 0, 2]);
+        assert_eq!(order(wrr(&[2, 1]), 6), [0, 1, 0, 0, 1, 0]);
     }
 
     #[test]

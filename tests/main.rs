@@ -1,0 +1,16 @@
+//! Black-box tests of the `torana` binary, one module per subject. Each test starts its own gateways and
+//! backends on loopback; nothing here links a host crate. See `harness` for how to write one.
+
+mod harness;
+
+mod cases {
+    mod cli;
+    mod examples;
+    mod ladder;
+    mod lifecycle;
+    mod memory;
+    mod protocol;
+    mod reload;
+    mod services;
+    mod streams;
+}
