@@ -1,6 +1,8 @@
 //! Black-box tests of the `torana` binary, one module per subject. Each test starts its own gateways and
 //! backends on loopback; nothing here links a host crate. See `harness` for how to write one.
 
+#![allow(clippy::unwrap_used, reason = "a helper that fails fails its test")]
+
 mod harness;
 
 mod cases {

@@ -118,8 +118,7 @@ impl Backend {
         (Backend { address: listener.local_addr().unwrap(), scheme, seen: Arc::default() }, listener)
     }
 
-    /// A script for each connection.
-    pub(crate) fn raw(script: impl Fn(Raw) + Send + Sync + 'static) -> Backend {
+    fn spawn(script: impl Fn(Raw, &Seen) + Send + Sync + 'static) -> Backend {
         let (backend, listener) = Self::listen("http");
         let (seen, script) = (backend.seen.clone(), Arc::new(script));
         std::thread::spawn(move || {
@@ -133,7 +132,7 @@ impl Backend {
                 let number = seen.accepted();
                 let (seen, script) = (seen.clone(), script.clone());
                 std::thread::spawn(move || {
-                    script(Raw { io: BufReader::new(stream), number });
+                    script(Raw { io: BufReader::new(stream), number }, &seen);
                     seen.closed();
                 });
             }
@@ -141,21 +140,14 @@ impl Backend {
         backend
     }
 
-    /// HTTP/1.1 with keep-alive; answers `100 Continue` where it is asked for.
-    pub(crate) fn http(handler: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Backend {
-        let seen: Arc<Seen> = Arc::default();
-        let recorder = seen.clone();
-        let mut backend = Self::raw(move |mut raw| {
-            _ = serve_h1(&mut raw, &recorder, &handler);
-        });
-        // The requests are in the one, the connections in the other.
-        seen.connections.store(usize::MAX, Ordering::SeqCst);
-        backend.adopt(seen);
-        backend
+    /// A script for each connection.
+    pub(crate) fn raw(script: impl Fn(Raw) + Send + Sync + 'static) -> Backend {
+        Self::spawn(move |raw, _| script(raw))
     }
 
-    fn adopt(&mut self, requests: Arc<Seen>) {
-        _ = self.requests_of.set(requests);
+    /// HTTP/1.1 with keep-alive; answers `100 Continue` where it is asked for.
+    pub(crate) fn http(handler: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Backend {
+        Self::spawn(move |mut raw, seen| _ = serve_h1(&mut raw, seen, &handler))
     }
 
     /// Says its name, and always 200.
@@ -163,4 +155,180 @@ impl Backend {
         let name = name.to_owned();
         Self::http(move |_| Reply::ok(name.as_str()))
     }
+
+    /// HTTP/2 without TLS.
+    pub(crate) fn h2c(handler: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Backend {
+        Self::spawn_async("h2c", None, handler)
+    }
+
+    /// HTTPS; HTTP/2 where both sides offer it.
+    pub(crate) fn tls(config: rustls::ServerConfig, handler: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Backend {
+        Self::spawn_async("https", Some(TlsAcceptor::from(Arc::new(config))), handler)
+    }
+
+    fn spawn_async(scheme: &'static str, tls: Option<TlsAcceptor>, handler: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Backend {
+        let (backend, listener) = Self::listen(scheme);
+        let (seen, handler): (_, Arc<Handler>) = (backend.seen.clone(), Arc::new(handler));
+        listener.set_nonblocking(true).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        std::thread::spawn(move || {
+            runtime.block_on(async move {
+                let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+                while let Ok((stream, _)) = listener.accept().await {
+                    if seen.stop.load(Ordering::SeqCst) {
+                        return;
+                    }
+                    let number = seen.accepted();
+                    let (seen, handler, tls) = (seen.clone(), handler.clone(), tls.clone());
+                    tokio::spawn(async move {
+                        _ = match tls {
+                            None => serve_h2(stream, number, &seen, handler).await,
+                            Some(tls) => match tls.accept(stream).await {
+                                Ok(s) if s.get_ref().1.alpn_protocol() == Some(b"h2") => serve_h2(s, number, &seen, handler).await,
+                                Ok(s) => serve_h1_async(s, number, &seen, handler).await,
+                                Err(e) => Err(e),
+                            },
+                        };
+                        seen.closed();
+                    });
+                }
+            });
+        });
+        backend
+    }
+
+    /// As a server of a service.
+    pub(crate) fn url(&self) -> String {
+        format!("{}://{}", self.scheme, self.address)
+    }
+
+    /// Requests that came in whole, in the order of their ends.
+    pub(crate) fn requests(&self) -> Vec<Request> {
+        lock(&self.seen.requests).clone()
+    }
+
+    /// The request number `n`, waited for.
+    #[track_caller]
+    pub(crate) fn request(&self, n: usize) -> Request {
+        let (requests, _) =
+            self.seen.more.wait_timeout_while(lock(&self.seen.requests), PATIENCE, |r| r.len() <= n).unwrap_or_else(PoisonError::into_inner);
+        requests.get(n).unwrap_or_else(|| panic!("the backend saw {} requests only", requests.len())).clone()
+    }
+
+    /// Connections that were ever accepted.
+    pub(crate) fn connections(&self) -> usize {
+        self.seen.connections.load(Ordering::SeqCst)
+    }
+
+    /// Connections that are open now.
+    pub(crate) fn open(&self) -> usize {
+        self.seen.open.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Backend {
+    fn drop(&mut self) {
+        self.seen.stop.store(true, Ordering::SeqCst);
+        _ = TcpStream::connect(self.address);
+    }
+}
+
+fn serve_h1(raw: &mut Raw, seen: &Seen, handler: &dyn Fn(&Request) -> Reply) -> io::Result<()> {
+    while let Some((start, headers)) = message::head(&mut raw.io)? {
+        if headers.one("expect").is_some() {
+            raw.write("HTTP/1.1 100 Continue\r\n\r\n");
+        }
+        let mut request = Request::of_head(raw.number, &start, headers);
+        (request.body, request.trailers) = message::body(&mut raw.io, &request.headers, false)?;
+        seen.record(&request);
+        raw.io.get_mut().write_all(&handler(&request).bytes(request.method == "HEAD"))?;
+    }
+    Ok(())
+}
+
+/// HTTP/1.1 behind TLS: requests are parsed again with each piece that comes, which is good enough here.
+async fn serve_h1_async(mut io: impl AsyncRead + AsyncWrite + Unpin, number: usize, seen: &Seen, handler: Arc<Handler>) -> io::Result<()> {
+    let mut buf = Vec::new();
+    loop {
+        let mut rest = &buf[..];
+        let parsed = message::head(&mut rest).and_then(|head| {
+            let (start, headers) = head.ok_or(io::ErrorKind::UnexpectedEof)?;
+            let mut request = Request::of_head(number, &start, headers);
+            (request.body, request.trailers) = message::body(&mut rest, &request.headers, false)?;
+            Ok(request)
+        });
+        match parsed {
+            Ok(request) => {
+                buf.drain(..buf.len() - rest.len());
+                seen.record(&request);
+                io.write_all(&handler(&request).bytes(request.method == "HEAD")).await?;
+                io.flush().await?;
+            }
+            Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => {
+                if io.read_buf(&mut buf).await? == 0 {
+                    return Ok(());
+                }
+            }
+            Err(e) => return Err(e),
+        }
+    }
+}
+
+async fn serve_h2(io: impl AsyncRead + AsyncWrite + Unpin, number: usize, seen: &Arc<Seen>, handler: Arc<Handler>) -> io::Result<()> {
+    let mut connection = h2::server::handshake(io).await.map_err(io::Error::other)?;
+    while let Some(stream) = connection.accept().await {
+        let (request, respond) = stream.map_err(io::Error::other)?;
+        let (seen, handler) = (seen.clone(), handler.clone());
+        tokio::spawn(async move {
+            if let Err(e) = answer_h2(request, respond, number, &seen, &*handler).await {
+                eprintln!("backend: {e}");
+            }
+        });
+    }
+    Ok(())
+}
+
+pub(super) fn headers_of(map: &HeaderMap) -> Headers {
+    Headers(map.iter().map(|(n, v)| (n.to_string(), String::from_utf8_lossy(v.as_bytes()).into_owned())).collect())
+}
+
+fn map_of(list: &[(String, String)]) -> HeaderMap {
+    list.iter().map(|(n, v)| (n.parse::<HeaderName>().unwrap(), HeaderValue::from_str(v).unwrap())).collect()
+}
+
+async fn answer_h2(
+    request: http::Request<h2::RecvStream>,
+    mut respond: h2::server::SendResponse<Bytes>,
+    number: usize,
+    seen: &Seen,
+    handler: &Handler,
+) -> Result<(), h2::Error> {
+    let (parts, mut body) = request.into_parts();
+    let mut request = Request {
+        connection: number,
+        version: "HTTP/2.0".to_owned(),
+        method: parts.method.to_string(),
+        target: parts.uri.path_and_query().map(ToString::to_string).unwrap_or_default(),
+        headers: headers_of(&parts.headers),
+        ..Request::default()
+    };
+    if let Some(a) = parts.uri.authority() {
+        request.headers.0.insert(0, ("host".to_owned(), a.to_string()));
+    }
+    while let Some(data) = body.data().await {
+        let data = data?;
+        body.flow_control().release_capacity(data.len())?;
+        request.body.extend(data);
+    }
+    request.trailers = body.trailers().await?.as_ref().map(headers_of).unwrap_or_default();
+    seen.record(&request);
+    let reply = handler(&request);
+    let mut head = http::Response::builder().status(reply.status).body(()).unwrap();
+    *head.headers_mut() = map_of(&reply.headers);
+    let mut stream = respond.send_response(head, false)?;
+    stream.send_data(reply.body.into(), reply.trailers.is_empty())?;
+    if !reply.trailers.is_empty() {
+        stream.send_trailers(map_of(&reply.trailers))?;
+    }
+    Ok(())
 }

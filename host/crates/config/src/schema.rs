@@ -68,7 +68,8 @@ pub enum State {
     Built,
     /// Accepted for the sake of old configurations, without effect.
     NoOp,
-    /// Refused, but for the values in `accept` (separated by `|`), or the default when there are none.
+    /// Refused, but for the values in `accept` (separated by `|`, or all but the one behind `!`), or the
+    /// default when there are none.
     Unbuilt {
         feature: &'static str,
         accept: Option<&'static str>,
@@ -324,7 +325,11 @@ fn look(node: &Node, key: &Place, branch: &Branch, path: &Path<'_>, out: &mut Ve
                 return;
             }
             State::Unbuilt { feature, accept } => {
-                if !accept.unwrap_or(row.default).split('|').any(|value| is_value(node, value, row.kind)) {
+                let built = match accept.unwrap_or(row.default).split_once('!') {
+                    Some((_, refused)) => !is_value(node, refused, row.kind),
+                    None => accept.unwrap_or(row.default).split('|').any(|value| is_value(node, value, row.kind)),
+                };
+                if !built {
                     out.push(unbuilt(&path.to_string(), path.last(), feature, accept).at(key));
                 }
                 return;
@@ -387,6 +392,7 @@ fn wrong(node: &Node, branch: &Branch, path: &Path<'_>, found: &str) -> Diagnost
 /// The diagnostic of an option (or a value of it) that waits for `feature`.
 pub(crate) fn unbuilt(path: &str, name: &str, feature: &str, accept: Option<&str>) -> Diagnostic {
     let message = match accept {
+        Some(value) if value.starts_with('!') => format!("`{}` as `{name}` is not built yet ({feature})", &value[1..]),
         Some(values) => format!("`{name}` takes only `{}` so far: the rest is not built yet ({feature})", values.replace('|', "` or `")),
         None => format!("`{name}` is not built yet ({feature})"),
     };

@@ -5,7 +5,7 @@ use crate::internal::Internals;
 use crate::resolve::{Inputs, Kept, Kinds, Resolver, known};
 use crate::services::{Outcome, Services, Store, transport_problems};
 use crate::status::{MiddlewareStatus, RouterStatus, RuntimeStatus, ServiceStatus, State};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::sync::Arc;
 use torana_base::{Diagnostic, qualify, unqualified};
 use torana_config::install::InstallConfig;
@@ -89,7 +89,6 @@ impl Compiler {
     pub fn compile(&mut self, inputs: &Inputs) -> Compiled {
         self.generation += 1;
         let mut status = RuntimeStatus { generation: self.generation, ..RuntimeStatus::default() };
-        let mut activate = Vec::new();
         for config in inputs.values() {
             status.diagnostics.extend(config.rejected.iter().map(|r| r.diagnostic.clone()));
             for item in config.http.servers_transports.values() {
@@ -103,7 +102,6 @@ impl Compiler {
                 let name: Arc<str> = qualify(name, &provider).into();
                 let outcome = services.service(&name);
                 if let Ok(usable) = &outcome {
-                    activate.extend(usable.load_balancer.clone());
                     status.diagnostics.extend(usable.warnings.iter().cloned());
                 }
                 let (state, errors, mut wrong) = judge(&item.diagnostics, outcome.as_ref().err());
@@ -185,8 +183,23 @@ impl Compiler {
         self.routers = kept;
         self.middleware_status = middleware_status;
         let routes = routes.into_iter().map(|(e, r)| (e, RouteTable::new(r))).collect();
+        let activate = in_use(&status);
         Compiled { snapshot: Arc::new(Snapshot { generation: self.generation, routes }), status: Arc::new(status), activate }
     }
+}
+
+/// Load balancers that some router leads to: as in Traefik, nobody else's health is checked.
+fn in_use(status: &RuntimeStatus) -> Vec<Arc<LoadBalancer>> {
+    let mut seen = FxHashSet::default();
+    let mut found = Vec::new();
+    let mut open: Vec<&Arc<str>> = status.routers.values().filter(|r| !r.using.is_empty()).map(|r| &r.service).collect();
+    while let Some(name) = open.pop() {
+        if let Some(service) = status.services.get(name).filter(|_| seen.insert(name)) {
+            found.extend(service.balancer.clone());
+            open.extend(&service.children);
+        }
+    }
+    found
 }
 
 /// State, texts for the API, and the diagnostics of an object, from what its document and its build say.

@@ -85,7 +85,7 @@ pub fn routing(install: &InstallConfig) -> RoutingConfig {
     }
     for (name, entry_point) in &install.entry_points {
         let Some(redirect) = entry_point.http.redirections.as_ref().and_then(|r| r.entry_point.as_ref()) else { continue };
-        let port = match redirect.to.strip_prefix(':') {
+        let port = match redirect.to.strip_prefix(':').filter(|p| !p.is_empty() && p.bytes().all(|b| b.is_ascii_digit())) {
             Some(port) => port.to_owned(),
             None => match install.entry_points.get(&redirect.to) {
                 Some(target) => target.address.port.to_string(),
@@ -112,4 +112,21 @@ pub fn routing(install: &InstallConfig) -> RoutingConfig {
         router(&mut config, &label, name, "HostRegexp(`^.+$`)".into(), "noop@internal", vec![middleware], redirect.priority);
     }
     config
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use torana_config::install::{Sources, load};
+
+    #[test]
+    fn redirections_lead_to_entry_points_and_ports() {
+        for (to, good) in [(":443", true), ("other", true), ("nope", false), (":abc", false), (":", false), ("443", false)] {
+            let args = ["--entrypoints.web.address=:80", "--entrypoints.other.address=:90", "--entrypoints.web.http.redirections.entrypoint.to"];
+            let args = args.map(|a| if a.ends_with(".to") { format!("{a}={to}") } else { a.to_owned() }).to_vec();
+            let config = load(&Sources { args, ..Sources::default() }).unwrap().config;
+            let routing = routing(&config);
+            assert_eq!((routing.http.routers.len(), routing.rejected.len()), if good { (1, 0) } else { (0, 1) }, "{to}");
+        }
+    }
 }

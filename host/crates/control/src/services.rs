@@ -11,7 +11,7 @@ use torana_base::{Diagnostic, Keep, provider_of, qualify, unqualified};
 use torana_config::routing::{CookieConfig, HealthCheckConfig, Item, LoadBalancerConfig, ServiceConfig, WeightedConfig};
 use torana_http::Endpoint;
 use torana_upstream::balance::{Balancer, Candidate, CookieOptions, StickyCookie, Strategy};
-use torana_upstream::{HealthCheck, LoadBalancer, Options, Server, ServerUrl, Target, Transport, TransportError, Weighted};
+use torana_upstream::{HealthCheck, LoadBalancer, Options, Server, ServerUrl, Target, Transport, TransportError, Weighted, files_digest};
 
 /// A service that can be used.
 #[derive(Clone)]
@@ -175,13 +175,12 @@ impl<'a> Services<'a> {
         if let Some(d) = item.diagnostics.iter().find(|d| d.is_error()) {
             return Err(format!("serversTransport `{qualified}` cannot be used: {}", d.message));
         }
-        // Certificates are read from files, whose content is no part of the digest: what has none is kept.
-        let has_files = !item.config.root_cas.is_empty() || !item.config.certificates.is_empty();
+        let digest = item.digest ^ files_digest(&item.config);
         let t = match self.before.transports.get(qualified.as_str()) {
-            Some((digest, t)) if *digest == item.digest && !has_files => t.clone(),
+            Some((before, t)) if *before == digest => t.clone(),
             _ => Arc::new(Transport::build(&item.config)),
         };
-        self.transports.insert(qualified.as_str().into(), (item.digest, t.clone()));
+        self.transports.insert(qualified.as_str().into(), (digest, t.clone()));
         Ok(t)
     }
 
@@ -290,4 +289,57 @@ fn health_check(c: &HealthCheckConfig) -> Result<HealthCheck, (String, String)> 
         timeout: c.timeout.positive().unwrap_or(Duration::from_secs(5)),
         follow_redirects: c.follow_redirects,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use torana_config::parse::{Format, parse};
+    use torana_config::routing::decode;
+
+    fn inputs(yaml: &str) -> Inputs {
+        let config = decode(&parse(yaml, Format::Yaml, "t.yml".into()).unwrap()).value;
+        Inputs::from([("file", Arc::new(config))])
+    }
+
+    /// Whether each service of a document can be used, and what is told about them and their transports.
+    fn built(yaml: &str, names: &[&str]) -> (Vec<bool>, Vec<String>) {
+        let (inputs, internals, mut store) = (inputs(yaml), Internals::new(), Store::default());
+        let mut services = Services::new(&inputs, &internals, &mut store, Arc::new(Transport::build(&Default::default())));
+        let outcomes: Vec<Outcome> = names.iter().map(|n| services.service(n)).collect();
+        let mut told: Vec<String> = outcomes.iter().flatten().flat_map(|u| u.warnings.iter().map(|d| d.key.clone())).collect();
+        told.extend(services.finish().into_iter().map(|d| d.key));
+        (outcomes.iter().map(Result::is_ok).collect(), told)
+    }
+
+    #[test]
+    fn what_cannot_be_reached_is_a_server_all_the_same() {
+        let yaml = "http: {services: {a: {loadBalancer: {servers: [{url: 'ftp://x'}]}}, b: {loadBalancer: {servers: [{url: '127.0.0.1:80'}]}}}}";
+        assert_eq!(built(yaml, &["a@file", "b@file"]), (vec![true, false], vec!["http.services.a.loadBalancer.servers".to_owned()]));
+    }
+
+    #[test]
+    fn a_transport_with_a_bad_option_is_told_and_used() {
+        let yaml = "http: {services: {a: {loadBalancer: {serversTransport: t}}, b: {loadBalancer: {serversTransport: u}}}, serversTransports: {t: {rootCAs: [/nope.crt]}}}";
+        assert_eq!(built(yaml, &["a@file", "b@file"]), (vec![true, false], vec!["http.serversTransports.t.rootCAs".to_owned()]));
+    }
+
+    #[test]
+    fn a_child_has_its_cookie_by_the_name_as_written() {
+        let inputs = inputs("http: {services: {w: {weighted: {sticky: {cookie: {name: c}}, services: [{name: a}, {name: b@file}]}}}}");
+        let (internals, mut store) = (Internals::new(), Store::default());
+        let services = Services::new(&inputs, &internals, &mut store, Arc::new(Transport::build(&Default::default())));
+        let item = service_item(&inputs, "w@file").unwrap();
+        let weighted = services.weighted(&"w@file".into(), item.config.weighted.as_ref().unwrap(), Vec::new());
+        // Recorded from Traefik 3.7.15.
+        assert_eq!(weighted.sticky.unwrap().set_cookie(0).unwrap(), "c=ca978112ca1bbdca; Path=/");
+    }
+
+    #[test]
+    fn a_method_is_sent_as_written_and_host_comes_from_hostname() {
+        let check = |method: &str| HealthCheckConfig { method: method.into(), headers: BTreeMap::from([("Host".into(), "x".into())]), ..HealthCheckConfig::default() };
+        let built = health_check(&check("head")).unwrap();
+        assert_eq!((built.method.unwrap().as_str(), built.headers.len(), built.hostname.as_str()), ("head", 0, ""));
+        assert!(health_check(&check("G ET")).unwrap().method.is_none());
+    }
 }

@@ -20,8 +20,8 @@ use torana_http::h1::{Decoder, Encoder, Framing, HeadError, Io, RequestHead, hea
 use torana_http::{Body, BodyError, Exchange, Frame, Interim, Request, Response, respond};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// What Go allows a head above its limit.
-const HEAD_SLOP: usize = 4096;
+/// What Traefik allows a head above its limit, found by trial.
+const HEAD_SLOP: usize = 4096 + 14;
 /// Pipelined bytes that are read ahead while a request is served.
 const READ_AHEAD: usize = 16 * 1024;
 /// An unread request body up to this size is read for the sake of keeping the connection.

@@ -14,6 +14,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Sleep;
 use torana_http::body::H2Body;
 use torana_http::h1::Io;
 use torana_http::h2io::{self, SendError};
@@ -144,33 +145,43 @@ impl Drop for Active {
     }
 }
 
-/// A body for which `100 Continue` is owed when it is first read.
-struct OwesContinue {
+/// The body of a request that has one.
+struct Upload {
     body: Body,
-    interim: Option<Interim>,
+    /// By which `100 Continue` is sent when the body is first read, if it is owed.
+    owes_continue: Option<Interim>,
+    /// `readTimeout`
+    limit: Option<Pin<Box<Sleep>>>,
 }
 
-impl http_body::Body for OwesContinue {
+impl http_body::Body for Upload {
     type Data = Bytes;
     type Error = BodyError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, BodyError>>> {
-        if let Some(interim) = self.interim.take() {
+        if let Some(interim) = self.owes_continue.take() {
             interim(StatusCode::CONTINUE, &HeaderMap::new());
         }
-        self.body.poll_frame(cx)
+        match self.body.poll_frame(cx) {
+            Poll::Pending if self.limit.as_mut().is_some_and(|l| l.as_mut().poll(cx).is_ready()) => Poll::Ready(Some(Err(BodyError::Timeout))),
+            frame => frame,
+        }
     }
 }
 
-/// Between client and gateway the expectation is met here (RFC 9110, 10.1.1).
-fn meet_expectation(request: &mut Request, interim: &Interim) {
-    if !request.headers.get(header::EXPECT).is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
-        return;
+/// Between client and gateway an expectation is met here (RFC 9110, 10.1.1), and time is kept.
+fn watch_upload(request: &mut Request, interim: &Interim, limit: Option<Duration>) {
+    let expects = request.headers.get(header::EXPECT).is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+    if expects {
+        request.headers.remove(header::EXPECT);
     }
-    request.headers.remove(header::EXPECT);
-    if !request.body.is_empty() {
+    if !request.body.is_empty() && (expects || limit.is_some()) {
         let length = request.body.length();
-        let body = OwesContinue { body: std::mem::take(&mut request.body), interim: Some(interim.clone()) };
+        let body = Upload {
+            body: std::mem::take(&mut request.body),
+            owes_continue: expects.then(|| interim.clone()),
+            limit: limit.map(|l| Box::pin(tokio::time::sleep(l))),
+        };
         request.body = Body::stream(body, length);
     }
 }
@@ -194,7 +205,7 @@ async fn stream(request: http::Request<h2::RecvStream>, respond: SendResponse<By
         respond.borrow_mut().send_reset(h2::Reason::PROTOCOL_ERROR);
         return;
     };
-    meet_expectation(&mut request, &interim);
+    watch_upload(&mut request, &interim, connection.entry_point.read_timeout);
     let peer = Rc::new(connection.peer.stream(Some(interim)));
     let mut exchange = Exchange::new(request, peer);
     let answer = {

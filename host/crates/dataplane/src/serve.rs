@@ -84,6 +84,10 @@ pub(crate) async fn serve(exchange: &mut Exchange, entry_point: &EntryPoint, vie
         // Of the gateway as a whole; no rule sees it.
         return if request.method == Method::OPTIONS { exchange::status(StatusCode::OK) } else { not_found() };
     }
+    if request.method == Method::CONNECT {
+        // What follows may be meant for the tunnel that was not built: it must not be read as requests.
+        return torana_http::respond::with_header(exchange::status(StatusCode::NOT_IMPLEMENTED), CONNECTION, HeaderValue::from_static("close"));
+    }
     if !aliases(&mut request.headers, entry_point.underscore, |n| n.as_str().contains('_')) || !aliases(&mut request.headers, entry_point.alias, is_alias) {
         return torana_http::respond::error_text(StatusCode::BAD_REQUEST, "Bad Request");
     }
@@ -125,10 +129,6 @@ pub(crate) async fn serve(exchange: &mut Exchange, entry_point: &EntryPoint, vie
         return bad_request();
     }
     exchange.router = Some(router.name.clone());
-    if exchange.request.method == Method::CONNECT {
-        // What follows may be meant for the tunnel that was not built: it must not be read as requests.
-        return torana_http::respond::with_header(exchange::status(StatusCode::NOT_IMPLEMENTED), CONNECTION, HeaderValue::from_static("close"));
-    }
     torana_http::run(&router.steps, &*router.service, exchange).await
 }
 

@@ -26,8 +26,9 @@ impl MiddlewareSpec for StripPrefix {
     type Config = Config;
 
     fn build(config: Config, _: &dyn BuildCx) -> Result<Vec<Step>, BuildError> {
-        let prefix = |(i, text): (usize, String)| match HeaderValue::from_str(&text).or_else(|_| HeaderValue::from_bytes(text.as_bytes())) {
-            Ok(value) => Ok((text, value)),
+        // Blanks around a prefix do not count, as in Traefik.
+        let prefix = |(i, text): (usize, String)| match HeaderValue::from_str(text.trim()).or_else(|_| HeaderValue::from_bytes(text.trim().as_bytes())) {
+            Ok(value) => Ok((text.trim().to_owned(), value)),
             Err(_) => Err(BuildError::new(format!("prefixes[{i}]"), "the prefix holds a control character")),
         };
         let prefixes = config.prefixes.into_iter().enumerate().map(prefix).collect::<Result<_, _>>()?;
@@ -100,6 +101,7 @@ mod tests {
     fn strips_like_traefik() {
         for (prefixes, path, sent) in [
             ("[/strip, /a/b]", "/strip", Ok("")),
+            ("[' /strip ']", "/strip/x", Ok("/x")),
             ("[/strip, /a/b]", "/strip/", Ok("/")),
             ("[/strip, /a/b]", "/stripa", Ok("/a")),
             ("[/strip, /a/b]", "/strip/a%2Fb", Ok("/a%2Fb")),

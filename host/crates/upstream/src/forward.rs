@@ -218,12 +218,12 @@ async fn send_once(outgoing: &Outgoing<'_>, body: Body, exchange: &Exchange, tar
     h1client::send(outgoing, body, io, reused, target, interim, expect).await
 }
 
-/// `prefix` and the path, joined by one slash.
+/// `prefix` and the path, joined by one slash. Without a prefix the path goes as a middleware left it.
 fn outgoing_path(path: &ByteString, prefix: &str) -> ByteString {
     let prefix = prefix.trim_end_matches('/');
     match (prefix.is_empty(), path.is_empty()) {
         (true, true) => ByteString::from_static("/"),
-        (true, false) if path.starts_with('/') || &**path == "*" => path.clone(),
+        (true, false) => path.clone(),
         _ => format!("{prefix}/{}", path.trim_start_matches('/')).into(),
     }
 }

@@ -17,8 +17,8 @@ use torana_http::h1::framing::Decoded;
 use torana_http::h1::{Decoder, Encoder, Framing, Io, ResponseHead, head};
 use torana_http::{Body, BodyError, ErrorKind, Frame, Interim, ProxyError, Response, hop};
 
-/// Largest response head.
-const MAX_HEAD: usize = 1 << 20;
+/// Largest response head (what Go allows).
+pub(crate) const MAX_HEAD: usize = 10 << 20;
 /// Interim responses that a server may send before the final one.
 const MAX_INTERIM: usize = 100;
 
@@ -272,7 +272,7 @@ fn lost(e: io::Error) -> ProxyError {
     ProxyError::server(if tls { ErrorKind::Protocol } else { ErrorKind::Unreachable }, false, e)
 }
 
-fn client_error(e: &BodyError) -> ProxyError {
+pub(crate) fn client_error(e: &BodyError) -> ProxyError {
     let kind = match e {
         BodyError::Malformed(_) => ErrorKind::BadRequest,
         BodyError::Timeout => ErrorKind::Timeout,

@@ -2,8 +2,10 @@
 
 use crate::connect::Stream;
 use crate::forward::{Failure, Outgoing, ungzip};
+use crate::h1client::{MAX_HEAD, client_error};
 use crate::pool;
 use crate::target::{Protocol, Target};
+use crate::transport::EXPECT_CONTINUE_TIMEOUT;
 use bytes::Bytes;
 use h2::client::SendRequest;
 use http::header::{self, HeaderValue};
@@ -15,8 +17,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
 use torana_http::body::H2Body;
-use torana_http::{Body, ErrorKind, Interim, ProxyError, Response, hop};
+use torana_http::h2io::SendError;
+use torana_http::{Body, BodyError, ErrorKind, Interim, ProxyError, Response, hop};
 
 /// Receive windows: a stream may have this much unread; a connection four times as much.
 const STREAM_WINDOW: u32 = 1 << 20;
@@ -71,7 +75,7 @@ pub(crate) async fn handshake(stream: Stream, target: &Target) -> Result<H2Conne
     let (sender, mut connection) = h2::client::Builder::new()
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(4 * STREAM_WINDOW)
-        .max_header_list_size(1 << 20)
+        .max_header_list_size(MAX_HEAD as u32)
         .enable_push(false)
         .handshake(stream)
         .await
@@ -177,17 +181,26 @@ pub(crate) async fn send(
         Ok(x) => x,
         Err(e) => return Err(failure(&e, Some(body))),
     };
-    let uploaded = (!empty).then(|| {
+    // Kept until the server says `100 Continue`; dropped with its answer.
+    let mut proceed: Option<oneshot::Sender<()>> = None;
+    let mut uploaded = (!empty).then(|| {
         // The upload goes on beside the answer, as gRPC streams do.
-        let (done, uploaded) = tokio::sync::oneshot::channel::<()>();
-        tokio::task::spawn_local(async move {
-            upload(body, stream).await;
-            drop(done);
+        let (done, uploaded) = oneshot::channel();
+        let hold = request.headers.contains_key(header::EXPECT).then(|| {
+            let (go, hold) = oneshot::channel();
+            proceed = Some(go);
+            hold
         });
+        tokio::task::spawn_local(upload(body, stream, hold, done));
         uploaded
     });
     let receive = poll_fn(|cx| {
         while let Poll::Ready(Some(Ok(early))) = answer.poll_informational(cx) {
+            if early.status() == StatusCode::CONTINUE
+                && let Some(go) = proceed.take()
+            {
+                let _ = go.send(());
+            }
             if let Some(send) = &interim {
                 send(early.status(), early.headers());
             }
@@ -199,17 +212,22 @@ pub(crate) async fn send(
         Some(limit) => {
             // The server's time begins when it has the request.
             let late = async {
-                if let Some(u) = uploaded {
-                    let _ = u.await;
+                if let Some(u) = &mut uploaded
+                    && let Ok(broken) = u.await
+                {
+                    return client_error(&broken);
                 }
                 tokio::time::sleep(limit).await;
+                ProxyError::server(ErrorKind::Timeout, false, "no response head in time")
             };
-            let received = tokio::select! { r = receive => Some(r), () = late => None };
-            let Some(received) = received else { return Err(Failure { error: ProxyError::server(ErrorKind::Timeout, false, "no response head in time"), body: None, stale: false }) };
-            received
+            tokio::select! { r = receive => r, error = late => return Err(Failure { error, body: None, stale: false }) }
         }
     };
-    let received = received.map_err(|e| failure(&e, empty.then_some(Body::Empty)))?;
+    let received = received.map_err(|e| match uploaded.as_mut().and_then(|u| u.try_recv().ok()) {
+        // The server's side failed because ours broke off.
+        Some(broken) => Failure { error: client_error(&broken), body: None, stale: false },
+        None => failure(&e, empty.then_some(Body::Empty)),
+    })?;
     let (parts, stream) = received.into_parts();
     let mut response = Response::new(Body::Empty);
     *response.status_mut() = parts.status;
@@ -229,9 +247,18 @@ pub(crate) async fn send(
     Ok(response)
 }
 
-async fn upload(mut body: Body, mut stream: h2::SendStream<Bytes>) {
-    let ended = torana_http::h2io::send_body(&mut body, &mut stream, false).await;
-    if ended.is_err() {
+/// `done` learns of the end, and of the client's fault if it has one.
+async fn upload(mut body: Body, mut stream: h2::SendStream<Bytes>, hold: Option<oneshot::Receiver<()>>, done: oneshot::Sender<BodyError>) {
+    if let Some(hold) = hold
+        && let Ok(Err(_)) = tokio::time::timeout(EXPECT_CONTINUE_TIMEOUT, hold).await
+    {
+        // Answered without the body, which is not wanted then.
+        return stream.send_reset(h2::Reason::NO_ERROR);
+    }
+    if let Err(ended) = torana_http::h2io::send_body(&mut body, &mut stream, false).await {
+        if let SendError::Body(e) = ended {
+            let _ = done.send(e);
+        }
         stream.send_reset(h2::Reason::CANCEL);
     }
 }

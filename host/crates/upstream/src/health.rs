@@ -130,6 +130,9 @@ async fn probe_http(check: &HealthCheck, server: &Server) -> Result<(), String> 
     if check.scheme.is_empty() && check.port == 0 {
         target = server.target.clone();
     }
+    if has_bad_escape(&check.path) {
+        return Err(format!("healthCheck.path `{}` holds a `%` that begins no escape", check.path));
+    }
     let mut method = check.method.clone().ok_or("healthCheck.method is not a method")?;
     let mut scheme = if url.address.tls { "https" } else { "http" };
     let mut referer = None;
@@ -187,6 +190,11 @@ async fn probe_http(check: &HealthCheck, server: &Server) -> Result<(), String> 
         return if good { Ok(()) } else { Err(format!("answered {}", status.as_u16())) };
     }
     Err("too many redirects".to_owned())
+}
+
+fn has_bad_escape(path: &str) -> bool {
+    let path = path.split('?').next().unwrap_or("");
+    path.split('%').skip(1).any(|rest| !rest.as_bytes().get(..2).is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit)))
 }
 
 /// A path with query as seen from a base path (RFC 3986, 5.2), without dot segments.
@@ -264,6 +272,12 @@ async fn probe_grpc(check: &HealthCheck, server: &Server) -> Result<(), String> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bad_escapes() {
+        assert!(["/%zz", "/%", "/a%4", "/%2"].into_iter().all(has_bad_escape));
+        assert!(["/", "/%2F%41", "/?%zz"].into_iter().all(|p| !has_bad_escape(p)));
+    }
 
     #[test]
     fn paths_are_resolved_like_references() {

@@ -19,4 +19,4 @@ pub use forward::{Options, forward};
 pub use health::HealthCheck;
 pub use service::{LoadBalancer, Server, Weighted};
 pub use target::{Protocol, ServerUrl, Target};
-pub use transport::{Transport, TransportError};
+pub use transport::{Transport, TransportError, files_digest};

@@ -68,7 +68,9 @@ impl std::str::FromStr for ServerUrl {
         let authority = authority.rsplit_once('@').map_or(authority, |(_, a)| a);
         let (host, port) = match authority.rsplit_once(':') {
             Some((h, "")) => (h, None),
-            Some((h, p)) if !p.contains(']') => (h, Some(p.parse::<u16>().map_err(|_| bad("has a bad port"))?)),
+            // A number too large for a port is found out when dialling: nothing listens on port 0.
+            Some((h, p)) if p.bytes().all(|b| b.is_ascii_digit()) => (h, Some(p.parse::<u16>().unwrap_or(0))),
+            Some((_, p)) if !p.contains(']') => return Err(bad("has a bad port")),
             _ => (authority, None),
         };
         let host = match host.strip_prefix('[') {
@@ -109,12 +111,13 @@ mod tests {
         assert_eq!((u.address.host.as_str(), u.address.port, u.path.as_str(), u.authority.as_str()), ("127.0.0.1", 8080, "/base", "127.0.0.1:8080"));
         let u: ServerUrl = "https://[::1]".parse().unwrap();
         assert_eq!((u.address.host.as_str(), u.address.port, u.address.tls), ("::1", 443, true));
-        for bad in ["127.0.0.1:80", "://x", "http://a:99999", "http://a b", "http://[::1", "http://a:b:1", "http://a\n"] {
+        for bad in ["127.0.0.1:80", "://x", "http://a:b", "http://a b", "http://[::1", "http://a:b:1", "http://a\n"] {
             assert!(bad.parse::<ServerUrl>().is_err(), "{bad}");
         }
         for nowhere in ["", "ftp://x", "http://", "http:x", "/a", "x", "http:///a", "http://:80"] {
             assert!(nowhere.parse::<ServerUrl>().unwrap().address.host.is_empty(), "{nowhere}");
         }
+        assert_eq!("http://a:99999".parse::<ServerUrl>().unwrap().address.port, 0);
         assert_eq!("HTTP://Host:".parse::<ServerUrl>().unwrap().address.port, 80);
     }
 }

@@ -6,6 +6,8 @@ use rustls::crypto::CryptoProvider;
 use rustls::sign::CertifiedKey;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme, SupportedProtocolVersion};
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash, Hasher};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use torana_config::routing::ServersTransportConfig;
@@ -199,6 +201,16 @@ impl ResolvesClientCert for ClientCertificates {
     fn has_certs(&self) -> bool {
         true
     }
+}
+
+/// What the files hold that the transport names, so that it can be kept while they are the same.
+pub fn files_digest(config: &ServersTransportConfig) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    let pairs = config.certificates.iter().flat_map(|c| [c.cert_file.as_str(), c.key_file.expose()]);
+    for file in config.root_cas.iter().map(String::as_str).chain(pairs) {
+        read_or_content(file).ok().hash(&mut hasher);
+    }
+    hasher.finish()
 }
 
 fn read_or_content(text: &str) -> std::io::Result<Vec<u8>> {

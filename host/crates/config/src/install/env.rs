@@ -13,9 +13,7 @@ pub(super) fn parse(vars: &[(String, String)], prefix: &str, own: bool, root: &B
     let mut diagnostics = Vec::new();
     let mut vars: Vec<_> = vars
         .iter()
-        .filter_map(|(name, value)| {
-            Some((name, name.get(..prefix.len()).filter(|p| p.eq_ignore_ascii_case(prefix)).map(|p| &name[p.len()..])?, value))
-        })
+        .filter_map(|(name, value)| Some((name, name.strip_prefix(prefix)?, value)))
         .collect();
     // a block switched on comes before its options
     vars.sort();

@@ -60,8 +60,8 @@ impl Default for LoadBalancerConfig {
     }
 }
 
-/// How a load balancer chooses.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+/// How a load balancer chooses. Names are compared with case, as Traefik does; the empty one is `wrr`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Strategy {
     /// Weighted round robin.
@@ -73,6 +73,18 @@ pub enum Strategy {
     Hrw,
     /// The shortest time to first byte.
     LeastTime,
+}
+
+impl<'de> Deserialize<'de> for Strategy {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match String::deserialize(deserializer)?.as_str() {
+            "" | "wrr" => Ok(Strategy::Wrr),
+            "p2c" => Ok(Strategy::P2c),
+            "hrw" => Ok(Strategy::Hrw),
+            "leasttime" => Ok(Strategy::LeastTime),
+            other => Err(serde::de::Error::custom(format_args!("no load-balancer strategy is called `{other}`; there are wrr, p2c, hrw and leasttime"))),
+        }
+    }
 }
 
 /// `http.services.<name>.loadBalancer.servers[n]`.

@@ -119,7 +119,7 @@ http:
         (
             &h.routers["v2"].diagnostics,
             &[
-                "error: `ruleSyntax` takes only `v3` or `default` so far: the rest is not built yet (RUL-07)\n  at  http.routers.v2.ruleSyntax  (r.yml:7:39)\n  hint: write the rules in v3 syntax",
+                "error: `v2` as `ruleSyntax` is not built yet (RUL-07)\n  at  http.routers.v2.ruleSyntax  (r.yml:7:39)\n  hint: write the rules in v3 syntax",
             ],
         ),
         (
@@ -154,7 +154,7 @@ http:
             &h.services["p"].diagnostics,
             &[
                 "error: `passiveHealthCheck` is not built yet (LB-08)\n  at  http.services.p.loadBalancer.passiveHealthCheck  (r.yml:15:24)\n  hint: use `loadBalancer` or `weighted` without it",
-                "error: `best` is not known here\n  at  http.services.p.loadBalancer.strategy  (r.yml:15:58)\n  hint: known here: wrr, p2c, hrw, leasttime",
+                "error: no load-balancer strategy is called `best`; there are wrr, p2c, hrw and leasttime\n  at  http.services.p.loadBalancer.strategy  (r.yml:15:58)",
             ],
         ),
         (

