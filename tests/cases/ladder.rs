@@ -21,9 +21,8 @@ const RUNGS: &[(u8, &[&str])] = &[
 const EXTENSIONS: &[&str] = &["middleware", "provider", "docker", "kubernetes", "wasm"];
 
 /// Arrows that go another way than the ladder allows, each with its reason.
-const EXCEPTIONS: &[(&str, &str, &str)] = &[
-    ("upstream", "config", "a transport is built from `ServersTransportConfig`; the rung allows it, `no_config` does not"),
-];
+const EXCEPTIONS: &[(&str, &str, &str)] =
+    &[("upstream", "config", "a transport is built from `ServersTransportConfig`; the rung allows it, `no_config` does not")];
 
 /// Crates on rung 3 and 4 that are not to know how configuration is written.
 const NO_CONFIG: &[&str] = &["dataplane", "router", "http", "upstream"];
@@ -39,7 +38,10 @@ fn graph() -> BTreeMap<String, (Vec<String>, Vec<String>)> {
     for p in meta["packages"].as_array().unwrap() {
         let own = p["dependencies"].as_array().unwrap().iter().filter(|d| d["path"].is_string());
         let (tests, normal): (Vec<_>, Vec<_>) = own.partition(|d| d["kind"] == "dev");
-        graph.insert(short(&p["name"]), (normal.iter().map(|d| short(&d["name"])).collect(), tests.iter().map(|d| short(&d["name"])).collect()));
+        graph.insert(
+            short(&p["name"]),
+            (normal.iter().map(|d| short(&d["name"])).collect(), tests.iter().map(|d| short(&d["name"])).collect()),
+        );
     }
     graph
 }

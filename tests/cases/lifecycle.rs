@@ -1,1 +1,237 @@
+//! Start and stop (CFG-07, EP-14, PNG).
 
+use crate::harness::{Backend, Conn, Gate, Gateway, PATIENCE, Reply, Setup, eventually, free_port, route, run, within};
+use std::net::TcpListener;
+use std::os::unix::net::UnixDatagram;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Answers when the gate opens.
+fn slow() -> (Arc<Gate>, Backend) {
+    let gate = Arc::new(Gate::default());
+    let held = gate.clone();
+    let backend = Backend::http(move |r| {
+        if r.path() == "/slow" {
+            held.wait();
+        }
+        Reply::ok("done")
+    });
+    (gate, backend)
+}
+
+fn everything(backend: &Backend) -> String {
+    route("PathPrefix(`/`)", &[&backend.url()])
+}
+
+const SLOW: &str = "GET /slow HTTP/1.1\r\nHost: a\r\n\r\n";
+
+/// EP-14
+#[test]
+fn sigterm_loses_no_accepted_request() {
+    let (gate, backend) = slow();
+    let mut gateway = Gateway::start(&everything(&backend));
+    let mut open: Vec<Conn> = (0..50)
+        .map(|_| {
+            let mut c = gateway.connect();
+            c.send(SLOW);
+            c
+        })
+        .collect();
+    eventually("all requests have reached the backend", || (backend.requests().len() == 50).then_some(()));
+    gateway.signal(libc::SIGTERM);
+    eventually("nothing more is accepted", || Conn::try_open(gateway.web()).is_err().then_some(()));
+    gate.open();
+    for c in &mut open {
+        let r = c.response();
+        assert_eq!((r.status, r.text(), r.header("connection")), (200, "done", Some("close")));
+        c.assert_closed();
+    }
+    assert_eq!(gateway.wait().code(), Some(0));
+}
+
+#[test]
+fn sigterm_ends_idle_connections_at_once() {
+    let (_gate, backend) = slow();
+    for signal in [libc::SIGTERM, libc::SIGINT] {
+        let mut gateway = Gateway::start(&everything(&backend));
+        // One that has never asked anything, and one between two requests.
+        let (mut new, mut used) = (gateway.connect(), gateway.connect());
+        assert_eq!(used.get("a", "/").status, 200);
+        let begin = Instant::now();
+        gateway.signal(signal);
+        new.assert_closed();
+        used.assert_closed();
+        assert_eq!(gateway.wait().code(), Some(0));
+        assert!(begin.elapsed() < Duration::from_secs(2), "the stop took {:?}", begin.elapsed());
+    }
+}
+
+/// A request whose head is on its way when the stop comes is served.
+#[test]
+fn sigterm_waits_for_a_request_that_has_begun() {
+    let (_gate, backend) = slow();
+    let mut gateway = Gateway::start(&everything(&backend));
+    let mut c = gateway.connect();
+    assert_eq!(c.get("a", "/").status, 200);
+    c.send("GET / HTTP/1.1\r\nHo");
+    // Another connection's round trip: the half of a head has been read by now.
+    assert_eq!(gateway.get("/").status, 200);
+    gateway.signal(libc::SIGTERM);
+    eventually("nothing more is accepted", || Conn::try_open(gateway.web()).is_err().then_some(()));
+    c.send("st: a\r\n\r\n");
+    assert_eq!((c.response().status, gateway.wait().code()), (200, Some(0)));
+}
+
+#[test]
+fn a_second_signal_ends_at_once() {
+    let (_gate, backend) = slow();
+    let mut gateway = Gateway::start(&everything(&backend));
+    let mut c = gateway.connect();
+    c.send(SLOW);
+    backend.request(0);
+    gateway.signal(libc::SIGTERM);
+    eventually("nothing more is accepted", || Conn::try_open(gateway.web()).is_err().then_some(()));
+    let begin = Instant::now();
+    assert_eq!(gateway.stop(), Some(1));
+    assert!(begin.elapsed() < Duration::from_secs(2), "the end took {:?}", begin.elapsed());
+}
+
+/// EP-14
+#[test]
+fn grace_time_out_ends_what_does_not_finish() {
+    let (_gate, backend) = slow();
+    let mut gateway =
+        Setup::new().file("routing.yml", everything(&backend)).flag("--entrypoints.web.transport.lifecycle.gracetimeout=600ms").start();
+    let mut c = gateway.connect();
+    c.send(SLOW);
+    backend.request(0);
+    let begin = Instant::now();
+    assert_eq!(gateway.stop(), Some(0));
+    assert!((590..3000).contains(&begin.elapsed().as_millis()), "{:?}", begin.elapsed());
+    c.assert_closed();
+}
+
+/// EP-14: load balancers in front see `/ping` fail while requests are still taken.
+#[test]
+fn requests_are_accepted_for_the_grace_time_while_ping_says_503() {
+    let (_gate, backend) = slow();
+    let mut gateway = Setup::new()
+        .file("routing.yml", everything(&backend))
+        .flag("--entrypoints.web.transport.lifecycle.requestacceptgracetimeout=1s")
+        .flag("--entrypoints.traefik.transport.lifecycle.requestacceptgracetimeout=1s")
+        .start();
+    let ping = gateway.admin("/ping");
+    assert_eq!((ping.status, ping.text(), gateway.admin("/ready").status), (200, "OK", 200));
+    let begin = Instant::now();
+    gateway.signal(libc::SIGTERM);
+    within(Duration::from_millis(700), "ping fails", || (gateway.admin("/ping").status == 503).then_some(()));
+    assert_eq!(gateway.admin("/ready").status, 503);
+    assert_eq!(gateway.get("/").text(), "done");
+    eventually("nothing more is accepted", || Conn::try_open(gateway.web()).is_err().then_some(()));
+    assert!((990..4000).contains(&begin.elapsed().as_millis()), "{:?}", begin.elapsed());
+    assert_eq!(gateway.wait().code(), Some(0));
+}
+
+#[test]
+fn ping_says_what_it_is_told_to_while_it_stops() {
+    let mut gateway = Setup::new()
+        .flag("--ping.terminatingstatuscode=204")
+        .flag("--entrypoints.traefik.transport.lifecycle.requestacceptgracetimeout=500ms")
+        .start();
+    gateway.signal(libc::SIGTERM);
+    eventually("ping fails", || (gateway.admin("/ping").status == 204).then_some(()));
+    assert_eq!(gateway.wait().code(), Some(0));
+}
+
+/// CFG-07, LOG
+#[test]
+fn sigusr1_reopens_the_log() {
+    let (web, admin) = (free_port(), free_port());
+    let gateway = Setup::new()
+        .flag(format!("--entrypoints.web.address=127.0.0.1:{web}"))
+        .flag(format!("--entrypoints.traefik.address=127.0.0.1:{admin}"))
+        .flag("--log.filepath=logs/torana.log")
+        .without_waiting()
+        .start();
+    gateway.listens("traefik", admin);
+    let read = |name: &str| std::fs::read_to_string(gateway.folder.path().join("logs").join(name)).unwrap_or_default();
+    eventually("it serves", || read("torana.log").contains(r#""message":"serving""#).then_some(()));
+    std::fs::rename(gateway.folder.path().join("logs/torana.log"), gateway.folder.path().join("logs/old.log")).unwrap();
+    gateway.signal(libc::SIGUSR1);
+    eventually("there is a new file", || gateway.folder.path().join("logs/torana.log").exists().then_some(()));
+    let old = read("old.log");
+    gateway.reload("bad.yml", "http: [");
+    eventually("the new file is written", || read("torana.log").contains("bad.yml").then_some(()));
+    assert_eq!(read("old.log"), old);
+}
+
+/// PRV-02: what is not there yet may come.
+#[test]
+fn ready_waits_for_the_first_configuration() {
+    let (_gate, backend) = slow();
+    let gateway = Setup::new().without_directory().start();
+    gateway.wait_log("the provider's trouble", |l| l.contains("dynamic") && l.contains("cannot be read"));
+    assert_eq!(gateway.admin("/ready").status, 503);
+    assert_eq!(gateway.admin("/ping").status, 200);
+    std::fs::create_dir(gateway.folder.path().join("dynamic")).unwrap();
+    gateway.reload("routing.yml", &everything(&backend));
+    eventually("it is ready", || (gateway.admin("/ready").status == 200).then_some(()));
+    assert_eq!(gateway.get("/").text(), "done");
+}
+
+#[test]
+fn an_address_in_use_is_named() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (web, other) = (format!("--entrypoints.web.address={address}"), format!("--entrypoints.other.address={address}"));
+    let out = run(folder.path(), &[&web, &other, "--entrypoints.free.address=127.0.0.1:0"], &[]);
+    let said = String::from_utf8_lossy(&out.stderr);
+    assert_eq!(out.status.code(), Some(1), "{said}");
+    for name in ["web", "other"] {
+        assert!(said.contains(&format!("entryPoints.{name}.address")), "{said}");
+    }
+    assert!(
+        said.contains(&format!("cannot listen on {address}")) && said.contains("hint:") && !said.contains("entryPoints.free"),
+        "{said}"
+    );
+    assert!(said.contains("torana does not start: 2 errors"), "{said}");
+}
+
+/// Nobody is told 404 only because the gateway is younger than its configuration.
+#[test]
+fn the_first_request_meets_the_first_configuration() {
+    let (_gate, backend) = slow();
+    let mut routing = String::from("http:\n  routers:\n");
+    for i in 0..1000 {
+        routing += &format!("    r{i}: {{rule: 'Host(`h{i}.test`) && PathPrefix(`/`)', service: s}}\n");
+    }
+    routing += &crate::harness::service("s", &[&backend.url()]);
+    let port = free_port();
+    let gateway =
+        Setup::new().file("routing.yml", routing).flag(format!("--entrypoints.web.address=127.0.0.1:{port}")).without_waiting().start();
+    gateway.listens("web", port);
+    let begin = Instant::now();
+    let mut c = loop {
+        match Conn::try_open(gateway.web()) {
+            Ok(c) => break c,
+            Err(e) => assert!(begin.elapsed() < PATIENCE, "it never listens: {e}"),
+        }
+    };
+    let r = c.get("h999.test", "/");
+    assert_eq!((r.status, r.text()), (200, "done"));
+}
+
+/// CFG-07
+#[test]
+fn systemd_is_told_when_the_gateway_is_ready() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let gateway = Setup::new().env("NOTIFY_SOCKET", path.to_str().unwrap()).start();
+    let mut buf = [0; 256];
+    let n = socket.recv(&mut buf).unwrap();
+    assert!(buf[..n].starts_with(b"READY=1"), "{:?}", String::from_utf8_lossy(&buf[..n]));
+    assert_eq!(gateway.admin("/ping").status, 200);
+}

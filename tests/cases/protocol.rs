@@ -50,7 +50,7 @@ fn ambiguous_lengths_are_refused() {
             (501, b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"),
             (501, b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n"),
             (501, b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
-            (501, b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: \x0bchunked\r\n\r\n0\r\n\r\n"),
+            (400, b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: \x0bchunked\r\n\r\n0\r\n\r\n"),
         ],
     );
 }
@@ -84,6 +84,8 @@ fn malformed_heads_are_refused() {
 
 /// Found by fuzzing (host/fuzz, `request`): with a byte above ASCII in the target, what stands before the
 /// method was dropped, while the same line without that byte was refused.
+// FAILS: 200. `RequestHead::parse_escaped` trims all white space before the line (`trim_ascii_start`), where
+// only CR and LF may be skipped.
 #[test]
 fn blanks_before_the_method_are_refused_whatever_the_target() {
     assert_refused(
@@ -247,7 +249,10 @@ fn nothing_behind_a_refused_request_is_served() {
 #[test]
 fn slow_requests_are_ended_by_the_read_timeout() {
     let backend = Backend::named("a");
-    let gateway = Setup::new().file("routing.yml", everything(&backend)).flag("--entrypoints.web.transport.respondingtimeouts.readtimeout=400ms").start();
+    let gateway = Setup::new()
+        .file("routing.yml", everything(&backend))
+        .flag("--entrypoints.web.transport.respondingtimeouts.readtimeout=400ms")
+        .start();
     // Nothing, a part of a head, and a byte now and then.
     for start in ["", "GET / HTTP/1.1\r\nHost: a\r\nX: "] {
         let (begin, mut c) = (Instant::now(), gateway.connect());
@@ -276,7 +281,10 @@ fn slow_requests_are_ended_by_the_read_timeout() {
 #[test]
 fn idle_connections_are_ended_by_the_idle_timeout() {
     let backend = Backend::named("a");
-    let gateway = Setup::new().file("routing.yml", everything(&backend)).flag("--entrypoints.web.transport.respondingtimeouts.idletimeout=400ms").start();
+    let gateway = Setup::new()
+        .file("routing.yml", everything(&backend))
+        .flag("--entrypoints.web.transport.respondingtimeouts.idletimeout=400ms")
+        .start();
     let mut c = gateway.connect();
     for _ in 0..3 {
         assert_eq!(c.get("a", "/").status, 200);
@@ -294,7 +302,10 @@ fn a_slow_answer_is_ended_by_the_write_timeout() {
         // No answer, until the gateway has enough of it.
         raw.head();
     });
-    let gateway = Setup::new().file("routing.yml", everything(&backend)).flag("--entrypoints.web.transport.respondingtimeouts.writetimeout=400ms").start();
+    let gateway = Setup::new()
+        .file("routing.yml", everything(&backend))
+        .flag("--entrypoints.web.transport.respondingtimeouts.writetimeout=400ms")
+        .start();
     let (begin, mut c) = (Instant::now(), gateway.connect());
     c.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     c.assert_closed();
@@ -393,7 +404,9 @@ fn failures_of_servers_have_their_status() {
         ("notls", plain.url().replace("http:", "https:"), 500, "Internal Server Error"),
         ("nohost", "http://no.such.host.invalid".to_owned(), 502, "Bad Gateway"),
     ];
-    let mut text = String::from("http:\n  serversTransports: {t: {forwardingTimeouts: {responseHeaderTimeout: 300ms}}}\n  services:\n    none: {loadBalancer: {servers: []}}\n");
+    let mut text = String::from(
+        "http:\n  serversTransports: {t: {forwardingTimeouts: {responseHeaderTimeout: 300ms}}}\n  services:\n    none: {loadBalancer: {servers: []}}\n",
+    );
     for (name, url, ..) in &servers {
         text += &format!("    {name}: {{loadBalancer: {{serversTransport: t, servers: [{{url: '{url}'}}]}}}}\n");
     }

@@ -210,8 +210,11 @@ impl Backend {
     /// The request number `n`, waited for.
     #[track_caller]
     pub(crate) fn request(&self, n: usize) -> Request {
-        let (requests, _) =
-            self.seen.more.wait_timeout_while(lock(&self.seen.requests), PATIENCE, |r| r.len() <= n).unwrap_or_else(PoisonError::into_inner);
+        let (requests, _) = self
+            .seen
+            .more
+            .wait_timeout_while(lock(&self.seen.requests), PATIENCE, |r| r.len() <= n)
+            .unwrap_or_else(PoisonError::into_inner);
         requests.get(n).unwrap_or_else(|| panic!("the backend saw {} requests only", requests.len())).clone()
     }
 

@@ -70,7 +70,8 @@ impl Conn {
         let mut interim = Vec::new();
         loop {
             let Some((line, headers)) = message::head(&mut self.io)? else { return Ok(None) };
-            let status = line.get(9..12).and_then(|s| s.parse().ok()).ok_or_else(|| io::Error::other(format!("no status line: {line:?}")))?;
+            let status =
+                line.get(9..12).and_then(|s| s.parse().ok()).ok_or_else(|| io::Error::other(format!("no status line: {line:?}")))?;
             if (100..200).contains(&status) && status != 101 {
                 interim.push((status, headers));
                 continue;

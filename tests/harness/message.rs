@@ -1,6 +1,6 @@
 //! HTTP/1 messages, read without interpretation.
 
-use std::io::{self, BufRead, Read};
+use std::io::{self, BufRead};
 
 /// Header lines in order, names as they came.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -18,9 +18,8 @@ mod pki;
 
 pub(crate) use backend::{Backend, Raw, Reply};
 pub(crate) use client::{Conn, Response};
-pub(crate) use gateway::{Gateway, Setup, binary, run};
-pub(crate) use h2::{H2Answer, h2_request};
-pub(crate) use message::{Headers, Request};
+pub(crate) use gateway::{Gateway, Setup, command, run};
+pub(crate) use h2::h2_request;
 pub(crate) use pki::Pki;
 
 use std::net::TcpListener;

@@ -148,11 +148,14 @@ impl Apply {
             // A bug in the compiler must not take down what serves; there is nothing to go on with, though.
             Err(e) => std::panic::resume_unwind(e.into_panic()),
         };
-        let Compiled { snapshot, status, activate } = compiled;
+        let Compiled { snapshot, status, activate, rest } = compiled;
         let generation = snapshot.generation;
         live.publish(snapshot);
         for service in activate {
             service.activate();
+        }
+        for service in rest {
+            service.deactivate();
         }
         let mut now = BTreeSet::new();
         for d in &status.diagnostics {

@@ -28,6 +28,8 @@ pub struct Compiled {
     pub status: Arc<RuntimeStatus>,
     /// Services whose health checks start once the snapshot is visible.
     pub activate: Vec<Arc<LoadBalancer>>,
+    /// Services that no router leads to (any more): their health checks end.
+    pub rest: Vec<Arc<LoadBalancer>>,
 }
 
 /// A router on some entry points.
@@ -178,28 +180,28 @@ impl Compiler {
         }
         status.routers = router_status.into_iter().collect();
         self.middlewares = resolver.into_kept();
-        status.diagnostics.extend(transport_problems("serversTransport", &self.default_transport, None));
+        status.diagnostics.extend(transport_problems("serversTransport", &self.default_transport));
         status.diagnostics.append(&mut services.finish());
         self.routers = kept;
         self.middleware_status = middleware_status;
         let routes = routes.into_iter().map(|(e, r)| (e, RouteTable::new(r))).collect();
-        let activate = in_use(&status);
-        Compiled { snapshot: Arc::new(Snapshot { generation: self.generation, routes }), status: Arc::new(status), activate }
+        let (activate, rest) = by_use(&status);
+        Compiled { snapshot: Arc::new(Snapshot { generation: self.generation, routes }), status: Arc::new(status), activate, rest }
     }
 }
 
-/// Load balancers that some router leads to: as in Traefik, nobody else's health is checked.
-fn in_use(status: &RuntimeStatus) -> Vec<Arc<LoadBalancer>> {
+/// Load balancers that some router leads to, and the others: as in Traefik, their health is not checked.
+fn by_use(status: &RuntimeStatus) -> (Vec<Arc<LoadBalancer>>, Vec<Arc<LoadBalancer>>) {
     let mut seen = FxHashSet::default();
-    let mut found = Vec::new();
     let mut open: Vec<&Arc<str>> = status.routers.values().filter(|r| !r.using.is_empty()).map(|r| &r.service).collect();
     while let Some(name) = open.pop() {
         if let Some(service) = status.services.get(name).filter(|_| seen.insert(name)) {
-            found.extend(service.balancer.clone());
             open.extend(&service.children);
         }
     }
-    found
+    let (used, idle): (Vec<_>, Vec<_>) = status.services.values().partition(|s| seen.contains(&s.name));
+    let balancers = |services: Vec<&Arc<ServiceStatus>>| services.into_iter().filter_map(|s| s.balancer.clone()).collect();
+    (balancers(used), balancers(idle))
 }
 
 /// State, texts for the API, and the diagnostics of an object, from what its document and its build say.
@@ -280,7 +282,7 @@ impl RouterBuild<'_, '_> {
         };
         let service_name: Arc<str> = config.service.as_deref().map(|s| qualify(s, self.provider)).unwrap_or_default().into();
         let service = self.service(&service_name);
-        let (listed, _, unknown) = self.models.effective(&config.entry_points);
+        let (listed, unknown) = self.models.effective(&config.entry_points);
         if listed.is_empty() {
             self.wrong("", "no entry point serves this router", Some("name one under entryPoints".to_owned()));
         }

@@ -45,11 +45,11 @@ impl Models {
         self.all.iter().map(|m| &*m.name)
     }
 
-    /// Entry points as configured or by default, those of them that exist, and the ones that do not.
-    pub(crate) fn effective(&self, configured: &[String]) -> (Vec<Arc<str>>, Vec<Arc<str>>, Vec<Arc<str>>) {
+    /// Entry points as configured or by default, and those of them that do not exist.
+    pub(crate) fn effective(&self, configured: &[String]) -> (Vec<Arc<str>>, Vec<Arc<str>>) {
         let listed: Vec<Arc<str>> = if configured.is_empty() { self.default.clone() } else { configured.iter().map(|n| n.as_str().into()).collect() };
-        let (known, unknown) = listed.iter().cloned().partition(|n| self.model(n).is_some());
-        (listed, known, unknown)
+        let unknown = listed.iter().filter(|n| self.model(n).is_none()).cloned().collect();
+        (listed, unknown)
     }
 
     /// Several entry points in the list, known or not, make a copy for each that carries defaults; all
@@ -113,7 +113,7 @@ mod tests {
         );
         assert_eq!(m.copies(&names(&["sec", "nix"])).len(), 2);
         assert_eq!(m.copies(&names(&["sec", "sec"])), [Copy { prefix: Some("sec".into()), entry_points: names(&["sec"]) }]);
-        assert_eq!(m.effective(&["web".into(), "nope".into()]).2, names(&["nope"]));
+        assert_eq!(m.effective(&["web".into(), "nope".into()]).1, names(&["nope"]));
         assert_eq!(m.effective(&[]).0, names(&["web"]));
     }
 }

@@ -11,7 +11,7 @@ use torana_base::{Diagnostic, Keep, provider_of, qualify, unqualified};
 use torana_config::routing::{CookieConfig, HealthCheckConfig, Item, LoadBalancerConfig, ServiceConfig, WeightedConfig};
 use torana_http::Endpoint;
 use torana_upstream::balance::{Balancer, Candidate, CookieOptions, StickyCookie, Strategy};
-use torana_upstream::{HealthCheck, LoadBalancer, Options, Server, ServerUrl, Target, Transport, TransportError, Weighted, files_digest};
+use torana_upstream::{HealthCheck, LoadBalancer, Options, Server, ServerUrl, Target, Transport, Weighted, files_digest};
 
 /// A service that can be used.
 #[derive(Clone)]
@@ -65,8 +65,9 @@ impl<'a> Services<'a> {
         let mut wrong = Vec::new();
         for (name, (_, transport)) in &self.transports {
             let item = self.inputs.get(provider_of(name)).and_then(|c| c.http.servers_transports.get(unqualified(name)));
-            let place = |option: &str| item.map(|i| i.place_of(option));
-            wrong.extend(transport_problems(&format!("http.serversTransports.{}", unqualified(name)), transport, Some(&place)));
+            let key = format!("http.serversTransports.{}", unqualified(name));
+            let told = transport_problems(&key, transport);
+            wrong.extend(told.zip(&transport.problems).map(|(d, p)| Diagnostic { place: item.map(|i| i.place_of(p.key)), ..d }));
         }
         self.before.services = self.after;
         self.before.transports = self.transports;
@@ -239,13 +240,8 @@ fn internal_missing(name: &str) -> Diagnostic {
 }
 
 /// A transport serves what it can; what it cannot honour is told.
-pub(crate) fn transport_problems(key: &str, transport: &Transport, place: Option<&dyn Fn(&str) -> Option<torana_base::Place>>) -> Vec<Diagnostic> {
-    let problem = |p: &TransportError| {
-        let mut d = Diagnostic::error(format!("{key}.{}", p.key), p.message.clone());
-        d.place = place.and_then(|place| place(p.key));
-        d
-    };
-    transport.problems.iter().map(problem).collect()
+pub(crate) fn transport_problems(key: &str, transport: &Transport) -> impl Iterator<Item = Diagnostic> {
+    transport.problems.iter().map(move |p| Diagnostic::error(format!("{key}.{}", p.key), p.message.clone()))
 }
 
 fn cookie(c: &CookieConfig) -> CookieOptions {

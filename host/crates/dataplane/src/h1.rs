@@ -59,7 +59,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> http_body::Body for RequestBody<S> {
     type Error = BodyError;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, BodyError>>> {
-        let mut shared = self.shared.borrow_mut();
+        // A body that outlived its request (an upload that nobody waits for) finds the connection busy.
+        let Ok(mut shared) = self.shared.try_borrow_mut() else { return Poll::Ready(Some(Err(BodyError::Truncated))) };
         let s = &mut *shared;
         if s.request != self.request {
             return Poll::Ready(Some(Err(BodyError::Truncated)));
@@ -175,6 +176,7 @@ fn interim<S: AsyncRead + AsyncWrite + Unpin + 'static>(shared: &Rc<RefCell<Shar
     })
 }
 
+#[expect(clippy::await_holding_refcell_ref, reason = "the loop owns the connection between requests; all others only try to borrow")]
 async fn read_head<S: AsyncRead + AsyncWrite + Unpin>(shared: &Rc<RefCell<Shared<S>>>, connection: &Connection) -> Incoming {
     let mut shared = shared.borrow_mut();
     let s = &mut *shared;
@@ -340,6 +342,7 @@ async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(shared: &Rc<RefCell<Shared<S>
 }
 
 /// Flushes, ends our side, and listens for a moment.
+#[expect(clippy::await_holding_refcell_ref, reason = "the loop owns the connection between requests; all others only try to borrow")]
 async fn linger<S: AsyncRead + AsyncWrite + Unpin>(shared: &Rc<RefCell<Shared<S>>>) {
     let mut s = shared.borrow_mut();
     let _ = tokio::time::timeout(LINGER, async {
@@ -504,6 +507,7 @@ fn write_length(out: &mut Vec<u8>, n: u64) {
 }
 
 /// Reads what is left of a request body, so that the next request can be found.
+#[expect(clippy::await_holding_refcell_ref, reason = "the loop owns the connection between requests; all others only try to borrow")]
 async fn drain_request<S: AsyncRead + AsyncWrite + Unpin>(shared: &Rc<RefCell<Shared<S>>>, connection: &Connection) -> After {
     if shared.borrow().decoder.is_done() {
         return After::Next;
@@ -533,6 +537,7 @@ async fn drain_request<S: AsyncRead + AsyncWrite + Unpin>(shared: &Rc<RefCell<Sh
 }
 
 /// Answers 101 and joins client and server.
+#[expect(clippy::await_holding_refcell_ref, reason = "the loop owns the connection between requests; all others only try to borrow")]
 async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(parts: http::response::Parts, mut tunnel: Box<dyn torana_http::Tunnel>, shared: &Rc<RefCell<Shared<S>>>, connection: &Connection) -> After {
     let mut s = shared.borrow_mut();
     let s = &mut *s;

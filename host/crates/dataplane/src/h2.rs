@@ -12,7 +12,7 @@ use std::cell::{Cell, RefCell};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Sleep;
 use torana_http::body::H2Body;
@@ -47,7 +47,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(io: Io<S>, connecti
         Err(e) => return tracing::debug!(error = %e, "HTTP/2 handshake failed"),
     };
     let active = Rc::new(Streams::default());
-    let mut served = 0u64;
+    let (mut served, since) = (0u64, Instant::now());
     let (mut leaving, mut closing) = (false, false);
     let mut was_busy = true;
     std::future::poll_fn(|cx| {
@@ -80,7 +80,8 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(io: Io<S>, connecti
                 }
                 Poll::Ready(Some(Ok((request, respond)))) => {
                     served += 1;
-                    if entry_point.max_requests.is_some_and(|m| served >= m) && !leaving {
+                    let old = entry_point.max_requests.is_some_and(|m| served >= m) || entry_point.max_age.is_some_and(|m| since.elapsed() >= m);
+                    if old && !leaving {
                         leaving = true;
                         client.graceful_shutdown();
                     }

@@ -45,23 +45,34 @@ impl Live {
     }
 }
 
+/// A snapshot held by one worker.
+pub(crate) struct Held(Arc<Snapshot>);
+
+impl std::ops::Deref for Held {
+    type Target = Snapshot;
+
+    fn deref(&self) -> &Snapshot {
+        &self.0
+    }
+}
+
 /// A worker's view: requests count references on memory of their own worker, not on shared memory.
 pub(crate) struct View {
     live: Live,
-    held: RefCell<Rc<Arc<Snapshot>>>,
+    held: RefCell<Rc<Held>>,
 }
 
 impl View {
     pub(crate) fn new(live: Live) -> Self {
-        let held = RefCell::new(Rc::new(live.current()));
+        let held = RefCell::new(Rc::new(Held(live.current())));
         View { live, held }
     }
 
-    pub(crate) fn current(&self) -> Rc<Arc<Snapshot>> {
+    pub(crate) fn current(&self) -> Rc<Held> {
         let now = self.live.0.load();
         let mut held = self.held.borrow_mut();
-        if !Arc::ptr_eq(&now, &held) {
-            *held = Rc::new(arc_swap::Guard::into_inner(now));
+        if !Arc::ptr_eq(&now, &held.0) {
+            *held = Rc::new(Held(arc_swap::Guard::into_inner(now)));
         }
         held.clone()
     }

@@ -4,5 +4,5 @@
 mod middleware;
 mod provider;
 
-pub use middleware::{BuildCx, BuildError, Built, MiddlewareKind, MiddlewareSpec, Scope};
+pub use middleware::{BuildCx, BuildError, BuildMiddleware, Built, MiddlewareKind, MiddlewareSpec, Scope, ShowMiddleware};
 pub use provider::{Document, Event, Provider, ProviderOut, ProviderStatus, Stop, Stopped};

@@ -62,16 +62,20 @@ pub struct Built {
     pub steps: Vec<Step>,
 }
 
+/// Decodes a configuration and builds it; the text is the key under which it stands, for the diagnostics.
+pub type BuildMiddleware = fn(&Node, &str, &dyn BuildCx) -> Result<Built, Vec<Diagnostic>>;
+
+/// Gives a configuration with its defaults, as the API shows it.
+pub type ShowMiddleware = fn(&Node, &str) -> Result<serde_json::Value, Vec<Diagnostic>>;
+
 /// A row of the registry.
 #[derive(Clone, Copy)]
 pub struct MiddlewareKind {
     pub name: &'static str,
     pub example: &'static str,
     pub scope: Scope,
-    /// Decodes and builds. `key` is where the configuration stands, for the diagnostics.
-    pub build: fn(&Node, &str, &dyn BuildCx) -> Result<Built, Vec<Diagnostic>>,
-    /// The configuration with its defaults, as the API shows it.
-    pub show: fn(&Node, &str) -> Result<serde_json::Value, Vec<Diagnostic>>,
+    pub build: BuildMiddleware,
+    pub show: ShowMiddleware,
 }
 
 impl MiddlewareKind {

@@ -7,8 +7,11 @@ use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode, Version};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::io::Read;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::{Arc, Weak};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use torana_http::{Body, Exchange, Peer, Request, Response};
 
@@ -192,6 +195,18 @@ async fn probe_http(check: &HealthCheck, server: &Server) -> Result<(), String> 
     Err("too many redirects".to_owned())
 }
 
+/// A body sent without its length, as gRPC clients do.
+struct Unmeasured(Body);
+
+impl http_body::Body for Unmeasured {
+    type Data = Bytes;
+    type Error = torana_http::BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<torana_http::Frame, torana_http::BodyError>>> {
+        self.0.poll_frame(cx)
+    }
+}
+
 fn has_bad_escape(path: &str) -> bool {
     let path = path.split('?').next().unwrap_or("");
     path.split('%').skip(1).any(|rest| !rest.as_bytes().get(..2).is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit)))
@@ -233,6 +248,7 @@ async fn probe_grpc(check: &HealthCheck, server: &Server) -> Result<(), String> 
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     headers.insert(header::TE, HeaderValue::from_static("trailers"));
+    headers.insert(HeaderName::from_static("grpc-accept-encoding"), HeaderValue::from_static("gzip"));
     headers.insert(header::USER_AGENT, HeaderValue::from_static("Torana"));
     headers.extend(HeaderValue::try_from(format!("{}m", check.timeout.as_millis())).ok().map(|v| (HeaderName::from_static("grpc-timeout"), v)));
     let request = Request {
@@ -242,7 +258,7 @@ async fn probe_grpc(check: &HealthCheck, server: &Server) -> Result<(), String> 
         query: None,
         host: url.authority.as_str().into(),
         headers,
-        body: Body::Full(Bytes::from_static(&[0, 0, 0, 0, 0])),
+        body: Body::stream(Unmeasured(Body::Full(Bytes::from_static(&[0, 0, 0, 0, 0]))), None),
     };
     let mut response = ask(&target, request).await?;
     let grpc_status = HeaderName::from_static("grpc-status");
@@ -262,7 +278,13 @@ async fn probe_grpc(check: &HealthCheck, server: &Server) -> Result<(), String> 
         None => return Err("no gRPC status".to_owned()),
     }
     // Length-prefixed message with field 1, varint.
-    match message.get(5..7) {
+    let mut field = [0; 2];
+    let whole = match message.split_at_checked(5) {
+        Some(([1, ..], packed)) => flate2::read::GzDecoder::new(packed).read_exact(&mut field).is_ok(),
+        Some((_, mut plain)) => plain.read_exact(&mut field).is_ok(),
+        None => false,
+    };
+    match whole.then_some(field) {
         Some([0x08, 1]) => Ok(()),
         Some([0x08, n]) => Err(format!("gRPC health status {n}")),
         _ => Err("gRPC health status unknown".to_owned()),

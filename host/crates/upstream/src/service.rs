@@ -73,6 +73,13 @@ impl LoadBalancer {
         LoadBalancer { name, balancer, servers, sticky, options, health, checking: Mutex::default() }
     }
 
+    /// Ends the health check; what is known of the servers stays.
+    pub fn deactivate(&self) {
+        if let Some(task) = self.checking.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            task.abort();
+        }
+    }
+
     /// Starts the health check, once, on the current thread's local runtime.
     pub fn activate(self: &Arc<Self>) {
         let mut checking = self.checking.lock().unwrap_or_else(PoisonError::into_inner);
@@ -84,9 +91,7 @@ impl LoadBalancer {
 
 impl Drop for LoadBalancer {
     fn drop(&mut self) {
-        if let Some(task) = self.checking.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            task.abort();
-        }
+        self.deactivate();
     }
 }
 

@@ -29,7 +29,7 @@ pub(super) fn parse(args: &[String], root: &Branch) -> (Node, Vec<Diagnostic>) {
             continue;
         };
         let (name, value) = flag.split_once('=').map_or((flag, None), |(n, v)| (n, Some(v.to_owned())));
-        let (steps, branch, chosen) = match resolve(name, root) {
+        let (steps, branch) = match resolve(name, root) {
             Ok(found) => found,
             Err(d) => {
                 diagnostics.push(*d);
@@ -52,16 +52,14 @@ pub(super) fn parse(args: &[String], root: &Branch) -> (Node, Vec<Diagnostic>) {
                 }
             },
         };
-        // As Traefik does: a list given twice gets longer, unless a name of the user's stands in its path.
-        put(&mut tree, &steps, &value, &Place::whole(format!("flag --{name}")), branch.kind() == Kind::List && !chosen);
+        // Traefik appends too, but below a name of the user's choice only in about every second run.
+        put(&mut tree, &steps, &value, &Place::whole(format!("flag --{name}")), branch.kind() == Kind::List);
     }
     (tree, diagnostics)
 }
 
-/// The way to the option that `name` spells, what the table says of it, and whether a key on the way is of
-/// the user's choice.
-fn resolve<'t>(name: &str, root: &'t Branch) -> Result<(Vec<Step>, &'t Branch, bool), Box<Diagnostic>> {
-    let mut chosen = false;
+/// The way to the option that `name` spells, and what the table says of it.
+fn resolve<'t>(name: &str, root: &'t Branch) -> Result<(Vec<Step>, &'t Branch), Box<Diagnostic>> {
     let mut at = root;
     let mut steps = Vec::new();
     let mut rest = name;
@@ -74,7 +72,6 @@ fn resolve<'t>(name: &str, root: &'t Branch) -> Result<(Vec<Step>, &'t Branch, b
         at = match (at.child(key), at.known(key)) {
             _ if at.is_leaf() && at.kind() == Kind::Any => at,
             (Some(next), known) if !key.is_empty() => {
-                chosen |= known.is_none();
                 steps.push(Step::Key(known.map_or_else(|| key.to_owned(), |k| k.name.to_owned())));
                 next
             }
@@ -106,7 +103,7 @@ fn resolve<'t>(name: &str, root: &'t Branch) -> Result<(Vec<Step>, &'t Branch, b
     if steps.is_empty() {
         return Err(Box::new(Diagnostic::error("", "a flag without a name")));
     }
-    Ok((steps, at, chosen))
+    Ok((steps, at))
 }
 
 /// Puts a value where `steps` lead. A list given twice gets longer; a bare `true` leaves a block as it is.
@@ -168,11 +165,7 @@ mod tests {
             ),
             (
                 &["--entrypoints.web.http.middlewares=a,b", "--entrypoints.web.http.middlewares=c"],
-                r#"{"entryPoints":{"web":{"http":{"middlewares":"c"}}}}"#,
-            ),
-            (
-                &["--serversTransport.rootCAs=a,b", "--serversTransport.rootCAs=c"],
-                r#"{"serversTransport":{"rootCAs":"a,b,c"}}"#,
+                r#"{"entryPoints":{"web":{"http":{"middlewares":"a,b,c"}}}}"#,
             ),
             (
                 &["--entrypoints.w.http.tls.domains[1].main=b", "--entrypoints.w.http.tls.domains[0].main=a"],
