@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Runs the differential cases against the recorded answers of the real Traefik, as a ratchet: every case
-# named in tests/compat-must-pass.txt must pass. The suite is kept outside the project; without it
-# (COMPAT_DIR, or ../shared/compat) this is a loud skip.
+# Runs the differential cases (tests/differential, and the public ones of the suite) against the recorded
+# answers of the real Traefik 3.7.15, as a ratchet: every case named in tests/compat-must-pass.txt must
+# pass, and the list only grows. The runner is kept outside the project; without it (COMPAT_DIR, or
+# ../shared/compat) this is a loud skip.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 suite="${COMPAT_DIR:-../shared/compat}"
@@ -14,10 +15,13 @@ binary="${TORANA_BIN:-$PWD/target/debug/torana}"
 work="$(mktemp -d)"
 trap 'rm -rf "$work"' EXIT
 cp -r "$suite/." "$work/"
+cp -r tests/differential "$work/differential"
 chmod -R u+w "$work"
 rm -rf "$work/.venv"
 python3 -m venv "$work/.venv"
 "$work/.venv/bin/pip" install -q -r "$work/requirements.txt"
 only=()
 while read -r case; do only+=(--only "$case"); done < <(grep -v '^#' tests/compat-must-pass.txt | grep .)
-python3 "$work/run.py" --cases "$work/cases" --candidate "$binary --configFile={static}" -q --retry 2 "${only[@]}"
+cd "$work"
+.venv/bin/python run.py --cases cases --cases differential/protocol --cases differential/services \
+  --candidate "$binary --configFile={static}" -q --retry 2 "${only[@]}"

@@ -8,6 +8,7 @@ mod harness;
 mod cases {
     mod cli;
     mod examples;
+    mod http2;
     mod ladder;
     mod lifecycle;
     mod memory;

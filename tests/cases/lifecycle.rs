@@ -1,8 +1,11 @@
 //! Start and stop (CFG-07, EP-14, PNG).
 
-use crate::harness::{Backend, Conn, Gate, Gateway, PATIENCE, Reply, Setup, eventually, free_port, route, run, within};
+use crate::harness::{Backend, Conn, Gate, Gateway, PATIENCE, Reply, Setup, binary, eventually, free_port, route, run, within};
+use std::io::Read;
 use std::net::TcpListener;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -234,4 +237,79 @@ fn systemd_is_told_when_the_gateway_is_ready() {
     let n = socket.recv(&mut buf).unwrap();
     assert!(buf[..n].starts_with(b"READY=1"), "{:?}", String::from_utf8_lossy(&buf[..n]));
     assert_eq!(gateway.admin("/ping").status, 200);
+}
+
+/// CFG-07: systemd opened the socket, and it is the one that is served.
+#[test]
+fn a_socket_that_systemd_opened_is_taken_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    // Its own id must stand in LISTEN_PID, which a shell knows before it becomes the gateway.
+    let mut c = Command::new("sh");
+    c.args(["-c", r#"LISTEN_PID=$$ exec "$0" "$@" 3<&0 </dev/null"#]).arg(binary());
+    c.args(["--entrypoints.web.address=127.0.0.1:1", "--log.level=info", "--log.format=json"]);
+    c.env_clear().env("PATH", "/usr/bin:/bin").env("LISTEN_FDS", "1").env("LISTEN_FDNAMES", "web").current_dir(folder.path());
+    let mut gateway = Gateway::spawn(with_stdin(c, listener.into()), folder);
+    assert_eq!(gateway.web(), address);
+    assert_eq!((gateway.get("/").status, gateway.stop()), (404, Some(0)));
+}
+
+fn with_stdin(mut c: Command, fd: OwnedFd) -> Command {
+    c.stdin(fd);
+    c
+}
+
+/// Out of descriptors: who is connected is served, and so are others once there is room.
+#[test]
+fn too_many_connections_are_survived() {
+    let (_gate, backend) = slow();
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("dynamic")).unwrap();
+    std::fs::write(folder.path().join("dynamic/routing.yml"), everything(&backend)).unwrap();
+    let mut c = Command::new("sh");
+    c.args(["-c", r#"ulimit -n 64; exec "$0" "$@""#]).arg(binary());
+    c.args(["--entrypoints.web.address=127.0.0.1:0", "--providers.file.directory=dynamic", "--log.level=info", "--log.format=json"]);
+    c.env_clear().env("PATH", "/usr/bin:/bin").current_dir(folder.path());
+    let gateway = Gateway::spawn(c, folder);
+    gateway.wait_serving();
+    let mut first = gateway.connect();
+    assert_eq!(first.get("a", "/").status, 200);
+    let many: Vec<Conn> = (0..100).map(|_| gateway.connect()).collect();
+    gateway.wait_log("it is out of descriptors", |l| l.contains("cannot accept"));
+    assert_eq!(first.get("a", "/").status, 200);
+    drop(many);
+    assert_eq!(gateway.get("/").status, 200);
+}
+
+/// An upgraded connection has the grace time like everybody.
+#[test]
+fn grace_time_out_ends_upgraded_connections() {
+    let backend = Backend::raw(|mut raw| {
+        raw.head();
+        raw.write("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n");
+        let mut buf = [0; 64];
+        while let Ok(n @ 1..) = raw.io.read(&mut buf) {
+            raw.write(&buf[..n]);
+        }
+    });
+    let mut gateway =
+        Setup::new().file("routing.yml", everything(&backend)).flag("--entrypoints.web.transport.lifecycle.gracetimeout=600ms").start();
+    let mut c = gateway.connect();
+    c.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n");
+    assert_eq!(c.head().0, "HTTP/1.1 101 Switching Protocols");
+    gateway.signal(libc::SIGTERM);
+    eventually("nothing more is accepted", || Conn::try_open(gateway.web()).is_err().then_some(()));
+    c.send("ping");
+    assert_eq!((c.exact(4), gateway.wait().code()), (b"ping".to_vec(), Some(0)));
+    c.assert_closed();
+}
+
+/// EP-01
+#[test]
+fn an_entry_point_listens_on_ipv6() {
+    let gateway = Setup::new().flag("--entrypoints.six.address=[::1]:0").start();
+    let address = gateway.address("six");
+    assert_eq!(address.ip().to_string(), "::1");
+    assert_eq!(Conn::open(address).get("a", "/").status, 404);
 }

@@ -77,3 +77,17 @@ fn reloads_of_a_large_file_do_not_pile_up() {
     let grown = after.saturating_sub(before);
     assert!(grown < 8 * MIB, "grew by {} KiB from {} KiB", grown / KIB, before / KIB);
 }
+
+#[test]
+fn connections_that_come_and_go_leave_nothing_behind() {
+    let backend = Backend::named("a");
+    let gateway = Gateway::start(&route("PathPrefix(`/`)", &[&backend.url()]));
+    let come_and_go = |n: usize| (0..n).for_each(|_| assert_eq!(gateway.get("/").text(), "a"));
+    // The allocator's caches fill first, and breathe by a MiB or two afterwards.
+    come_and_go(2000);
+    let before = gateway.settled_rss();
+    come_and_go(6000);
+    let grown = gateway.settled_rss().saturating_sub(before);
+    assert!(grown < 4 * MIB, "grew by {} KiB", grown / KIB);
+    assert!(backend.connections() <= 4, "{} connections to the backend", backend.connections());
+}

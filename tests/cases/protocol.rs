@@ -474,3 +474,38 @@ fn a_response_that_is_cut_off_is_cut_off_for_the_client_too() {
         assert!(text.contains("hello") && !text.contains("0\r\n\r\n"), "{path}: {text:?}");
     }
 }
+
+/// EP-11: `Connection` must not talk the gateway out of what it says about the client.
+#[test]
+fn connection_cannot_remove_forwarding_headers() {
+    let backend = Backend::named("a");
+    let gateway = Gateway::start(&everything(&backend));
+    let names = "Host, X-Forwarded-For, X-Real-Ip, X-Forwarded-Proto, X-Forwarded-Host, X-Forwarded-Port, X-Forwarded-Server";
+    assert_eq!(gateway.ask(format!("GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close, {names}\r\n\r\n")).status, 200);
+    let r = backend.request(0);
+    for name in names.split(", ") {
+        assert_eq!(r.headers.all(name).len(), 1, "{name}: {r:?}");
+    }
+    assert_eq!(
+        (r.header("x-forwarded-for"), r.header("x-real-ip"), r.header("host")),
+        (Some("127.0.0.1"), Some("127.0.0.1"), Some("a.test"))
+    );
+}
+
+/// EP-10: believed when they come from where they are trusted to come from.
+#[test]
+fn forwarding_headers_are_believed_where_they_are_trusted() {
+    let backend = Backend::named("a");
+    let forwarded = "GET / HTTP/1.1\r\nHost: a.test\r\nX-Forwarded-For: 9.9.9.9\r\nX-Forwarded-Proto: https\r\nX_Forwarded_Proto: wss\r\nX-Real-Ip: 8.8.8.8\r\n\r\n";
+    for (flag, wanted) in [
+        ("--entrypoints.web.forwardedheaders.trustedips=127.0.0.0/8", ["9.9.9.9, 127.0.0.1", "https", "8.8.8.8"]),
+        ("--entrypoints.web.forwardedheaders.insecure", ["9.9.9.9, 127.0.0.1", "https", "8.8.8.8"]),
+        ("--entrypoints.web.forwardedheaders.trustedips=10.0.0.0/8", ["127.0.0.1", "http", "127.0.0.1"]),
+    ] {
+        let gateway = Setup::new().file("routing.yml", everything(&backend)).flag(flag).start();
+        let n = backend.requests().len();
+        assert_eq!(gateway.ask(forwarded).status, 200);
+        let r = backend.request(n);
+        assert_eq!(["x-forwarded-for", "x-forwarded-proto", "x-real-ip"].map(|h| r.headers.all(h).join("|")), wanted, "{flag}");
+    }
+}

@@ -3,6 +3,7 @@
 use crate::harness::{Backend, Conn, Gate, Gateway, Reply, Setup, eventually, free_port, route, service, within};
 use std::fs;
 use std::io::Write;
+use std::os::unix::fs::symlink;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -349,4 +350,67 @@ fn a_server_that_is_taken_out_gets_nothing_more() {
     let nobody = format!("http://127.0.0.1:{}", free_port());
     gateway.reload("routing.yml", &route("Path(`/`)", &[&nobody]));
     eventually("nobody is there", || (c.get("test.local", "/").status == 502).then_some(()));
+}
+
+/// As Kubernetes mounts a ConfigMap: the file is a link through a link that is swapped.
+#[test]
+fn a_swapped_link_is_followed() {
+    let (a, b) = (Backend::named("a"), Backend::named("b"));
+    let gateway = Setup::new().start();
+    for (version, server) in [("v1", &a), ("v2", &b)] {
+        fs::create_dir(gateway.dynamic(&format!("..{version}"))).unwrap();
+        fs::write(gateway.dynamic(&format!("..{version}/routing.yml")), route("Path(`/`)", &[&server.url()])).unwrap();
+    }
+    symlink("..v1", gateway.dynamic("..data")).unwrap();
+    symlink("..data/routing.yml", gateway.dynamic("routing.yml")).unwrap();
+    within(ONE_SECOND, "the link is followed", || (gateway.get("/").text() == "a").then_some(()));
+    symlink("..v2", gateway.dynamic("..data_tmp")).unwrap();
+    fs::rename(gateway.dynamic("..data_tmp"), gateway.dynamic("..data")).unwrap();
+    within(ONE_SECOND, "the swap is seen", || (gateway.get("/").text() == "b").then_some(()));
+}
+
+/// What would block or fill the memory is not read; the rest is.
+#[test]
+fn what_is_no_file_stops_nobody() {
+    let a = Backend::named("a");
+    let gateway = Setup::new().start();
+    let pipe = std::process::Command::new("mkfifo").arg(gateway.dynamic("a.yml")).status().unwrap();
+    assert!(pipe.success());
+    symlink("nowhere", gateway.dynamic("b.yml")).unwrap();
+    fs::create_dir(gateway.dynamic("c.yml")).unwrap();
+    fs::write(gateway.dynamic("d.yml"), b"http: \xff\xfe").unwrap();
+    gateway.reload("e.yml", &route("Path(`/`)", &[&a.url()]));
+    within(ONE_SECOND, "the good file is live", || (gateway.get("/").text() == "a").then_some(()));
+    for name in ["a.yml", "b.yml", "d.yml"] {
+        gateway.wait_log("what is wrong", |l| l.contains(name) && l.contains(r#""level":"error""#));
+    }
+}
+
+/// LB-07: a service that is gone is not asked how it is.
+#[test]
+fn health_checks_end_with_their_service() {
+    let a = Backend::named("a");
+    let checked =
+        route("Path(`/`)", &[&a.url()]).replace("loadBalancer: {", "loadBalancer: {healthCheck: {path: /health, interval: 100ms}, ");
+    let gateway = Gateway::start(&checked);
+    let checks = || a.requests().iter().filter(|r| r.path() == "/health").count();
+    // One series of checks, however often it is reloaded.
+    for n in 0..20 {
+        let path = format!("/n{n}");
+        gateway.reload("other.yml", &format!("http: {{routers: {{n: {{rule: 'Path(`{path}`)', service: noop@internal}}}}}}\n"));
+        eventually("the change is live", || (gateway.get(&path).status == 418).then_some(()));
+    }
+    let (begin, before) = (Instant::now(), checks());
+    eventually("the checks go on", || (checks() >= before + 5).then_some(()));
+    assert!(begin.elapsed() >= Duration::from_millis(350), "five checks within {:?}", begin.elapsed());
+    gateway.reload("routing.yml", "http: {routers: {gone: {rule: 'Path(`/gone`)', service: noop@internal}}}\n");
+    eventually("the change is live", || (gateway.get("/gone").status == 418).then_some(()));
+    // The last one may be under way; after a quiet time as long as many intervals none comes.
+    let mut last = (checks(), Instant::now());
+    eventually("no more checks come", || {
+        if checks() != last.0 {
+            last = (checks(), Instant::now());
+        }
+        (last.1.elapsed() > Duration::from_millis(600)).then_some(())
+    });
 }

@@ -353,3 +353,106 @@ fn a_client_that_leaves_cancels_its_response() {
     drop(c);
     eventually("the response is cancelled", || (backend.open() == 0).then_some(()));
 }
+
+/// What nobody asked for belongs to nobody: bytes behind a response never answer the next request.
+#[test]
+fn bytes_behind_a_response_answer_nobody() {
+    const EVIL: &str = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil";
+    let backend = Backend::raw(|mut raw| {
+        while let Some((start, _)) = raw.head() {
+            let answer = match start.split(' ').nth(1).unwrap() {
+                "/twice" => "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood",
+                "/no-content" => "HTTP/1.1 204 No Content\r\nContent-Length: 46\r\n\r\n",
+                "/not-modified" => "HTTP/1.1 304 Not Modified\r\nContent-Length: 46\r\n\r\n",
+                "/head" => "HTTP/1.1 200 OK\r\nContent-Length: 46\r\n\r\n",
+                "/chunked" => "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\ngood\r\n0\r\n\r\n",
+                _ => {
+                    raw.write("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nright");
+                    continue;
+                }
+            };
+            // In one piece, as an attacker behind a server would have it.
+            raw.write(format!("{answer}{EVIL}"));
+        }
+    });
+    let gateway = Gateway::start(&everything(&backend));
+    for path in ["/twice", "/no-content", "/not-modified", "/head", "/chunked"] {
+        let mut c = gateway.connect();
+        let head = path == "/head";
+        c.send(format!("{} {path} HTTP/1.1\r\nHost: a\r\n\r\n", if head { "HEAD" } else { "GET" }));
+        let r = c.try_response(head).unwrap().unwrap();
+        assert!(!r.text().contains("evil"), "{path}: {r:?}");
+        for _ in 0..4 {
+            assert_eq!(c.get("a", "/right").text(), "right", "behind {path}");
+        }
+    }
+}
+
+/// A server that changes the protocol unasked is not joined with a client that did not ask for it.
+#[test]
+fn an_upgrade_that_was_not_asked_for_is_an_error() {
+    let backend = Backend::raw(|mut raw| {
+        raw.head();
+        raw.write("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\ntunnel");
+        swallow(&mut raw.io, LARGE);
+    });
+    let gateway = Gateway::start(&everything(&backend));
+    for headers in ["", "Connection: Upgrade\r\nUpgrade: other\r\n"] {
+        let r = gateway.ask(format!("GET / HTTP/1.1\r\nHost: a\r\n{headers}\r\n"));
+        assert!(matches!(r.status, 500 | 502), "{headers:?}: {r:?}");
+    }
+    eventually("the backend's connections end", || (backend.open() == 0).then_some(()));
+}
+
+/// An answer that comes before the body was read reaches a client that is still sending.
+#[test]
+fn an_early_answer_reaches_a_client_that_still_sends() {
+    let backend = Backend::raw(|mut raw| {
+        raw.head();
+        raw.write("HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno");
+        // A moment's patience with what is on its way, as good servers have it.
+        swallow(&mut raw.io, MIB);
+    });
+    let gateway = Gateway::start(&everything(&backend));
+    for _ in 0..5 {
+        let mut c = gateway.connect();
+        c.send(format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {LARGE}\r\n\r\n"));
+        let mut upload = c.io.get_ref().try_clone().unwrap();
+        let sender = std::thread::spawn(move || {
+            let piece = [b'x'; 16 * 1024];
+            while upload.write_all(&piece).is_ok() {}
+        });
+        let r = c.response();
+        assert_eq!((r.status, r.text(), r.header("connection")), (413, "no", Some("close")));
+        drop(c.io.get_ref().shutdown(std::net::Shutdown::Both));
+        sender.join().unwrap();
+    }
+}
+
+#[test]
+fn http_1_0_clients_get_bodies_that_they_understand() {
+    let backend = Backend::raw(|mut raw| {
+        while raw.head().is_some() {
+            raw.write("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n");
+        }
+    });
+    let gateway = Gateway::start(&everything(&backend));
+    let mut c = gateway.connect();
+    c.send("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+    let r = c.response();
+    // As in Go, the end of the connection is the end of the body, without a word.
+    assert_eq!((r.text(), r.header("transfer-encoding"), r.header("connection")), ("hello", None, None));
+    c.assert_closed();
+    let fixed = Backend::named("fixed");
+    gateway.reload("routing.yml", &everything(&fixed));
+    eventually("the change is live", || (gateway.get("/").text() == "fixed").then_some(()));
+    let mut c = gateway.connect();
+    for _ in 0..3 {
+        c.send("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+        let r = c.response();
+        assert_eq!((r.text(), r.header("connection")), ("fixed", Some("keep-alive")));
+    }
+    c.send("GET / HTTP/1.0\r\n\r\n");
+    assert_eq!(c.response().text(), "fixed");
+    c.assert_closed();
+}

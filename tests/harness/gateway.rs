@@ -12,7 +12,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 /// The `torana` binary: `TORANA_BIN`, or beside the test's own, built if it is not there yet.
-fn binary() -> PathBuf {
+pub(crate) fn binary() -> PathBuf {
     if let Some(path) = std::env::var_os("TORANA_BIN") {
         return path.into();
     }

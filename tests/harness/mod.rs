@@ -18,7 +18,7 @@ mod pki;
 
 pub(crate) use backend::{Backend, Raw, Reply};
 pub(crate) use client::{Conn, Response};
-pub(crate) use gateway::{Gateway, Setup, command, run};
+pub(crate) use gateway::{Gateway, Setup, binary, command, run};
 pub(crate) use h2::h2_request;
 pub(crate) use pki::Pki;
 

@@ -59,11 +59,6 @@ http:
   routers: {r: {rule: "PathPrefix(`/`)", service: a}}
   services: {a: {loadBalancer: {servers: [{url: "h2c://${BACKEND_a}"}]}}}
 """, steps=[GET("/1"), KILL("a"), GET("/2"), START("a"), GET("/3"), POST("/4", "abc"), KILL("a"), START("a"), GET("/5"), POST("/6", "x"), PAR([dict(op="req", method="GET", path="/%d" % i, ctl=dict(delay=0.1)) for i in range(20)], unordered=True), GET("/7", h2=True, ctl=dict(abort=True))])
-case("more2-h2-upload-refused", dyn="""
-http:
-  routers: {r: {rule: "PathPrefix(`/`)", service: a}}
-  services: {a: {loadBalancer: {servers: [{url: "http://${DEAD_x}"}]}}}
-""", steps=[POST("/1", body_size=200000, h2=True), POST("/2", body_size=200000, chunked=True), POST("/3", "a", headers={"Expect": "100-continue"}, expect_wait=1)])
 case("more2-path-mw", dyn=http("""
 s: {rule: "PathPrefix(`/s`)", service: a, middlewares: [strip]}
 r: {rule: "PathPrefix(`/`)", service: a}

@@ -8,6 +8,10 @@ use torana_config::parse::{Format, parse};
 use torana_config::routing::{RoutingConfig, decode};
 use torana_control::{Compiler, Internals, Parts};
 
+/// The allocator that the gateway has.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() {
     divan::main();
 }
@@ -40,7 +44,11 @@ fn first(bencher: divan::Bencher<'_, '_>, n: usize) {
 /// One router changes, back and forth; the others are taken over.
 #[divan::bench(args = [100, 10_000], sample_count = 50)]
 fn touch_one(bencher: divan::Bencher<'_, '_>, n: usize) {
-    let inputs = [None, Some(n / 2)].map(|t| BTreeMap::from([("file", Arc::new(routing(n, t)))]));
+    let before = routing(n, None);
+    let mut after = before.clone();
+    let name = format!("r{}", n / 2);
+    after.http.routers.extend(routing(n, Some(n / 2)).http.routers.remove_entry(&name));
+    let inputs = [before, after].map(|config| BTreeMap::from([("file", Arc::new(config))]));
     let mut compiler = compiler();
     let mut turn = 0;
     bencher.bench_local(|| {

@@ -195,7 +195,9 @@ fn by_use(status: &RuntimeStatus) -> (Vec<Arc<LoadBalancer>>, Vec<Arc<LoadBalanc
     let mut seen = FxHashSet::default();
     let mut open: Vec<&Arc<str>> = status.routers.values().filter(|r| !r.using.is_empty()).map(|r| &r.service).collect();
     while let Some(name) = open.pop() {
-        if let Some(service) = status.services.get(name).filter(|_| seen.insert(name)) {
+        if seen.insert(name)
+            && let Some(service) = status.services.get(name)
+        {
             open.extend(&service.children);
         }
     }
