@@ -51,7 +51,11 @@ pub(crate) fn main(args: Vec<String>) -> ExitCode {
 }
 
 pub(crate) fn sources(args: &[String]) -> Sources {
-    Sources { args: args.to_vec(), env: std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect(), cwd_lookup: true }
+    Sources {
+        args: args.to_vec(),
+        env: std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect(),
+        cwd_lookup: true,
+    }
 }
 
 /// Writes to standard output; a closed pipe is no reason to panic.

@@ -31,7 +31,14 @@ pub(crate) fn run(args: &[String]) -> ExitCode {
                 routing.display()
             ));
             let sources = Sources {
-                args: [&[format!("--configfile={}", folder.join("torana.yml").display()), format!("--providers.file.filename={}", routing.display())], args].concat(),
+                args: [
+                    &[
+                        format!("--configfile={}", folder.join("torana.yml").display()),
+                        format!("--providers.file.filename={}", routing.display()),
+                    ],
+                    args,
+                ]
+                .concat(),
                 env: Vec::new(),
                 cwd_lookup: false,
             };
@@ -51,7 +58,8 @@ fn prepare(folder: &PathBuf) -> std::io::Result<PathBuf> {
     let routing = folder.join("routing.yml");
     std::fs::write(&routing, ROUTING)?;
     for address in BACKENDS {
-        let listener = TcpListener::bind(address).map_err(|e| std::io::Error::new(e.kind(), format!("the demo's backend cannot listen on {address}: {e}")))?;
+        let listener = TcpListener::bind(address)
+            .map_err(|e| std::io::Error::new(e.kind(), format!("the demo's backend cannot listen on {address}: {e}")))?;
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 std::thread::spawn(move || {

@@ -33,7 +33,8 @@ pub(crate) fn run(sources: &Sources) -> ExitCode {
 /// The URL asked and the status answered.
 pub(crate) fn ask(config: &InstallConfig) -> Result<(String, u16), String> {
     let ping = config.ping.as_ref().ok_or("please enable `ping` to use health check: add `ping: {}`")?;
-    let entry_point = config.entry_points.get(&ping.entry_point).ok_or_else(|| format!("ping's entry point `{}` does not exist", ping.entry_point))?;
+    let entry_point =
+        config.entry_points.get(&ping.entry_point).ok_or_else(|| format!("ping's entry point `{}` does not exist", ping.entry_point))?;
     let host = entry_point.address.host.trim_start_matches('[').trim_end_matches(']');
     let host = match host {
         "" | "0.0.0.0" | "::" => "127.0.0.1",

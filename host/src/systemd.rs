@@ -17,7 +17,8 @@ pub(crate) async fn notify(config: std::sync::Arc<InstallConfig>) {
     loop {
         tokio::time::sleep(Duration::from_micros(micros / 2)).await;
         let config = config.clone();
-        let alive = tokio::task::spawn_blocking(move || config.ping.is_none() || matches!(crate::healthcheck::ask(&config), Ok((_, 200)))).await;
+        let alive =
+            tokio::task::spawn_blocking(move || config.ping.is_none() || matches!(crate::healthcheck::ask(&config), Ok((_, 200)))).await;
         if alive.unwrap_or(false) {
             let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Watchdog]);
         } else {

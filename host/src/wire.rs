@@ -101,7 +101,8 @@ async fn run(r: Running) -> Result<(), Vec<Diagnostic>> {
         let address = l.local_addr().map(|a| a.to_string()).unwrap_or_default();
         tracing::info!(entryPointName = &*e.name, address, "listening");
     }
-    let workers = Workers::spawn(count, r.sockets, &r.live, &r.drain, hostname).map_err(|e| vec![Diagnostic::error("", format!("cannot start the workers: {e}"))])?;
+    let workers = Workers::spawn(count, r.sockets, &r.live, &r.drain, hostname)
+        .map_err(|e| vec![Diagnostic::error("", format!("cannot start the workers: {e}"))])?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), workers = count, "serving");
     let watchdog = tokio::task::spawn_local(crate::systemd::notify(r.install.clone()));
     loop {
@@ -177,7 +178,8 @@ fn start_log(config: &InstallConfig) -> Result<torana_telemetry::log::LogHandle,
         file_path: l.file_path.clone(),
     };
     torana_telemetry::log::init(&wanted).map_err(|e| {
-        Diagnostic::error("log.filePath", format!("cannot write the log to `{}`: {e}", l.file_path)).hint("create the folder, or let torana's user write there")
+        Diagnostic::error("log.filePath", format!("cannot write the log to `{}`: {e}", l.file_path))
+            .hint("create the folder, or let torana's user write there")
     })
 }
 
@@ -200,7 +202,10 @@ fn listen(entry_points: Vec<Arc<EntryPoint>>) -> Result<Vec<(Arc<EntryPoint>, Tc
                     std::io::ErrorKind::AddrNotAvailable => "this machine has no such address",
                     _ => "choose another address",
                 };
-                wrong.push(Diagnostic::error(format!("entryPoints.{}.address", e.name), format!("cannot listen on {}: {error}", e.address)).hint(hint));
+                wrong.push(
+                    Diagnostic::error(format!("entryPoints.{}.address", e.name), format!("cannot listen on {}: {error}", e.address))
+                        .hint(hint),
+                );
             }
         }
     }
@@ -251,7 +256,9 @@ pub(crate) fn check(loaded: Loaded) -> Vec<Diagnostic> {
                 }
                 Ok(None) => break,
                 Err(_) => {
-                    found.extend(waiting.drain(..).map(|p| Diagnostic::error(format!("providers.{p}"), "the provider did not answer in time")));
+                    found.extend(
+                        waiting.drain(..).map(|p| Diagnostic::error(format!("providers.{p}"), "the provider did not answer in time")),
+                    );
                 }
             }
         }

@@ -5,6 +5,7 @@ use crate::resolve::Inputs;
 use crate::status::RuntimeStatus;
 use arc_swap::ArcSwap;
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::{mpsc, watch};
@@ -25,8 +26,10 @@ pub struct Published {
 
 impl Published {
     pub fn new(providers: impl IntoIterator<Item = &'static str>) -> Self {
-        let providers: BTreeMap<_, _> =
-            providers.into_iter().map(|p| (p, ProviderStatus { provider: p, delivered: false, last_change: None, last_error: None })).collect();
+        let providers: BTreeMap<_, _> = providers
+            .into_iter()
+            .map(|p| (p, ProviderStatus { provider: p, delivered: false, last_change: None, last_error: None }))
+            .collect();
         Published {
             status: Arc::default(),
             ready: watch::Sender::new(false),
@@ -140,13 +143,18 @@ impl Apply {
         let Apply { mut compiler, live, published, throttle, inputs } = self;
         let begin = Instant::now();
         let work = tokio::task::spawn_blocking(move || {
-            let compiled = compiler.compile(&inputs);
+            // What a compile leaves behind when it breaks off is what it had before: safe to go on with.
+            let compiled = catch_unwind(AssertUnwindSafe(|| compiler.compile(&inputs)));
             (compiler, inputs, compiled)
         });
-        let (compiler, inputs, compiled) = match work.await {
-            Ok(done) => done,
-            // A bug in the compiler must not take down what serves; there is nothing to go on with, though.
-            Err(e) => std::panic::resume_unwind(e.into_panic()),
+        // Only a runtime that is being shut down drops the work.
+        let Ok((compiler, inputs, compiled)) = work.await else { return std::future::pending().await };
+        let compiled = match compiled {
+            Ok(compiled) => compiled,
+            Err(_) => {
+                tracing::error!("this configuration cannot be compiled because of a bug in Torana; the last good one stays in use");
+                return Apply { compiler, live, published, throttle, inputs };
+            }
         };
         let Compiled { snapshot, status, activate, rest } = compiled;
         let generation = snapshot.generation;

@@ -110,7 +110,10 @@ impl Compiler {
                 status.diagnostics.append(&mut wrong);
                 let children = item.config.weighted.iter().flat_map(|w| &w.services).map(|c| qualify(&c.name, &provider).into()).collect();
                 let balancer = outcome.ok().and_then(|u| u.load_balancer);
-                status.services.insert(name.clone(), Arc::new(ServiceStatus { name, provider: provider.clone(), item: item.clone(), state, errors, balancer, children }));
+                status.services.insert(
+                    name.clone(),
+                    Arc::new(ServiceStatus { name, provider: provider.clone(), item: item.clone(), state, errors, balancer, children }),
+                );
             }
         }
         let resolver = Resolver::new(inputs, self.parts.kinds, &self.middlewares);
@@ -128,7 +131,14 @@ impl Compiler {
                     _ => {
                         let kind = (self.parts.kinds)(&item.config.kind);
                         let shown = kind.and_then(|k| (k.show)(&item.config.node, "").ok()).unwrap_or_else(|| item.config.node.to_json());
-                        Arc::new(MiddlewareStatus { name: name.clone(), provider: provider.clone(), item: item.clone(), shown, state, errors })
+                        Arc::new(MiddlewareStatus {
+                            name: name.clone(),
+                            provider: provider.clone(),
+                            item: item.clone(),
+                            shown,
+                            state,
+                            errors,
+                        })
                     }
                 };
                 middleware_status.insert(name.clone(), (item.digest, shown.clone()));
@@ -163,7 +173,13 @@ impl Compiler {
                 let Some(rule) = made.rule else { continue };
                 for p in &made.placed {
                     for e in &p.entry_points {
-                        let route = Route { rule: rule.clone(), priority: made.priority, rank, name: p.router.name.clone(), target: p.router.clone() };
+                        let route = Route {
+                            rule: rule.clone(),
+                            priority: made.priority,
+                            rank,
+                            name: p.router.name.clone(),
+                            target: p.router.clone(),
+                        };
                         match routes.get_mut(e) {
                             Some(list) => list.push(route),
                             None => {
@@ -173,7 +189,15 @@ impl Compiler {
                     }
                 }
                 if !made.placed.is_empty() {
-                    let router = KeptRouter { digest: item.digest, name: name_of, rule, priority: made.priority, placed: made.placed, status: made.status, plain };
+                    let router = KeptRouter {
+                        digest: item.digest,
+                        name: name_of,
+                        rule,
+                        priority: made.priority,
+                        placed: made.placed,
+                        status: made.status,
+                        plain,
+                    };
                     kept.insert(name.clone(), router);
                 }
             }
@@ -245,7 +269,8 @@ struct RouterBuild<'a, 'b> {
 impl RouterBuild<'_, '_> {
     fn wrong(&mut self, option: &str, message: impl Into<String>, hint: Option<String>) {
         let dot = if option.is_empty() { "" } else { "." };
-        let mut d = Diagnostic::error(format!("http.routers.{}{dot}{option}", unqualified(&self.name)), message).at(&self.item.place_of(option));
+        let mut d =
+            Diagnostic::error(format!("http.routers.{}{dot}{option}", unqualified(&self.name)), message).at(&self.item.place_of(option));
         d.hint = hint;
         self.errors.push(d);
     }
@@ -276,7 +301,11 @@ impl RouterBuild<'_, '_> {
             None => config.priority,
         };
         if priority > MAX_USER_PRIORITY && &**self.provider != "internal" {
-            self.wrong("priority", format!("priority {priority} is above the highest allowed, {MAX_USER_PRIORITY}"), Some("lower it".to_owned()));
+            self.wrong(
+                "priority",
+                format!("priority {priority} is above the highest allowed, {MAX_USER_PRIORITY}"),
+                Some("lower it".to_owned()),
+            );
         }
         let rule = match same {
             Some(b) => Some(b.rule.clone()),
@@ -321,7 +350,12 @@ impl RouterBuild<'_, '_> {
                 let reuse = same.and_then(|b| b.placed.iter().find(|p| p.router.name == name)).map(|p| &p.router);
                 let router = match reuse {
                     Some(r) if Arc::ptr_eq(&r.service, service) && same_steps(&r.steps, &steps) => r.clone(),
-                    _ => Arc::new(Router { name: name.clone(), steps, service: service.clone(), denied_escapes: model.map_or(0, |m| m.denied_escapes) }),
+                    _ => Arc::new(Router {
+                        name: name.clone(),
+                        steps,
+                        service: service.clone(),
+                        denied_escapes: model.map_or(0, |m| m.denied_escapes),
+                    }),
                 };
                 placed.push(Placed { router, entry_points: using.clone() });
             }

@@ -32,7 +32,8 @@ fn one(name: &str, config: &EntryPointConfig) -> Result<EntryPoint, Diagnostic> 
         .connection
         .iter()
         .map(|h| {
-            HeaderName::from_bytes(h.as_bytes()).map_err(|_| Diagnostic::error(key("forwardedHeaders.connection"), format!("`{h}` is not a header name")))
+            HeaderName::from_bytes(h.as_bytes())
+                .map_err(|_| Diagnostic::error(key("forwardedHeaders.connection"), format!("`{h}` is not a header name")))
         })
         .collect::<Result<_, _>>()?;
     e.keep_forwarded_for = forwarded.not_append_x_forwarded_for;
@@ -77,10 +78,18 @@ fn address(name: &str, config: &EntryPointConfig) -> Result<SocketAddr, Diagnost
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     let found: Vec<SocketAddr> = (bare, port)
         .to_socket_addrs()
-        .map_err(|e| Diagnostic::error(format!("entryPoints.{name}.address"), format!("cannot resolve `{host}`: {e}")).hint("use an IP address of this machine, or leave the host out for all of them"))?
+        .map_err(|e| {
+            Diagnostic::error(format!("entryPoints.{name}.address"), format!("cannot resolve `{host}`: {e}"))
+                .hint("use an IP address of this machine, or leave the host out for all of them")
+        })?
         .collect();
     // As Go does: IPv4 first.
-    found.iter().find(|a| a.is_ipv4()).or(found.first()).copied().ok_or_else(|| Diagnostic::error(format!("entryPoints.{name}.address"), format!("`{host}` has no address")))
+    found
+        .iter()
+        .find(|a| a.is_ipv4())
+        .or(found.first())
+        .copied()
+        .ok_or_else(|| Diagnostic::error(format!("entryPoints.{name}.address"), format!("`{host}` has no address")))
 }
 
 /// IP addresses and CIDR ranges.
@@ -91,7 +100,8 @@ pub fn nets(texts: &[String], key: &str) -> Result<Vec<ipnet::IpNet>, Diagnostic
         .map(|(i, t)| {
             let t = t.trim();
             t.parse::<ipnet::IpNet>().or_else(|_| t.parse::<IpAddr>().map(ipnet::IpNet::from)).map_err(|_| {
-                Diagnostic::error(format!("{key}[{i}]"), format!("`{t}` is neither an IP address nor a range")).hint("write `10.0.0.1` or `10.0.0.0/8`")
+                Diagnostic::error(format!("{key}[{i}]"), format!("`{t}` is neither an IP address nor a range"))
+                    .hint("write `10.0.0.1` or `10.0.0.0/8`")
             })
         })
         .collect()

@@ -33,7 +33,8 @@ pub(crate) struct Copy {
 
 impl Models {
     pub(crate) fn new(install: &InstallConfig) -> Self {
-        let all = install.entry_points.iter().filter(|(_, e)| e.address.protocol == Protocol::Tcp).map(|(name, e)| model(name, e)).collect();
+        let all =
+            install.entry_points.iter().filter(|(_, e)| e.address.protocol == Protocol::Tcp).map(|(name, e)| model(name, e)).collect();
         Models { all, default: install.default_entry_points().into_iter().map(Into::into).collect() }
     }
 
@@ -47,7 +48,8 @@ impl Models {
 
     /// Entry points as configured or by default, and those of them that do not exist.
     pub(crate) fn effective(&self, configured: &[String]) -> (Vec<Arc<str>>, Vec<Arc<str>>) {
-        let listed: Vec<Arc<str>> = if configured.is_empty() { self.default.clone() } else { configured.iter().map(|n| n.as_str().into()).collect() };
+        let listed: Vec<Arc<str>> =
+            if configured.is_empty() { self.default.clone() } else { configured.iter().map(|n| n.as_str().into()).collect() };
         let unknown = listed.iter().filter(|n| self.model(n).is_none()).cloned().collect();
         (listed, unknown)
     }
@@ -61,7 +63,8 @@ impl Models {
         }
         let carries = |n: &Arc<str>| self.model(n).is_some_and(|m| m.carries_defaults);
         let plain: Vec<Arc<str>> = distinct.iter().filter(|n| !carries(n)).map(|n| (*n).clone()).collect();
-        let mut copies: Vec<Copy> = distinct.into_iter().filter(|n| carries(n)).map(|n| Copy { prefix: Some(n.clone()), entry_points: vec![n.clone()] }).collect();
+        let mut copies: Vec<Copy> =
+            distinct.into_iter().filter(|n| carries(n)).map(|n| Copy { prefix: Some(n.clone()), entry_points: vec![n.clone()] }).collect();
         if !plain.is_empty() {
             copies.push(Copy { prefix: None, entry_points: plain });
         }
@@ -109,7 +112,10 @@ mod tests {
         assert_eq!(m.copies(&names(&["sec"])), [Copy { prefix: None, entry_points: names(&["sec"]) }]);
         assert_eq!(
             m.copies(&names(&["web", "sec", "web2"])),
-            [Copy { prefix: Some("sec".into()), entry_points: names(&["sec"]) }, Copy { prefix: None, entry_points: names(&["web", "web2"]) }]
+            [
+                Copy { prefix: Some("sec".into()), entry_points: names(&["sec"]) },
+                Copy { prefix: None, entry_points: names(&["web", "web2"]) }
+            ]
         );
         assert_eq!(m.copies(&names(&["sec", "nix"])).len(), 2);
         assert_eq!(m.copies(&names(&["sec", "sec"])), [Copy { prefix: Some("sec".into()), entry_points: names(&["sec"]) }]);

@@ -42,7 +42,12 @@ pub fn services(install: &InstallConfig, drain: &Drain, is_ready: impl Fn() -> b
     );
     let Some(ping) = &install.ping else { return all };
     let (ending, stopping) = (StatusCode::from_u16(ping.terminating_status_code).unwrap_or(StatusCode::SERVICE_UNAVAILABLE), drain.clone());
-    all.insert("ping", Arc::new(Answer(move || if stopping.is_started() { text(ending, torana_http::respond::text_of(ending)) } else { text(StatusCode::OK, "OK") })));
+    all.insert(
+        "ping",
+        Arc::new(Answer(move || {
+            if stopping.is_started() { text(ending, torana_http::respond::text_of(ending)) } else { text(StatusCode::OK, "OK") }
+        })),
+    );
     let stopping = drain.clone();
     all.insert(
         "ready",
@@ -50,8 +55,7 @@ pub fn services(install: &InstallConfig, drain: &Drain, is_ready: impl Fn() -> b
             (false, true) => text(StatusCode::OK, "OK"),
             (false, false) => text(StatusCode::SERVICE_UNAVAILABLE, "waiting for the first configuration of every provider"),
             (true, _) => text(StatusCode::SERVICE_UNAVAILABLE, "stopping"),
-        }),
-        ),
+        })),
     );
     all
 }
@@ -66,7 +70,14 @@ fn digest(text: &str) -> u64 {
 
 fn router(config: &mut RoutingConfig, name: &str, entry_point: &str, rule: String, service: &str, middlewares: Vec<String>, priority: i64) {
     let identity = digest(&format!("{name} {entry_point} {rule} {service} {middlewares:?} {priority}"));
-    let router = RouterConfig { entry_points: vec![entry_point.to_owned()], middlewares, service: Some(service.to_owned()), rule, priority, ..RouterConfig::default() };
+    let router = RouterConfig {
+        entry_points: vec![entry_point.to_owned()],
+        middlewares,
+        service: Some(service.to_owned()),
+        rule,
+        priority,
+        ..RouterConfig::default()
+    };
     config.http.routers.insert(name.to_owned(), Arc::new(Item::new(router, here(), identity)));
 }
 
@@ -105,10 +116,17 @@ pub fn routing(install: &InstallConfig) -> RoutingConfig {
         let option = |key: &str, value: String| (Key { text: key.to_owned(), place: here() }, Node::plain(here(), value));
         let node = Node::new(
             here(),
-            Value::Map(vec![option("scheme", redirect.scheme.clone()), option("port", port), option("permanent", redirect.permanent.to_string())]),
+            Value::Map(vec![
+                option("scheme", redirect.scheme.clone()),
+                option("port", port),
+                option("permanent", redirect.permanent.to_string()),
+            ]),
         );
         let identity = node.digest();
-        config.http.middlewares.insert(middleware.clone(), Arc::new(Item::new(MiddlewareConfig { kind: "redirectScheme".into(), node }, here(), identity)));
+        config
+            .http
+            .middlewares
+            .insert(middleware.clone(), Arc::new(Item::new(MiddlewareConfig { kind: "redirectScheme".into(), node }, here(), identity)));
         router(&mut config, &label, name, "HostRegexp(`^.+$`)".into(), "noop@internal", vec![middleware], redirect.priority);
     }
     config
@@ -122,7 +140,8 @@ mod tests {
     #[test]
     fn redirections_lead_to_entry_points_and_ports() {
         for (to, good) in [(":443", true), ("other", true), ("nope", false), (":abc", false), (":", false), ("443", false)] {
-            let args = ["--entrypoints.web.address=:80", "--entrypoints.other.address=:90", "--entrypoints.web.http.redirections.entrypoint.to"];
+            let args =
+                ["--entrypoints.web.address=:80", "--entrypoints.other.address=:90", "--entrypoints.web.http.redirections.entrypoint.to"];
             let args = args.map(|a| if a.ends_with(".to") { format!("{a}={to}") } else { a.to_owned() }).to_vec();
             let config = load(&Sources { args, ..Sources::default() }).unwrap().config;
             let routing = routing(&config);

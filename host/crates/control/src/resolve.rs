@@ -141,11 +141,18 @@ impl BuildCx for Cx<'_> {
         let qualified = qualify(name, provider_of(self.name));
         if self.path.contains(&qualified.as_str()) {
             let round = self.path.iter().copied().chain([qualified.as_str()]).collect::<Vec<_>>().join(" -> ");
-            return Err(BuildError::new("", format!("middlewares refer to each other in a circle: {round}")).hint("take one of them out of the chain"));
+            return Err(BuildError::new("", format!("middlewares refer to each other in a circle: {round}"))
+                .hint("take one of them out of the chain"));
         }
         self.resolver.build(&qualified, self.router, self.path, self.stateful).map_err(|wrong| {
             let first = wrong.first();
-            let mut e = BuildError::new("", first.map_or_else(|| format!("middleware `{qualified}` is disabled"), |d| format!("middleware `{qualified}` cannot be used: {}", d.message)));
+            let mut e = BuildError::new(
+                "",
+                first.map_or_else(
+                    || format!("middleware `{qualified}` is disabled"),
+                    |d| format!("middleware `{qualified}` cannot be used: {}", d.message),
+                ),
+            );
             e.hint = first.and_then(|d| d.hint.clone());
             e
         })

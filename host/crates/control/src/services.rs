@@ -57,7 +57,15 @@ fn service_item<'a>(inputs: &'a Inputs, qualified: &str) -> Option<&'a Arc<Item<
 
 impl<'a> Services<'a> {
     pub(crate) fn new(inputs: &'a Inputs, internals: &'a Internals, before: &'a mut Store, default_transport: Arc<Transport>) -> Self {
-        Services { inputs, internals, before, after: FxHashMap::default(), transports: FxHashMap::default(), default_transport, done: BTreeMap::new() }
+        Services {
+            inputs,
+            internals,
+            before,
+            after: FxHashMap::default(),
+            transports: FxHashMap::default(),
+            default_transport,
+            done: BTreeMap::new(),
+        }
     }
 
     /// Keeps what was used for the next compile; what is wrong with the transports in use.
@@ -123,16 +131,23 @@ impl<'a> Services<'a> {
                     && kept.transport.as_ref().is_some_and(|t| Arc::ptr_eq(t, &transport))
                 {
                     let usable = kept.usable.clone();
-                    self.after.insert(name.clone(), Kept { digest: item.digest, transport: Some(transport), children: Vec::new(), usable: usable.clone() });
+                    self.after.insert(
+                        name.clone(),
+                        Kept { digest: item.digest, transport: Some(transport), children: Vec::new(), usable: usable.clone() },
+                    );
                     return Ok(usable);
                 }
                 let built = self.load_balancer(name, lb, &transport).map_err(|(option, e)| vec![at(&option, e)])?;
                 let nowhere = built.servers.iter().filter(|s| s.target.address.host.is_empty()).map(|s| {
                     let d = at("loadBalancer.servers", format!("no server can be reached at `{}`: each request to it fails", s.url));
-                    Diagnostic { severity: torana_base::Severity::Warning, ..d }.hint("write `http://host:port`, `https://host` or `h2c://host:port`")
+                    Diagnostic { severity: torana_base::Severity::Warning, ..d }
+                        .hint("write `http://host:port`, `https://host` or `h2c://host:port`")
                 });
                 let usable = Usable { endpoint: built.clone(), warnings: nowhere.collect(), load_balancer: Some(built.clone()) };
-                self.after.insert(name.clone(), Kept { digest: item.digest, transport: Some(transport), children: Vec::new(), usable: usable.clone() });
+                self.after.insert(
+                    name.clone(),
+                    Kept { digest: item.digest, transport: Some(transport), children: Vec::new(), usable: usable.clone() },
+                );
                 Ok(usable)
             }
             (None, Some(weighted)) => {
@@ -141,7 +156,13 @@ impl<'a> Services<'a> {
                     let qualified = qualify(&child.name, provider_of(name));
                     let usable = self.build(&qualified, above).map_err(|wrong| {
                         let option = format!("weighted.services[{i}].name");
-                        let mut d = at(&option, wrong.first().map_or_else(|| format!("service `{qualified}` is disabled"), |d| format!("service `{qualified}` cannot be used: {}", d.message)));
+                        let mut d = at(
+                            &option,
+                            wrong.first().map_or_else(
+                                || format!("service `{qualified}` is disabled"),
+                                |d| format!("service `{qualified}` cannot be used: {}", d.message),
+                            ),
+                        );
                         d.hint = wrong.first().and_then(|d| d.hint.clone());
                         vec![d]
                     })?;
@@ -149,13 +170,21 @@ impl<'a> Services<'a> {
                 }
                 let usable = match self.before.services.get(name) {
                     Some(k) if k.digest == item.digest && same(&k.children, &children) => k.usable.clone(),
-                    _ => Usable { endpoint: Arc::new(self.weighted(name, weighted, children.clone())), load_balancer: None, warnings: Arc::default() },
+                    _ => Usable {
+                        endpoint: Arc::new(self.weighted(name, weighted, children.clone())),
+                        load_balancer: None,
+                        warnings: Arc::default(),
+                    },
                 };
                 self.after.insert(name.clone(), Kept { digest: item.digest, transport: None, children, usable: usable.clone() });
                 Ok(usable)
             }
-            (Some(_), Some(_)) => Err(vec![at("", "a service has one type only, this one has several".to_owned()).hint("keep one of loadBalancer and weighted")]),
-            (None, None) => Err(vec![at("", "the service has no type".to_owned()).hint("add `loadBalancer` with `servers`, or `weighted` with `services`")]),
+            (Some(_), Some(_)) => Err(vec![
+                at("", "a service has one type only, this one has several".to_owned()).hint("keep one of loadBalancer and weighted"),
+            ]),
+            (None, None) => Err(vec![
+                at("", "the service has no type".to_owned()).hint("add `loadBalancer` with `servers`, or `weighted` with `services`"),
+            ]),
         }
     }
 
@@ -185,17 +214,26 @@ impl<'a> Services<'a> {
         Ok(t)
     }
 
-    fn load_balancer(&self, name: &Arc<str>, config: &LoadBalancerConfig, transport: &Arc<Transport>) -> Result<Arc<LoadBalancer>, (String, String)> {
+    fn load_balancer(
+        &self,
+        name: &Arc<str>,
+        config: &LoadBalancerConfig,
+        transport: &Arc<Transport>,
+    ) -> Result<Arc<LoadBalancer>, (String, String)> {
         let mut servers = Vec::with_capacity(config.servers.len());
         for (i, s) in config.servers.iter().enumerate() {
             let url: ServerUrl = s.url.parse().map_err(|e| (format!("loadBalancer.servers[{i}].url"), e))?;
             let prefix = if s.preserve_path { url.path.clone() } else { String::new() };
-            let target = self.before.targets.get_or((ServerUrl { path: String::new(), ..url.clone() }, Arc::as_ptr(transport) as usize), || Target::new(&url, transport.clone()));
+            let target =
+                self.before.targets.get_or((ServerUrl { path: String::new(), ..url.clone() }, Arc::as_ptr(transport) as usize), || {
+                    Target::new(&url, transport.clone())
+                });
             servers.push((Server { url: s.url.clone(), target, prefix }, s.weight.unwrap_or(1)));
         }
         // Several gateways that start together do not all begin with the same server.
         fastrand::shuffle(&mut servers);
-        let candidates: Vec<Candidate> = servers.iter().map(|(s, weight)| Candidate { name: s.url.clone(), weight: *weight, fenced: false }).collect();
+        let candidates: Vec<Candidate> =
+            servers.iter().map(|(s, weight)| Candidate { name: s.url.clone(), weight: *weight, fenced: false }).collect();
         let sticky = config.sticky.as_ref().and_then(|s| s.cookie.as_ref()).map(|c| StickyCookie::new(&cookie(c), name, &candidates));
         let strategy = match config.strategy {
             torana_config::routing::Strategy::Wrr => Strategy::Wrr,
@@ -220,7 +258,8 @@ impl<'a> Services<'a> {
 
     fn weighted(&self, name: &Arc<str>, config: &WeightedConfig, children: Vec<Arc<dyn Endpoint>>) -> Weighted {
         // By the names as written: the cookie of Traefik hashes them so.
-        let candidates: Vec<Candidate> = config.services.iter().map(|s| Candidate { name: s.name.clone(), weight: s.weight, fenced: false }).collect();
+        let candidates: Vec<Candidate> =
+            config.services.iter().map(|s| Candidate { name: s.name.clone(), weight: s.weight, fenced: false }).collect();
         let sticky = config.sticky.as_ref().and_then(|s| s.cookie.as_ref()).map(|c| StickyCookie::new(&cookie(c), name, &candidates));
         Weighted { name: name.clone(), balancer: Arc::new(Balancer::new(Strategy::Wrr, candidates)), children, sticky }
     }
@@ -310,7 +349,8 @@ mod tests {
 
     #[test]
     fn what_cannot_be_reached_is_a_server_all_the_same() {
-        let yaml = "http: {services: {a: {loadBalancer: {servers: [{url: 'ftp://x'}]}}, b: {loadBalancer: {servers: [{url: '127.0.0.1:80'}]}}}}";
+        let yaml =
+            "http: {services: {a: {loadBalancer: {servers: [{url: 'ftp://x'}]}}, b: {loadBalancer: {servers: [{url: '127.0.0.1:80'}]}}}}";
         assert_eq!(built(yaml, &["a@file", "b@file"]), (vec![true, false], vec!["http.services.a.loadBalancer.servers".to_owned()]));
     }
 
@@ -333,7 +373,11 @@ mod tests {
 
     #[test]
     fn a_method_is_sent_as_written_and_host_comes_from_hostname() {
-        let check = |method: &str| HealthCheckConfig { method: method.into(), headers: BTreeMap::from([("Host".into(), "x".into())]), ..HealthCheckConfig::default() };
+        let check = |method: &str| HealthCheckConfig {
+            method: method.into(),
+            headers: BTreeMap::from([("Host".into(), "x".into())]),
+            ..HealthCheckConfig::default()
+        };
         let built = health_check(&check("head")).unwrap();
         assert_eq!((built.method.unwrap().as_str(), built.headers.len(), built.hostname.as_str()), ("head", 0, ""));
         assert!(health_check(&check("G ET")).unwrap().method.is_none());

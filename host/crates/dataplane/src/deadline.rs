@@ -68,7 +68,8 @@ pub struct Deadlines {
 
 impl Deadlines {
     pub fn add(&self) -> Rc<Deadline> {
-        let d = Rc::new(Deadline { at: Cell::new(None), signal: Cell::new(Signal::None), idle: Cell::new(false), waker: RefCell::new(None) });
+        let d =
+            Rc::new(Deadline { at: Cell::new(None), signal: Cell::new(Signal::None), idle: Cell::new(false), waker: RefCell::new(None) });
         self.all.borrow_mut().push(d.clone());
         d
     }

@@ -108,7 +108,8 @@ struct Asked {
 
 /// Serves a connection until it closes; gives it back if the client begins HTTP/2.
 pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin + 'static>(io: Io<S>, connection: &Rc<Connection>) -> Option<Io<S>> {
-    let shared = Rc::new(RefCell::new(Shared { io, decoder: Decoder::Done, request: 0, owes_continue: false, timed_out: false, broken: false }));
+    let shared =
+        Rc::new(RefCell::new(Shared { io, decoder: Decoder::Done, request: 0, owes_continue: false, timed_out: false, broken: false }));
     let interim = interim(&shared);
     let since = connection.entry_point.max_age.map(|_| Instant::now());
     loop {
@@ -197,7 +198,9 @@ async fn read_head<S: AsyncRead + AsyncWrite + Unpin>(shared: &Rc<RefCell<Shared
                 }
                 if !maybe_h2 {
                     match RequestHead::parse(&s.io.read, scanned) {
-                        Ok(Some((_, length))) if length > entry_point.max_header_bytes + HEAD_SLOP => return Poll::Ready(Incoming::Refused(HeadError::TooLarge)),
+                        Ok(Some((_, length))) if length > entry_point.max_header_bytes + HEAD_SLOP => {
+                            return Poll::Ready(Incoming::Refused(HeadError::TooLarge));
+                        }
                         Ok(Some((head, length))) => {
                             bytes::Buf::advance(&mut s.io.read, length);
                             if s.io.read.is_empty() {
@@ -205,7 +208,9 @@ async fn read_head<S: AsyncRead + AsyncWrite + Unpin>(shared: &Rc<RefCell<Shared
                             }
                             return Poll::Ready(Incoming::Request(Box::new(head)));
                         }
-                        Ok(None) if s.io.read.len() > entry_point.max_header_bytes + HEAD_SLOP => return Poll::Ready(Incoming::Refused(HeadError::TooLarge)),
+                        Ok(None) if s.io.read.len() > entry_point.max_header_bytes + HEAD_SLOP => {
+                            return Poll::Ready(Incoming::Refused(HeadError::TooLarge));
+                        }
                         Ok(None) => scanned = s.io.read.len(),
                         Err(e) => return Poll::Ready(Incoming::Refused(e)),
                     }
@@ -225,7 +230,9 @@ async fn read_head<S: AsyncRead + AsyncWrite + Unpin>(shared: &Rc<RefCell<Shared
                     }
                 }
                 // The client ended in the middle of a head, and may still listen.
-                Ok(_) if s.io.read.iter().any(|b| !b.is_ascii_whitespace()) => return Poll::Ready(Incoming::Refused(HeadError::Bad("incomplete head"))),
+                Ok(_) if s.io.read.iter().any(|b| !b.is_ascii_whitespace()) => {
+                    return Poll::Ready(Incoming::Refused(HeadError::Bad("incomplete head")));
+                }
                 _ => return Poll::Ready(Incoming::Closed),
             }
         }
@@ -234,7 +241,11 @@ async fn read_head<S: AsyncRead + AsyncWrite + Unpin>(shared: &Rc<RefCell<Shared
 }
 
 /// The message without its wire form; `None` for a target of no form.
-fn request<S: AsyncRead + AsyncWrite + Unpin + 'static>(head: RequestHead, shared: &Rc<RefCell<Shared<S>>>, number: u64) -> Option<Request> {
+fn request<S: AsyncRead + AsyncWrite + Unpin + 'static>(
+    head: RequestHead,
+    shared: &Rc<RefCell<Shared<S>>>,
+    number: u64,
+) -> Option<Request> {
     let target = serve::parse_target(&head.method, &head.target)?;
     let body = match head.framing {
         Framing::Length(0) => Body::Empty,
@@ -261,7 +272,11 @@ fn request<S: AsyncRead + AsyncWrite + Unpin + 'static>(head: RequestHead, share
 }
 
 /// Runs the request through the gateway; `None` if the client went away or its time is over.
-async fn answer<S: AsyncRead + AsyncWrite + Unpin>(request: Request, shared: &Rc<RefCell<Shared<S>>>, connection: &Rc<Connection>) -> Option<Response> {
+async fn answer<S: AsyncRead + AsyncWrite + Unpin>(
+    request: Request,
+    shared: &Rc<RefCell<Shared<S>>>,
+    connection: &Rc<Connection>,
+) -> Option<Response> {
     // Boxed, so that an idle connection does not hold the room that a request needs.
     let mut handler = Box::pin({
         let connection = connection.clone();
@@ -365,7 +380,12 @@ enum After {
     Linger,
 }
 
-async fn write_response<S: AsyncRead + AsyncWrite + Unpin>(response: Response, asked: Asked, shared: &Rc<RefCell<Shared<S>>>, connection: &Connection) -> After {
+async fn write_response<S: AsyncRead + AsyncWrite + Unpin>(
+    response: Response,
+    asked: Asked,
+    shared: &Rc<RefCell<Shared<S>>>,
+    connection: &Connection,
+) -> After {
     let (parts, mut body) = response.into_parts();
     if let Body::Tunnel(tunnel) = body {
         return upgrade(parts, tunnel, shared, connection).await;
@@ -382,7 +402,13 @@ async fn write_response<S: AsyncRead + AsyncWrite + Unpin>(response: Response, a
     let unread = {
         let s = shared.borrow();
         // A client that waits for `100 Continue` does not send its body any more; nobody can tell.
-        if s.decoder.is_done() { Some(0) } else if s.owes_continue { None } else { Some(s.decoder.wanted()).filter(|n| *n <= DRAIN_LIMIT) }
+        if s.decoder.is_done() {
+            Some(0)
+        } else if s.owes_continue {
+            None
+        } else {
+            Some(s.decoder.wanted()).filter(|n| *n <= DRAIN_LIMIT)
+        }
     };
     let keep_alive = asked.keep_alive
         && framing != Framing::UntilClose
@@ -443,7 +469,13 @@ async fn write_response<S: AsyncRead + AsyncWrite + Unpin>(response: Response, a
                 let mut s = shared.borrow_mut();
                 match s.io.poll_flush(cx) {
                     Poll::Ready(r) => r?,
-                    Poll::Pending => return if connection.deadline.poll(cx) == Signal::Expired { Poll::Ready(Err(BodyError::Timeout)) } else { Poll::Pending },
+                    Poll::Pending => {
+                        return if connection.deadline.poll(cx) == Signal::Expired {
+                            Poll::Ready(Err(BodyError::Timeout))
+                        } else {
+                            Poll::Pending
+                        };
+                    }
                 }
                 flushing = false;
             }
@@ -538,7 +570,12 @@ async fn drain_request<S: AsyncRead + AsyncWrite + Unpin>(shared: &Rc<RefCell<Sh
 
 /// Answers 101 and joins client and server.
 #[expect(clippy::await_holding_refcell_ref, reason = "the loop owns the connection between requests; all others only try to borrow")]
-async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(parts: http::response::Parts, mut tunnel: Box<dyn torana_http::Tunnel>, shared: &Rc<RefCell<Shared<S>>>, connection: &Connection) -> After {
+async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(
+    parts: http::response::Parts,
+    mut tunnel: Box<dyn torana_http::Tunnel>,
+    shared: &Rc<RefCell<Shared<S>>>,
+    connection: &Connection,
+) -> After {
     let mut s = shared.borrow_mut();
     let s = &mut *s;
     head::write_status_line(&mut s.io.write, Version::HTTP_11, parts.status);

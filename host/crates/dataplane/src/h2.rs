@@ -80,7 +80,8 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(io: Io<S>, connecti
                 }
                 Poll::Ready(Some(Ok((request, respond)))) => {
                     served += 1;
-                    let old = entry_point.max_requests.is_some_and(|m| served >= m) || entry_point.max_age.is_some_and(|m| since.elapsed() >= m);
+                    let old =
+                        entry_point.max_requests.is_some_and(|m| served >= m) || entry_point.max_age.is_some_and(|m| since.elapsed() >= m);
                     if old && !leaving {
                         leaving = true;
                         client.graceful_shutdown();
@@ -164,7 +165,9 @@ impl http_body::Body for Upload {
             interim(StatusCode::CONTINUE, &HeaderMap::new());
         }
         match self.body.poll_frame(cx) {
-            Poll::Pending if self.limit.as_mut().is_some_and(|l| l.as_mut().poll(cx).is_ready()) => Poll::Ready(Some(Err(BodyError::Timeout))),
+            Poll::Pending if self.limit.as_mut().is_some_and(|l| l.as_mut().poll(cx).is_ready()) => {
+                Poll::Ready(Some(Err(BodyError::Timeout)))
+            }
             frame => frame,
         }
     }

@@ -86,9 +86,15 @@ pub(crate) async fn serve(exchange: &mut Exchange, entry_point: &EntryPoint, vie
     }
     if request.method == Method::CONNECT {
         // What follows may be meant for the tunnel that was not built: it must not be read as requests.
-        return torana_http::respond::with_header(exchange::status(StatusCode::NOT_IMPLEMENTED), CONNECTION, HeaderValue::from_static("close"));
+        return torana_http::respond::with_header(
+            exchange::status(StatusCode::NOT_IMPLEMENTED),
+            CONNECTION,
+            HeaderValue::from_static("close"),
+        );
     }
-    if !aliases(&mut request.headers, entry_point.underscore, |n| n.as_str().contains('_')) || !aliases(&mut request.headers, entry_point.alias, is_alias) {
+    if !aliases(&mut request.headers, entry_point.underscore, |n| n.as_str().contains('_'))
+        || !aliases(&mut request.headers, entry_point.alias, is_alias)
+    {
         return torana_http::respond::error_text(StatusCode::BAD_REQUEST, "Bad Request");
     }
     match path::normalize(&request.path) {
@@ -138,7 +144,10 @@ mod tests {
 
     #[test]
     fn targets() {
-        let parse = |m: Method, t: &'static str| parse_target(&m, &ByteString::from_static(t)).map(|t| (t.path.to_string(), t.query.map(|q| q.to_string()), t.authority.map(|a| a.to_string())));
+        let parse = |m: Method, t: &'static str| {
+            parse_target(&m, &ByteString::from_static(t))
+                .map(|t| (t.path.to_string(), t.query.map(|q| q.to_string()), t.authority.map(|a| a.to_string())))
+        };
         assert_eq!(parse(Method::GET, "/a?b"), Some(("/a".into(), Some("b".into()), None)));
         assert_eq!(parse(Method::GET, "/a?"), Some(("/a".into(), Some("".into()), None)));
         assert_eq!(parse(Method::GET, "http://h.test:1/x?y"), Some(("/x".into(), Some("y".into()), Some("h.test:1".into()))));

@@ -23,7 +23,12 @@ struct Way {
 
 impl Way {
     /// Ready when this direction is over. Holds memory only while the writer is slower than the reader.
-    fn poll<R: AsyncRead + Unpin + ?Sized, W: AsyncWrite + Unpin + ?Sized>(&mut self, reader: &mut R, writer: &mut W, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll<R: AsyncRead + Unpin + ?Sized, W: AsyncWrite + Unpin + ?Sized>(
+        &mut self,
+        reader: &mut R,
+        writer: &mut W,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
         loop {
             while self.at < self.rest.len() {
                 match Pin::new(&mut *writer).poll_write(cx, &self.rest[self.at..]) {

@@ -58,7 +58,13 @@ pub struct Workers {
 
 impl Workers {
     /// Starts `count` workers on the sockets of all entry points.
-    pub fn spawn(count: usize, entry_points: Vec<(Arc<EntryPoint>, TcpListener)>, live: &Live, drain: &Drain, hostname: HeaderValue) -> io::Result<Workers> {
+    pub fn spawn(
+        count: usize,
+        entry_points: Vec<(Arc<EntryPoint>, TcpListener)>,
+        live: &Live,
+        drain: &Drain,
+        hostname: HeaderValue,
+    ) -> io::Result<Workers> {
         torana_upstream::pool::set_workers(count);
         let mut threads = Vec::with_capacity(count);
         for i in 0..count {

@@ -49,7 +49,10 @@ fn backend() -> std::net::SocketAddr {
         s.set_nodelay(true).unwrap();
         let mut buf = [0; 4096];
         while s.read(&mut buf).is_ok_and(|n| n > 0) {
-            s.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nDate: Mon, 23 Nov 2026 00:00:00 GMT\r\nContent-Length: 5\r\n\r\nhello").unwrap();
+            s.write_all(
+                b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nDate: Mon, 23 Nov 2026 00:00:00 GMT\r\nContent-Length: 5\r\n\r\nhello",
+            )
+            .unwrap();
         }
     });
     address

@@ -34,7 +34,10 @@ pub struct ProviderOut {
 pub enum Event {
     Document(Document),
     /// The source cannot be read; the last good document stays.
-    Failed { provider: &'static str, error: String },
+    Failed {
+        provider: &'static str,
+        error: String,
+    },
 }
 
 impl ProviderOut {

@@ -23,7 +23,10 @@ pub enum Body {
     Empty,
     Full(Bytes),
     /// Bytes of unknown end; `length` is what the sender declared.
-    Stream { stream: Box<dyn Stream>, length: Option<u64> },
+    Stream {
+        stream: Box<dyn Stream>,
+        length: Option<u64>,
+    },
     /// The other side of an accepted upgrade; only with status 101 (or 2xx to CONNECT).
     Tunnel(Box<dyn Tunnel>),
 }

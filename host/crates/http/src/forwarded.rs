@@ -14,7 +14,8 @@ pub const X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-
 pub const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
 /// What follows `x-forwarded-` in the names that a client may not choose for itself.
-const MANAGED: [&str; 10] = ["proto", "for", "host", "port", "server", "uri", "method", "prefix", "tls-client-cert", "tls-client-cert-info"];
+const MANAGED: [&str; 10] =
+    ["proto", "for", "host", "port", "server", "uri", "method", "prefix", "tls-client-cert", "tls-client-cert-info"];
 
 /// Whether a header belongs to the managed set, also when `-` is written `_`.
 pub fn is_managed(name: &HeaderName) -> bool {
@@ -147,7 +148,14 @@ mod tests {
 
     #[test]
     fn knows_the_managed_set() {
-        for name in ["x-forwarded-for", "x_forwarded_for", "x-forwarded_proto", "x-real-ip", "x-forwarded-tls-client-cert-info", "x-forwarded-prefix"] {
+        for name in [
+            "x-forwarded-for",
+            "x_forwarded_for",
+            "x-forwarded_proto",
+            "x-real-ip",
+            "x-forwarded-tls-client-cert-info",
+            "x-forwarded-prefix",
+        ] {
             assert!(is_managed(&HeaderName::from_static(name)), "{name}");
         }
         for name in ["forwarded", "x-forwarded-user", "x-forwarded-", "x-real-ip2", "host", "x-forwarded-fo"] {
@@ -158,7 +166,14 @@ mod tests {
     #[test]
     fn connection_names_what_goes() {
         let mut h = HeaderMap::new();
-        for (k, v) in [("connection", "x-a, TE, X-Forwarded-For, x-keep, upgrade"), ("x-a", "1"), ("te", "trailers"), ("x-forwarded-for", "1"), ("x-keep", "1"), ("upgrade", "foo")] {
+        for (k, v) in [
+            ("connection", "x-a, TE, X-Forwarded-For, x-keep, upgrade"),
+            ("x-a", "1"),
+            ("te", "trailers"),
+            ("x-forwarded-for", "1"),
+            ("x-keep", "1"),
+            ("upgrade", "foo"),
+        ] {
             h.insert(k, HeaderValue::from_static(v));
         }
         let allowed = [HeaderName::from_static("x-keep")];
@@ -174,7 +189,16 @@ mod tests {
 
     #[test]
     fn ports() {
-        for (host, port) in [("a.test:8080", Some("8080")), ("a.test", None), ("[::1]:80", Some("80")), ("[::1]", None), ("::1", None), ("a:", None), ("a:b", Some("b")), ("a:b:c", None)] {
+        for (host, port) in [
+            ("a.test:8080", Some("8080")),
+            ("a.test", None),
+            ("[::1]:80", Some("80")),
+            ("[::1]", None),
+            ("::1", None),
+            ("a:", None),
+            ("a:b", Some("b")),
+            ("a:b:c", None),
+        ] {
             assert_eq!(port_of(host), port, "{host}");
         }
     }

@@ -94,7 +94,9 @@ mod tests {
     #[test]
     fn strips_named_and_known_headers_but_keeps_te_trailers() {
         let mut h = HeaderMap::new();
-        for (k, v) in [("connection", "close, x-a"), ("x-a", "1"), ("x-b", "2"), ("te", "gzip, trailers"), ("upgrade", "h2c"), ("keep-alive", "5")] {
+        for (k, v) in
+            [("connection", "close, x-a"), ("x-a", "1"), ("x-b", "2"), ("te", "gzip, trailers"), ("upgrade", "h2c"), ("keep-alive", "5")]
+        {
             h.append(k, HeaderValue::from_static(v));
         }
         strip(&mut h);

@@ -15,7 +15,8 @@ fn is_unreserved(b: u8) -> bool {
 
 /// Bytes that may stand unescaped in a path (RFC 3986 `pchar`, `/`, and the brackets that Go lets pass).
 fn is_path_byte(b: u8) -> bool {
-    is_unreserved(b) || matches!(b, b'/' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=' | b':' | b'@' | b'[' | b']')
+    is_unreserved(b)
+        || matches!(b, b'/' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=' | b':' | b'@' | b'[' | b']')
 }
 
 /// A target that is refused with 400.
@@ -30,7 +31,8 @@ pub enum BadTarget {
 /// Whether every `%` begins an escape.
 pub fn is_well_escaped(path: &str) -> bool {
     let bytes = path.as_bytes();
-    memchr::memchr_iter(b'%', bytes).all(|i| matches!(bytes.get(i + 1..i + 3), Some([a, b]) if a.is_ascii_hexdigit() && b.is_ascii_hexdigit()))
+    memchr::memchr_iter(b'%', bytes)
+        .all(|i| matches!(bytes.get(i + 1..i + 3), Some([a, b]) if a.is_ascii_hexdigit() && b.is_ascii_hexdigit()))
 }
 
 /// Decodes escapes of unreserved characters, writes the others in upper case and escapes what may not
@@ -104,7 +106,8 @@ pub fn escape(path: &str) -> String {
     let bytes = path.as_bytes();
     let mut out = String::with_capacity(path.len());
     for (i, b) in bytes.iter().copied().enumerate() {
-        let escape_here = b == b'%' && bytes.get(i + 1).copied().and_then(hex).is_some() && bytes.get(i + 2).copied().and_then(hex).is_some();
+        let escape_here =
+            b == b'%' && bytes.get(i + 1).copied().and_then(hex).is_some() && bytes.get(i + 2).copied().and_then(hex).is_some();
         if escape_here || is_path_byte(b) {
             out.push(b as char);
         } else {
@@ -159,7 +162,14 @@ mod tests {
 
     #[test]
     fn normalizes_like_the_entry_point() {
-        for (from, to) in [("/x%41%2fb", "/xA%2Fb"), ("/a/%2e%2e/b", "/a/../b"), ("/sp%20ace", "/sp%20ace"), ("/a\"b", "/a%22b"), ("/é", "/%C3%A9"), ("/", "/")] {
+        for (from, to) in [
+            ("/x%41%2fb", "/xA%2Fb"),
+            ("/a/%2e%2e/b", "/a/../b"),
+            ("/sp%20ace", "/sp%20ace"),
+            ("/a\"b", "/a%22b"),
+            ("/é", "/%C3%A9"),
+            ("/", "/"),
+        ] {
             assert_eq!(normalize(from).unwrap(), to, "{from}");
         }
         assert_eq!(normalize("/a%2"), Err(BadTarget::Escape));
@@ -176,7 +186,17 @@ mod tests {
 
     #[test]
     fn sanitizes_like_the_entry_point() {
-        for (from, to) in [("/a/../b", "/b"), ("//x//y", "/x/y"), ("/a/.", "/a"), ("/a/./", "/a/"), ("/../..", "/"), ("", "/"), ("/.well-known/x", "/.well-known/x"), ("/a/b/..", "/a"), ("/a/b/../", "/a/")] {
+        for (from, to) in [
+            ("/a/../b", "/b"),
+            ("//x//y", "/x/y"),
+            ("/a/.", "/a"),
+            ("/a/./", "/a/"),
+            ("/../..", "/"),
+            ("", "/"),
+            ("/.well-known/x", "/.well-known/x"),
+            ("/a/b/..", "/a"),
+            ("/a/b/../", "/a/"),
+        ] {
             assert_eq!(sanitize(from), to, "{from}");
         }
     }

@@ -173,7 +173,13 @@ fn is_replayable(request: &torana_http::Request) -> bool {
         || request.headers.contains_key("x-idempotency-key")
 }
 
-async fn send_once(outgoing: &Outgoing<'_>, body: Body, exchange: &Exchange, target: &Arc<Target>, fresh: bool) -> Result<Response, Failure> {
+async fn send_once(
+    outgoing: &Outgoing<'_>,
+    body: Body,
+    exchange: &Exchange,
+    target: &Arc<Target>,
+    fresh: bool,
+) -> Result<Response, Failure> {
     let upgrade = outgoing.upgrade.is_some();
     let interim = exchange.peer.interim.borrow().clone();
     let early = |error: ProxyError, body: Body| Failure { error, body: Some(body), stale: false };
@@ -238,4 +244,3 @@ pub(crate) fn ungzip(response: &mut Response) {
         *response.body_mut() = crate::gunzip::body(body);
     }
 }
-

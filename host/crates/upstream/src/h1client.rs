@@ -208,7 +208,11 @@ pub(crate) async fn send(
                 match io.poll_fill(cx) {
                     // Half a head is no answer, but it is more than silence.
                     Poll::Ready(Ok(0)) if !io.read.is_empty() => {
-                        return Poll::Ready(Err(ProxyError::server(ErrorKind::Protocol, false, "the server closed within its response head")));
+                        return Poll::Ready(Err(ProxyError::server(
+                            ErrorKind::Protocol,
+                            false,
+                            "the server closed within its response head",
+                        )));
                     }
                     Poll::Ready(Ok(0)) => return Poll::Ready(Err(lost(io::ErrorKind::UnexpectedEof.into()))),
                     Poll::Ready(Ok(_)) => {}
@@ -231,7 +235,11 @@ pub(crate) async fn send(
             Ok(Answer::Interim(head)) => {
                 interims += 1;
                 if interims > MAX_INTERIM {
-                    return Err(Failure { error: ProxyError::server(ErrorKind::Protocol, false, "too many interim responses"), body: None, stale: false });
+                    return Err(Failure {
+                        error: ProxyError::server(ErrorKind::Protocol, false, "too many interim responses"),
+                        body: None,
+                        stale: false,
+                    });
                 }
                 if head.status == StatusCode::CONTINUE {
                     hold = false;
@@ -249,7 +257,11 @@ pub(crate) async fn send(
         }
     };
     if head.status == StatusCode::SWITCHING_PROTOCOLS && !is_wanted(request.upgrade.as_ref(), &head.headers) {
-        return Err(Failure { error: ProxyError::server(ErrorKind::Protocol, false, "the server switched to a protocol that was not asked for"), body: None, stale: false });
+        return Err(Failure {
+            error: ProxyError::server(ErrorKind::Protocol, false, "the server switched to a protocol that was not asked for"),
+            body: None,
+            stale: false,
+        });
     }
     respond(head, io, pump, upload_failed, target, request.own_gzip)
 }
@@ -281,7 +293,14 @@ pub(crate) fn client_error(e: &BodyError) -> ProxyError {
     ProxyError::client(kind, e)
 }
 
-fn respond(head: ResponseHead, mut io: Io<Stream>, pump: Pump, upload_failed: bool, target: &Arc<Target>, own_gzip: bool) -> Result<Response, Failure> {
+fn respond(
+    head: ResponseHead,
+    mut io: Io<Stream>,
+    pump: Pump,
+    upload_failed: bool,
+    target: &Arc<Target>,
+    own_gzip: bool,
+) -> Result<Response, Failure> {
     let ResponseHead { status, headers, framing, keep_alive } = head;
     let mut response = Response::new(Body::Empty);
     *response.status_mut() = status;

@@ -273,7 +273,10 @@ impl http_body::Body for Counted {
     type Data = Bytes;
     type Error = torana_http::BodyError;
 
-    fn poll_frame(mut self: std::pin::Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> Poll<Option<Result<torana_http::Frame, torana_http::BodyError>>> {
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> Poll<Option<Result<torana_http::Frame, torana_http::BodyError>>> {
         std::pin::Pin::new(&mut *self.stream).poll_frame(cx)
     }
 }

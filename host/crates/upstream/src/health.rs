@@ -6,8 +6,8 @@ use crate::target::{Protocol, ServerUrl, Target};
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode, Version};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::io::Read;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::{Arc, Weak};
@@ -89,9 +89,7 @@ pub(crate) async fn run(service: Weak<LoadBalancer>) {
 }
 
 async fn probe(check: &HealthCheck, server: &Server) -> Result<(), String> {
-    let work = async {
-        if check.grpc { probe_grpc(check, server).await } else { probe_http(check, server).await }
-    };
+    let work = async { if check.grpc { probe_grpc(check, server).await } else { probe_http(check, server).await } };
     tokio::time::timeout(check.timeout, work).await.map_err(|_| "no answer in time".to_owned())?
 }
 
@@ -250,7 +248,9 @@ async fn probe_grpc(check: &HealthCheck, server: &Server) -> Result<(), String> 
     headers.insert(header::TE, HeaderValue::from_static("trailers"));
     headers.insert(HeaderName::from_static("grpc-accept-encoding"), HeaderValue::from_static("gzip"));
     headers.insert(header::USER_AGENT, HeaderValue::from_static("Torana"));
-    headers.extend(HeaderValue::try_from(format!("{}m", check.timeout.as_millis())).ok().map(|v| (HeaderName::from_static("grpc-timeout"), v)));
+    headers.extend(
+        HeaderValue::try_from(format!("{}m", check.timeout.as_millis())).ok().map(|v| (HeaderName::from_static("grpc-timeout"), v)),
+    );
     let request = Request {
         method: Method::POST,
         version: Version::HTTP_2,

@@ -69,7 +69,14 @@ fn set_cookie(response: &mut Response, sticky: Option<&StickyCookie>, index: Opt
 }
 
 impl LoadBalancer {
-    pub fn new(name: Arc<str>, balancer: Arc<Balancer>, servers: Vec<Server>, sticky: Option<StickyCookie>, options: Options, health: Option<crate::health::HealthCheck>) -> Self {
+    pub fn new(
+        name: Arc<str>,
+        balancer: Arc<Balancer>,
+        servers: Vec<Server>,
+        sticky: Option<StickyCookie>,
+        options: Options,
+        health: Option<crate::health::HealthCheck>,
+    ) -> Self {
         LoadBalancer { name, balancer, servers, sticky, options, health, checking: Mutex::default() }
     }
 
@@ -135,7 +142,10 @@ impl http_body::Body for Counted {
     type Data = bytes::Bytes;
     type Error = torana_http::BodyError;
 
-    fn poll_frame(mut self: std::pin::Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> std::task::Poll<Option<Result<torana_http::Frame, torana_http::BodyError>>> {
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<torana_http::Frame, torana_http::BodyError>>> {
         self.body.poll_frame(cx)
     }
 }

@@ -49,10 +49,18 @@ impl std::str::FromStr for ServerUrl {
         if url.chars().any(char::is_control) {
             return Err(bad("holds a control character"));
         }
-        let unreachable = || ServerUrl { protocol: Protocol::Http1, address: Address { host: String::new(), port: 0, tls: false }, authority: String::new(), path: String::new() };
+        let unreachable = || ServerUrl {
+            protocol: Protocol::Http1,
+            address: Address { host: String::new(), port: 0, tls: false },
+            authority: String::new(),
+            path: String::new(),
+        };
         let first = url.split(['/', '?', '#']).next().unwrap_or("");
-        let Some((scheme, rest)) = first.split_once(':').map(|(scheme, _)| (scheme, &url[scheme.len() + 1..])) else { return Ok(unreachable()) };
-        if !scheme.starts_with(|c: char| c.is_ascii_alphabetic()) || !scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c)) {
+        let Some((scheme, rest)) = first.split_once(':').map(|(scheme, _)| (scheme, &url[scheme.len() + 1..])) else {
+            return Ok(unreachable());
+        };
+        if !scheme.starts_with(|c: char| c.is_ascii_alphabetic()) || !scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
+        {
             return Err(bad("has no scheme"));
         }
         let Some(rest) = rest.strip_prefix("//") else { return Ok(unreachable()) };
@@ -108,7 +116,10 @@ mod tests {
     #[test]
     fn server_urls() {
         let u: ServerUrl = "http://127.0.0.1:8080/base?x".parse().unwrap();
-        assert_eq!((u.address.host.as_str(), u.address.port, u.path.as_str(), u.authority.as_str()), ("127.0.0.1", 8080, "/base", "127.0.0.1:8080"));
+        assert_eq!(
+            (u.address.host.as_str(), u.address.port, u.path.as_str(), u.authority.as_str()),
+            ("127.0.0.1", 8080, "/base", "127.0.0.1:8080")
+        );
         let u: ServerUrl = "https://[::1]".parse().unwrap();
         assert_eq!((u.address.host.as_str(), u.address.port, u.address.tls), ("::1", 443, true));
         for bad in ["127.0.0.1:80", "://x", "http://a:b", "http://a b", "http://[::1", "http://a:b:1", "http://a\n"] {

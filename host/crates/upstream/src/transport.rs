@@ -3,8 +3,8 @@
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{ResolvesClientCert, WebPkiServerVerifier};
 use rustls::crypto::CryptoProvider;
-use rustls::sign::CertifiedKey;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject};
+use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme, SupportedProtocolVersion};
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
@@ -115,7 +115,9 @@ fn tls_config(config: &ServersTransportConfig, problems: &mut Vec<TransportError
             return Err(error("cipherSuites", "no secure cipher suite is left"));
         }
         // TLS 1.3 suites are not for choosing, as in Go.
-        chosen.extend(provider.cipher_suites.iter().filter(|s| s.tls13().is_some()).copied().filter(|s| !chosen.contains(s)).collect::<Vec<_>>());
+        chosen.extend(
+            provider.cipher_suites.iter().filter(|s| s.tls13().is_some()).copied().filter(|s| !chosen.contains(s)).collect::<Vec<_>>(),
+        );
         provider.cipher_suites = chosen;
     }
     let provider = Arc::new(provider);
@@ -134,7 +136,8 @@ fn tls_config(config: &ServersTransportConfig, problems: &mut Vec<TransportError
     if versions.is_empty() {
         return Err(error("maxVersion", "TLS 1.0 and 1.1 are not supported"));
     }
-    let builder = ClientConfig::builder_with_provider(provider.clone()).with_protocol_versions(&versions).map_err(|e| error("minVersion", e))?;
+    let builder =
+        ClientConfig::builder_with_provider(provider.clone()).with_protocol_versions(&versions).map_err(|e| error("minVersion", e))?;
     let builder = if config.insecure_skip_verify && config.peer_cert_uri.is_empty() {
         builder.dangerous().with_custom_certificate_verifier(Arc::new(NoVerification { provider: provider.clone() }))
     } else {
@@ -154,7 +157,11 @@ fn tls_config(config: &ServersTransportConfig, problems: &mut Vec<TransportError
         }
     };
     let certificates = client_certificates(config, &provider, problems);
-    let tls = if certificates.is_empty() { builder.with_no_client_auth() } else { builder.with_client_cert_resolver(Arc::new(ClientCertificates(certificates))) };
+    let tls = if certificates.is_empty() {
+        builder.with_no_client_auth()
+    } else {
+        builder.with_client_cert_resolver(Arc::new(ClientCertificates(certificates)))
+    };
     Ok(tls)
 }
 
@@ -193,7 +200,10 @@ impl ResolvesClientCert for ClientCertificates {
     fn resolve(&self, issuers: &[&[u8]], schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
         let wanted = |c: &&Arc<CertifiedKey>| {
             c.key.choose_scheme(schemes).is_some()
-                && (issuers.is_empty() || c.cert.iter().any(|der| x509_parser::parse_x509_certificate(der).is_ok_and(|(_, x)| issuers.contains(&x.issuer().as_raw()))))
+                && (issuers.is_empty()
+                    || c.cert
+                        .iter()
+                        .any(|der| x509_parser::parse_x509_certificate(der).is_ok_and(|(_, x)| issuers.contains(&x.issuer().as_raw()))))
         };
         self.0.iter().find(wanted).cloned()
     }
@@ -247,14 +257,19 @@ fn shorten(text: &str) -> &str {
 }
 
 /// Those that can be used; the others are left out.
-fn client_certificates(config: &ServersTransportConfig, provider: &CryptoProvider, problems: &mut Vec<TransportError>) -> Vec<Arc<CertifiedKey>> {
+fn client_certificates(
+    config: &ServersTransportConfig,
+    provider: &CryptoProvider,
+    problems: &mut Vec<TransportError>,
+) -> Vec<Arc<CertifiedKey>> {
     let mut usable = Vec::new();
     for (i, pair) in config.certificates.iter().enumerate() {
         let shown = shorten(&pair.cert_file);
         let load = || {
             let cert = read_or_content(&pair.cert_file).map_err(|e| format!("cannot read `{shown}`: {e}"))?;
             let key = read_or_content(pair.key_file.expose()).map_err(|e| format!("cannot read the key of `{shown}`: {e}"))?;
-            let chain = CertificateDer::pem_slice_iter(&cert).collect::<Result<Vec<_>, _>>().map_err(|e| format!("`{shown}` is not PEM: {e}"))?;
+            let chain =
+                CertificateDer::pem_slice_iter(&cert).collect::<Result<Vec<_>, _>>().map_err(|e| format!("`{shown}` is not PEM: {e}"))?;
             let key = PrivateKeyDer::from_pem_slice(&key).map_err(|e| format!("the key of `{shown}` is not PEM: {e}"))?;
             CertifiedKey::from_der(chain, key, provider).map_err(|e| format!("`{shown}` and its key cannot be used: {e}"))
         };
@@ -268,11 +283,21 @@ fn client_certificates(config: &ServersTransportConfig, provider: &CryptoProvide
 
 macro_rules! signatures_by_provider {
     ($provider:ident) => {
-        fn verify_tls12_signature(&self, message: &[u8], cert: &CertificateDer<'_>, dss: &DigitallySignedStruct) -> Result<HandshakeSignatureValid, rustls::Error> {
+        fn verify_tls12_signature(
+            &self,
+            message: &[u8],
+            cert: &CertificateDer<'_>,
+            dss: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, rustls::Error> {
             rustls::crypto::verify_tls12_signature(message, cert, dss, &self.$provider.signature_verification_algorithms)
         }
 
-        fn verify_tls13_signature(&self, message: &[u8], cert: &CertificateDer<'_>, dss: &DigitallySignedStruct) -> Result<HandshakeSignatureValid, rustls::Error> {
+        fn verify_tls13_signature(
+            &self,
+            message: &[u8],
+            cert: &CertificateDer<'_>,
+            dss: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, rustls::Error> {
             rustls::crypto::verify_tls13_signature(message, cert, dss, &self.$provider.signature_verification_algorithms)
         }
 
@@ -289,7 +314,14 @@ struct NoVerification {
 }
 
 impl ServerCertVerifier for NoVerification {
-    fn verify_server_cert(&self, _: &CertificateDer<'_>, _: &[CertificateDer<'_>], _: &ServerName<'_>, _: &[u8], _: UnixTime) -> Result<ServerCertVerified, rustls::Error> {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
         Ok(ServerCertVerified::assertion())
     }
 
@@ -303,7 +335,14 @@ struct NoTrust {
 }
 
 impl ServerCertVerifier for NoTrust {
-    fn verify_server_cert(&self, _: &CertificateDer<'_>, _: &[CertificateDer<'_>], _: &ServerName<'_>, _: &[u8], _: UnixTime) -> Result<ServerCertVerified, rustls::Error> {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
         Err(rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer))
     }
 
@@ -319,7 +358,14 @@ struct PeerUri {
 }
 
 impl ServerCertVerifier for PeerUri {
-    fn verify_server_cert(&self, cert: &CertificateDer<'_>, chain: &[CertificateDer<'_>], name: &ServerName<'_>, ocsp: &[u8], now: UnixTime) -> Result<ServerCertVerified, rustls::Error> {
+    fn verify_server_cert(
+        &self,
+        cert: &CertificateDer<'_>,
+        chain: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
         use rustls::CertificateError::{NotValidForName, NotValidForNameContext};
         match self.webpki.verify_server_cert(cert, chain, name, ocsp, now) {
             Ok(_) => {}
@@ -327,19 +373,37 @@ impl ServerCertVerifier for PeerUri {
             Err(rustls::Error::InvalidCertificate(NotValidForName | NotValidForNameContext { .. })) if !self.names => {}
             Err(e) => return Err(e),
         }
-        let (_, parsed) = x509_parser::parse_x509_certificate(cert).map_err(|_| rustls::Error::InvalidCertificate(rustls::CertificateError::BadEncoding))?;
+        let (_, parsed) = x509_parser::parse_x509_certificate(cert)
+            .map_err(|_| rustls::Error::InvalidCertificate(rustls::CertificateError::BadEncoding))?;
         let names = parsed.subject_alternative_name().ok().flatten();
         let found = names.is_some_and(|ext| {
-            ext.value.general_names.iter().any(|n| matches!(n, x509_parser::extensions::GeneralName::URI(u) if u.eq_ignore_ascii_case(&self.uri)))
+            ext.value
+                .general_names
+                .iter()
+                .any(|n| matches!(n, x509_parser::extensions::GeneralName::URI(u) if u.eq_ignore_ascii_case(&self.uri)))
         });
-        if found { Ok(ServerCertVerified::assertion()) } else { Err(rustls::Error::InvalidCertificate(rustls::CertificateError::NotValidForName)) }
+        if found {
+            Ok(ServerCertVerified::assertion())
+        } else {
+            Err(rustls::Error::InvalidCertificate(rustls::CertificateError::NotValidForName))
+        }
     }
 
-    fn verify_tls12_signature(&self, message: &[u8], cert: &CertificateDer<'_>, dss: &DigitallySignedStruct) -> Result<HandshakeSignatureValid, rustls::Error> {
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
         self.webpki.verify_tls12_signature(message, cert, dss)
     }
 
-    fn verify_tls13_signature(&self, message: &[u8], cert: &CertificateDer<'_>, dss: &DigitallySignedStruct) -> Result<HandshakeSignatureValid, rustls::Error> {
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
         self.webpki.verify_tls13_signature(message, cert, dss)
     }
 
@@ -365,7 +429,10 @@ mod tests {
         assert_eq!(problems(|c| c.root_cas = vec!["/nope.crt".into()]), (true, vec!["rootCAs"]));
         assert_eq!(problems(|c| c.min_version = "VersionTLS12".into()), (true, vec![]));
         assert_eq!(problems(|c| c.min_version = "TLS9".into()), (false, vec!["minVersion"]));
-        assert_eq!(problems(|c| (c.min_version, c.max_version) = ("VersionTLS13".into(), "VersionTLS12".into())), (false, vec!["minVersion"]));
+        assert_eq!(
+            problems(|c| (c.min_version, c.max_version) = ("VersionTLS13".into(), "VersionTLS12".into())),
+            (false, vec!["minVersion"])
+        );
         assert_eq!(problems(|c| c.cipher_suites = vec!["NOPE".into()]), (false, vec!["cipherSuites"]));
         let weak = |more: &[&str]| more.iter().chain(&["TLS_RSA_WITH_RC4_128_SHA"]).map(|s| (*s).to_owned()).collect::<Vec<_>>();
         assert_eq!(problems(|c| c.cipher_suites = weak(&["TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"])), (true, vec!["cipherSuites"]));

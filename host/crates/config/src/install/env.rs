@@ -11,10 +11,7 @@ use torana_base::{Diagnostic, Place};
 pub(super) fn parse(vars: &[(String, String)], prefix: &str, own: bool, root: &Branch) -> (Node, Vec<Diagnostic>) {
     let mut tree = Node::empty(Place::whole("environment"));
     let mut diagnostics = Vec::new();
-    let mut vars: Vec<_> = vars
-        .iter()
-        .filter_map(|(name, value)| Some((name, name.strip_prefix(prefix)?, value)))
-        .collect();
+    let mut vars: Vec<_> = vars.iter().filter_map(|(name, value)| Some((name, name.strip_prefix(prefix)?, value))).collect();
     // a block switched on comes before its options
     vars.sort();
     for (name, path, value) in vars {

@@ -90,7 +90,12 @@ impl Incremental {
             (kept.line, kept.bytes) = (c.lines.0, start(c)..start(c) + c.text.len());
         }
         let more = &all[self.chunks.len()..];
-        self.chunks.extend(more.iter().map(|c| Kept { section: c.section, name: c.name.into(), line: c.lines.0, bytes: start(c)..start(c) + c.text.len() }));
+        self.chunks.extend(more.iter().map(|c| Kept {
+            section: c.section,
+            name: c.name.into(),
+            line: c.lines.0,
+            bytes: start(c)..start(c) + c.text.len(),
+        }));
         self.text.clear();
         self.text.push_str(text);
         self.config.clone_from(config);
@@ -107,7 +112,8 @@ impl Incremental {
             let at = if here {
                 Some(next)
             } else {
-                let index = by_name.get_or_insert_with(|| self.chunks.iter().enumerate().map(|(i, k)| ((k.section, &*k.name), i)).collect());
+                let index =
+                    by_name.get_or_insert_with(|| self.chunks.iter().enumerate().map(|(i, k)| ((k.section, &*k.name), i)).collect());
                 index.get(&(c.section, c.name)).copied()
             };
             let Some(kept) = at.and_then(|at| self.chunks.get(at)) else { return (None, None) };

@@ -82,7 +82,9 @@ impl<'de> Deserialize<'de> for Strategy {
             "p2c" => Ok(Strategy::P2c),
             "hrw" => Ok(Strategy::Hrw),
             "leasttime" => Ok(Strategy::LeastTime),
-            other => Err(serde::de::Error::custom(format_args!("no load-balancer strategy is called `{other}`; there are wrr, p2c, hrw and leasttime"))),
+            other => Err(serde::de::Error::custom(format_args!(
+                "no load-balancer strategy is called `{other}`; there are wrr, p2c, hrw and leasttime"
+            ))),
         }
     }
 }

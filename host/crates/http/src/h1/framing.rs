@@ -164,7 +164,9 @@ fn is_forbidden_trailer(name: &HeaderName) -> bool {
 fn trailers(section: &[u8]) -> Result<HeaderMap, BodyError> {
     let bad = || BodyError::Malformed("malformed trailers");
     let mut lines = [httparse::EMPTY_HEADER; 64];
-    let httparse::Status::Complete((_, found)) = httparse::parse_headers(section, &mut lines).map_err(|_| bad())? else { return Err(bad()) };
+    let httparse::Status::Complete((_, found)) = httparse::parse_headers(section, &mut lines).map_err(|_| bad())? else {
+        return Err(bad());
+    };
     let mut map = HeaderMap::with_capacity(found.len());
     for line in found {
         let name = HeaderName::from_bytes(line.name.as_bytes()).map_err(|_| bad())?;
@@ -268,7 +270,18 @@ mod tests {
 
     #[test]
     fn bad_chunks() {
-        for text in [&b"5\nhello\r\n"[..], b"x\r\n", b"\r\n", b"-1\r\n", b"5\r\nhelloXX0\r\n\r\n", b"5 5\r\nhello", b"ffffffffffffffff1\r\n", b"0x5\r\nhello\r\n", b"5\r\rhello\n", b"5 ;x\r\nhello\r\n"] {
+        for text in [
+            &b"5\nhello\r\n"[..],
+            b"x\r\n",
+            b"\r\n",
+            b"-1\r\n",
+            b"5\r\nhelloXX0\r\n\r\n",
+            b"5 5\r\nhello",
+            b"ffffffffffffffff1\r\n",
+            b"0x5\r\nhello\r\n",
+            b"5\r\rhello\n",
+            b"5 ;x\r\nhello\r\n",
+        ] {
             assert!(matches!(decode_all(text, 64), Err(BodyError::Malformed(_))), "{:?}", String::from_utf8_lossy(text));
         }
     }

@@ -317,7 +317,8 @@ impl ResponseHead {
             };
             headers.try_append(name, value.map_err(|_| "malformed header value")?).map_err(|_| "too many headers")?;
         }
-        let bodiless = *method == Method::HEAD || status.is_informational() || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED;
+        let bodiless =
+            *method == Method::HEAD || status.is_informational() || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED;
         if headers.contains_key(header::TRAILER) {
             // Only chunks can be followed by trailers, though `HEAD` may tell of them.
             match hop::announced_trailers(&headers).filter(|_| chunked) {
@@ -369,12 +370,37 @@ fn line_count(head: &[u8]) -> usize {
 
 /// Whether `Trailer` announces a field that says where the message ends.
 fn names_framing(trailer: &HeaderValue) -> bool {
-    trailer.as_bytes().split(|b| *b == b',').map(trim).any(|t| [&b"transfer-encoding"[..], b"content-length", b"trailer"].iter().any(|f| t.eq_ignore_ascii_case(f)))
+    trailer
+        .as_bytes()
+        .split(|b| *b == b',')
+        .map(trim)
+        .any(|t| [&b"transfer-encoding"[..], b"content-length", b"trailer"].iter().any(|f| t.eq_ignore_ascii_case(f)))
 }
 
 /// What may stand in `Host`: host characters of RFC 3986, brackets and the port's colon.
 pub fn is_host_byte(b: u8) -> bool {
-    b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'%' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=' | b':' | b'[' | b']')
+    b.is_ascii_alphanumeric()
+        || matches!(
+            b,
+            b'-' | b'.'
+                | b'_'
+                | b'~'
+                | b'!'
+                | b'$'
+                | b'%'
+                | b'&'
+                | b'\''
+                | b'('
+                | b')'
+                | b'*'
+                | b'+'
+                | b','
+                | b';'
+                | b'='
+                | b':'
+                | b'['
+                | b']'
+        )
 }
 
 /// How a name is written on the wire: each word's first letter in upper case, as Go does.
@@ -451,7 +477,10 @@ mod tests {
             assert_eq!(request(text).unwrap_err(), HeadError::Bad(error), "{text}");
         }
         assert_eq!(request("POST / HTTP/1.1\nHost: a\nTransfer-Encoding: gzip, chunked\n\n").unwrap_err(), HeadError::Coding);
-        assert_eq!(request("POST / HTTP/1.1\nHost: a\nTransfer-Encoding: chunked\nTransfer-Encoding: chunked\n\n").unwrap_err(), HeadError::Coding);
+        assert_eq!(
+            request("POST / HTTP/1.1\nHost: a\nTransfer-Encoding: chunked\nTransfer-Encoding: chunked\n\n").unwrap_err(),
+            HeadError::Coding
+        );
         assert_eq!(request("GET / HTTP/1.1\nHost: a\nExpect: more\n\n").unwrap_err(), HeadError::Expectation);
         for version in ["HTTP/3.7", "HTTP/2.0", "HTTP/0.9"] {
             assert_eq!(request(&format!("GET / {version}\nHost: a\n\n")).unwrap_err(), HeadError::Version, "{version}");
@@ -471,7 +500,8 @@ mod tests {
 
     #[test]
     fn reads_a_response() {
-        let (h, _) = ResponseHead::parse(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX: a\r\n b\r\n\r\nok", 0, &Method::GET).unwrap().unwrap();
+        let (h, _) =
+            ResponseHead::parse(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX: a\r\n b\r\n\r\nok", 0, &Method::GET).unwrap().unwrap();
         assert_eq!((h.status.as_u16(), h.framing, h.keep_alive), (200, Framing::Length(2), true));
         assert_eq!(h.headers["x"], "a b");
         assert!(ResponseHead::parse(b"\r\nHTTP/1.1 200 OK\r\n\r\n", 0, &Method::GET).is_err());
