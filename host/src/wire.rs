@@ -18,6 +18,8 @@ use torana_extend::{Event, Provider, ProviderOut};
 const FIRST_CONFIGURATION: Duration = Duration::from_secs(5);
 /// How long `check` waits for a provider.
 const CHECK_PATIENCE: Duration = Duration::from_secs(10);
+/// A second signal within this time is taken for the first.
+const SAME_SIGNAL: Duration = Duration::from_secs(1);
 /// Documents on their way to the task that applies.
 const CHANNEL: usize = 64;
 
@@ -120,9 +122,19 @@ async fn run(r: Running) -> Result<(), Vec<Diagnostic>> {
     r.drain.start();
     let _ = stop.send(true);
     let joined = tokio::task::spawn_blocking(move || workers.join());
+    let at_once = async {
+        // A signal to a process and one to its group arrive together and mean the same.
+        let asked = std::time::Instant::now();
+        loop {
+            signals.stop().await;
+            if asked.elapsed() > SAME_SIGNAL {
+                return;
+            }
+        }
+    };
     tokio::select! {
         _ = joined => {}
-        () = signals.stop() => {
+        () = at_once => {
             tracing::warn!("stopping at once");
             std::process::exit(1);
         }

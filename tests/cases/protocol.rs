@@ -84,8 +84,6 @@ fn malformed_heads_are_refused() {
 
 /// Found by fuzzing (host/fuzz, `request`): with a byte above ASCII in the target, what stands before the
 /// method was dropped, while the same line without that byte was refused.
-// FAILS: 200. `RequestHead::parse_escaped` trims all white space before the line (`trim_ascii_start`), where
-// only CR and LF may be skipped.
 #[test]
 fn blanks_before_the_method_are_refused_whatever_the_target() {
     assert_refused(

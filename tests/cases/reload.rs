@@ -276,6 +276,20 @@ fn a_reload_keeps_the_connections_of_a_service_it_does_not_touch() {
     assert_eq!((a.connections(), a.open()), (1, 1));
 }
 
+/// Connections belong to servers: a service that gains or loses others keeps those it has.
+#[test]
+fn a_server_keeps_its_connections_when_its_service_changes() {
+    let (a, b) = (Backend::named("a"), Backend::named("b"));
+    let gateway = Gateway::start(&route("PathPrefix(`/`)", &[&a.url()]));
+    let mut c = gateway.connect();
+    assert_eq!(c.get("test.local", "/").text(), "a");
+    gateway.reload("routing.yml", &route("PathPrefix(`/`)", &[&a.url(), &b.url()]));
+    eventually("the second server is used", || (c.get("test.local", "/").text() == "b").then_some(()));
+    gateway.reload("routing.yml", &route("PathPrefix(`/`)", &[&a.url()]));
+    eventually("the second server is out", || (0..4).all(|_| c.get("test.local", "/").text() == "a").then_some(()));
+    assert_eq!((a.connections(), a.open()), (1, 1));
+}
+
 /// LB-07
 #[test]
 fn a_reload_keeps_what_health_checks_found_out() {

@@ -293,9 +293,8 @@ fn servers_may_ask_for_a_client_certificate() {
         url = backend.url(),
     ));
     assert_eq!(gateway.get("/with").text(), "known");
-    // FAILS: 500. The server's alert (certificate required) is a `net.Error` to Go, so Traefik says 502; only a
-    // certificate that the gateway itself does not trust is a 500. `upstream::h1client::lost` (and `connect`)
-    // make a protocol error of every `rustls::Error`.
+    // The server's alert is a failed connection, as in Go; only a certificate that the gateway itself does not
+    // trust is a 500.
     assert_eq!(gateway.get("/without").status, 502);
     assert_eq!(backend.requests().len(), 1);
 }

@@ -115,6 +115,24 @@ fn the_first_event_arrives_before_the_second_is_sent() {
     assert_eq!((c.chunk(), c.chunk()), (Some(b"data: 2\n\n".to_vec()), None));
 }
 
+#[test]
+fn a_head_arrives_before_its_body_is_sent() {
+    let gate = Arc::new(Gate::default());
+    let held = gate.clone();
+    let backend = Backend::raw(move |mut raw| {
+        raw.head();
+        raw.write("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n");
+        held.wait();
+        raw.write("hello");
+    });
+    let gateway = Gateway::start(&everything(&backend));
+    let mut c = gateway.connect();
+    c.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(c.head().0, "HTTP/1.1 200 OK");
+    gate.open();
+    assert_eq!(c.exact(5), b"hello");
+}
+
 /// The same the other way: a piece of a request body goes out as soon as it is there.
 #[test]
 fn the_first_piece_of_an_upload_arrives_before_the_second_is_sent() {

@@ -289,6 +289,10 @@ impl Gateway {
         assert_eq!(unsafe { libc::kill(self.child.id() as i32, signal) }, 0);
     }
 
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
     /// Waits for the end.
     #[track_caller]
     pub(crate) fn wait(&mut self) -> ExitStatus {

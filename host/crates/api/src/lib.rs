@@ -116,7 +116,11 @@ impl Shared {
             Route::NoneOf => page(query().page(Vec::<()>::new())?, |()| ()),
             Route::NoneNamed(what, name) => Err(Refusal::Unknown(format!("{what} not found: {name}"))),
             Route::Providers => json(&self.providers()),
-            Route::Diagnostics => json(&status.diagnostics.iter().map(Diagnostic::to_json).collect::<Vec<_>>()),
+            Route::Diagnostics => {
+                let providers = self.published.providers.load();
+                let sources = providers.values().flat_map(|p| &p.diagnostics);
+                json(&sources.chain(&status.diagnostics).map(Diagnostic::to_json).collect::<Vec<_>>())
+            }
             Route::List(kind) => {
                 let index = self.index(&status).await?;
                 let viewer = Viewer { install: &self.install, status: &status, index: &index };

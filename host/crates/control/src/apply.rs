@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::{mpsc, watch};
 use torana_base::Diagnostic;
+use torana_config::routing::RoutingConfig;
 use torana_dataplane::Live;
 use torana_extend::{Document, Event, ProviderStatus};
 
@@ -28,7 +29,7 @@ impl Published {
     pub fn new(providers: impl IntoIterator<Item = &'static str>) -> Self {
         let providers: BTreeMap<_, _> = providers
             .into_iter()
-            .map(|p| (p, ProviderStatus { provider: p, delivered: false, last_change: None, last_error: None }))
+            .map(|p| (p, ProviderStatus { provider: p, delivered: false, last_change: None, last_error: None, diagnostics: Vec::new() }))
             .collect();
         Published {
             status: Arc::default(),
@@ -44,7 +45,13 @@ impl Published {
 
     fn update(&self, provider: &'static str, change: impl FnOnce(&mut ProviderStatus)) {
         let mut all = (**self.providers.load()).clone();
-        change(all.entry(provider).or_insert(ProviderStatus { provider, delivered: false, last_change: None, last_error: None }));
+        change(all.entry(provider).or_insert(ProviderStatus {
+            provider,
+            delivered: false,
+            last_change: None,
+            last_error: None,
+            diagnostics: Vec::new(),
+        }));
         self.providers.store(Arc::new(all));
     }
 }
@@ -121,10 +128,13 @@ impl Apply {
         for d in &diagnostics {
             log(provider, d);
         }
-        let error = diagnostics.iter().find(|d| d.is_error()).map(|d| d.message.clone());
+        let error = diagnostics.iter().find(|d| d.is_error()).map(|d| d.to_string().replace("\n  ", "; "));
+        // A source of which nothing at all could be read has not delivered.
+        let nothing = error.is_some() && config == RoutingConfig::default();
         let changed = self.inputs.get(provider).is_none_or(|before| **before != config);
         self.published.update(provider, |s| {
-            s.delivered = true;
+            s.delivered |= !nothing;
+            s.diagnostics = diagnostics;
             s.last_error = error;
             if changed {
                 s.last_change = Some(SystemTime::now());
@@ -192,13 +202,18 @@ impl Apply {
 }
 
 fn log(provider: &str, d: &Diagnostic) {
-    let at = d.place.as_ref().map(|p| p.to_string()).unwrap_or_default();
-    let hint = d.hint.as_deref().unwrap_or_default();
+    let at = d.place.as_ref().map(|p| p.to_string());
+    let hint = d.hint.as_deref();
+    let (key, provider) = (some(&d.key), some(provider));
     if d.is_error() {
-        tracing::error!(providerName = provider, key = d.key, at, hint, "{}", d.message);
+        tracing::error!(providerName = provider, key, at, hint, "{}", d.message);
     } else {
-        tracing::warn!(providerName = provider, key = d.key, at, hint, "{}", d.message);
+        tracing::warn!(providerName = provider, key, at, hint, "{}", d.message);
     }
+}
+
+fn some(text: &str) -> Option<&str> {
+    Some(text).filter(|t| !t.is_empty())
 }
 
 async fn sleep_until(at: Option<Instant>) {

@@ -7,7 +7,7 @@ use crate::services::{Outcome, Services, Store, transport_problems};
 use crate::status::{MiddlewareStatus, RouterStatus, RuntimeStatus, ServiceStatus, State};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::sync::Arc;
-use torana_base::{Diagnostic, qualify, unqualified};
+use torana_base::{Diagnostic, Severity, qualify, unqualified};
 use torana_config::install::InstallConfig;
 use torana_config::routing::{Item, RouterConfig};
 use torana_dataplane::{Router, Snapshot};
@@ -333,6 +333,11 @@ impl RouterBuild<'_, '_> {
                 let i = config.entry_points.iter().position(|e| e.as_str() == &**u).unwrap_or(0);
                 let all: Vec<String> = self.models.names().map(str::to_owned).collect();
                 self.wrong(&format!("entryPoints[{i}]"), format!("unknown entry point `{u}`"), Some(known(u, &all, "entry points")));
+            }
+            if !using.is_empty() {
+                // The router is served all the same, where it can be.
+                let from = self.errors.len() - strange.len();
+                self.errors[from..].iter_mut().for_each(|d| d.severity = Severity::Warning);
             }
             let model = using.first().and_then(|e| self.models.model(e));
             let defaults = model.map_or(&[][..], |m| &m.middlewares).iter().map(|m| (None, qualify(m, self.provider)));

@@ -68,9 +68,14 @@ impl<'a> Services<'a> {
         }
     }
 
-    /// Keeps what was used for the next compile; what is wrong with the transports in use.
-    pub(crate) fn finish(self) -> Vec<Diagnostic> {
+    /// Keeps what was used for the next compile; what is wrong with the transports, used or not.
+    pub(crate) fn finish(mut self) -> Vec<Diagnostic> {
         let mut wrong = Vec::new();
+        for (provider, config) in self.inputs {
+            for name in config.http.servers_transports.keys() {
+                let _ = self.named_transport(&qualify(name, provider));
+            }
+        }
         for (name, (_, transport)) in &self.transports {
             let item = self.inputs.get(provider_of(name)).and_then(|c| c.http.servers_transports.get(unqualified(name)));
             let key = format!("http.serversTransports.{}", unqualified(name));
@@ -194,23 +199,27 @@ impl<'a> Services<'a> {
         if qualified == "default@internal" {
             return Ok(self.default_transport.clone());
         }
-        if let Some((_, t)) = self.transports.get(qualified.as_str()) {
+        self.named_transport(&qualified)
+    }
+
+    fn named_transport(&mut self, qualified: &str) -> Result<Arc<Transport>, String> {
+        if let Some((_, t)) = self.transports.get(qualified) {
             return Ok(t.clone());
         }
         let item = self
             .inputs
-            .get(provider_of(&qualified))
-            .and_then(|c| c.http.servers_transports.get(unqualified(&qualified)))
+            .get(provider_of(qualified))
+            .and_then(|c| c.http.servers_transports.get(unqualified(qualified)))
             .ok_or_else(|| format!("unknown serversTransport `{qualified}`"))?;
         if let Some(d) = item.diagnostics.iter().find(|d| d.is_error()) {
             return Err(format!("serversTransport `{qualified}` cannot be used: {}", d.message));
         }
         let digest = item.digest ^ files_digest(&item.config);
-        let t = match self.before.transports.get(qualified.as_str()) {
+        let t = match self.before.transports.get(qualified) {
             Some((before, t)) if *before == digest => t.clone(),
             _ => Arc::new(Transport::build(&item.config)),
         };
-        self.transports.insert(qualified.as_str().into(), (digest, t.clone()));
+        self.transports.insert(qualified.into(), (digest, t.clone()));
         Ok(t)
     }
 

@@ -244,7 +244,6 @@ fn request(request: http::Request<h2::RecvStream>) -> Option<Request> {
     headers.remove(header::HOST);
     join_cookies(&mut headers);
     let body = H2Body::body(stream, &headers);
-    headers.remove(header::CONTENT_LENGTH);
     let path = parts.uri.path();
     let path = if path.is_empty() && parts.method == Method::OPTIONS { "*" } else { path };
     Some(Request {

@@ -22,6 +22,8 @@ pub struct ProviderStatus {
     pub delivered: bool,
     pub last_change: Option<SystemTime>,
     pub last_error: Option<String>,
+    /// What is wrong with its sources, as of its last document.
+    pub diagnostics: Vec<Diagnostic>,
 }
 
 /// Where providers publish.

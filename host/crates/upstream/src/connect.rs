@@ -114,10 +114,19 @@ pub async fn connect(address: &Address, transport: &Transport, offer: Offer) -> 
     let connector = tokio_rustls::TlsConnector::from(Arc::clone(config));
     let tls = limited(Some(crate::transport::HANDSHAKE_TIMEOUT), connector.connect(name, tcp)).await?.map_err(|e| {
         // A certificate that does not verify, or a server that does not speak TLS, is no network error.
-        let kind = if e.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) { ErrorKind::Protocol } else { ErrorKind::Unreachable };
+        let kind = if is_tls_fault(&e) { ErrorKind::Protocol } else { ErrorKind::Unreachable };
         ProxyError::server(kind, kind == ErrorKind::Unreachable, e)
     })?;
     Ok(Stream::Tls(Box::new(tls)))
+}
+
+/// Whether TLS failed on our side: the server speaks something else, or its certificate is not good. An
+/// alert that the server sent counts as a failed network connection, as in Go.
+pub(crate) fn is_tls_fault(e: &io::Error) -> bool {
+    match e.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        None | Some(rustls::Error::AlertReceived(_)) => false,
+        Some(_) => true,
+    }
 }
 
 fn unreachable(e: io::Error) -> ProxyError {

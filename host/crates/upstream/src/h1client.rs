@@ -280,7 +280,7 @@ fn replay_free(request: &Outgoing<'_>) -> bool {
 }
 
 fn lost(e: io::Error) -> ProxyError {
-    let tls = e.get_ref().is_some_and(|inner| inner.is::<rustls::Error>());
+    let tls = crate::connect::is_tls_fault(&e);
     ProxyError::server(if tls { ErrorKind::Protocol } else { ErrorKind::Unreachable }, false, e)
 }
 

@@ -42,7 +42,11 @@ pub(super) fn parse(args: &[String], root: &Branch) -> (Node, Vec<Diagnostic>) {
         };
         let value = match value {
             Some(value) => value,
-            None if matches!(branch.kind(), Kind::Bool | Kind::Block) => "true".to_owned(),
+            // `--ping` and `--ping true` are the same.
+            None if matches!(branch.kind(), Kind::Bool | Kind::Block) => match args.as_slice().first() {
+                Some(next) if matches!(next.as_str(), "true" | "false") => args.next().cloned().unwrap_or_default(),
+                _ => "true".to_owned(),
+            },
             None => match args.next() {
                 Some(next) => next.clone(),
                 None => {

@@ -44,7 +44,7 @@ pub struct RequestHead {
     /// As received: origin form, absolute form, authority form or `*`.
     pub target: ByteString,
     pub host: ByteString,
-    /// Without `Host`, `Content-Length` and `Transfer-Encoding`.
+    /// Without `Host` and `Transfer-Encoding`.
     pub headers: HeaderMap,
     pub framing: Framing,
     pub keep_alive: bool,
@@ -57,6 +57,12 @@ pub struct ResponseHead {
     pub headers: HeaderMap,
     pub framing: Framing,
     pub keep_alive: bool,
+}
+
+/// Empty lines before a request line are skipped (RFC 9112, 2.2); nothing else is.
+fn after_blank_lines(head: &[u8]) -> &[u8] {
+    let blank = head.iter().take_while(|b| matches!(b, b'\r' | b'\n')).count();
+    &head[blank..]
 }
 
 /// Length of the head at the start of `buf`, found without parsing it: cheap on each new piece.
@@ -130,11 +136,11 @@ impl RequestHead {
     /// version is not, and what is no version at all is no request.
     #[cold]
     fn parse_as_1_1(head: &[u8]) -> Result<Option<(RequestHead, usize)>, HeadError> {
-        let line = head.trim_ascii_start().split(|b| matches!(b, b'\r' | b'\n')).next().unwrap_or_default();
+        let line = after_blank_lines(head).split(|b| matches!(b, b'\r' | b'\n')).next().unwrap_or_default();
         match line.splitn(3, |b| *b == b' ').nth(2) {
             Some([b'H', b'T', b'T', b'P', b'/', b'1', b'.', minor @ b'2'..=b'9']) => {
                 let mut head = head.to_vec();
-                let at = head.len() - head.trim_ascii_start().len() + line.len() - 1;
+                let at = head.len() - after_blank_lines(&head).len() + line.len() - 1;
                 debug_assert_eq!(head.get(at), Some(minor));
                 if let Some(b) = head.get_mut(at) {
                     *b = b'1';
@@ -150,7 +156,7 @@ impl RequestHead {
     #[cold]
     fn parse_escaped(head: &[u8]) -> Result<Option<(RequestHead, usize)>, HeadError> {
         let bad = HeadError::Bad("malformed request line");
-        let head_start = head.trim_ascii_start();
+        let head_start = after_blank_lines(head);
         let (line, rest) = head_start.split_at(memchr::memchr(b'\n', head_start).unwrap_or(head_start.len()));
         let (method, target) = line.split_at(memchr::memchr(b' ', line).ok_or(bad)?);
         if !method.is_ascii() || target.is_ascii() {
@@ -186,6 +192,8 @@ impl RequestHead {
                 if length.replace(n).is_some_and(|before| before != n) {
                     return Err(HeadError::Bad("differing Content-Length headers"));
                 }
+                // For rules and middlewares to see; what leaves is framed by the body itself.
+                headers.insert(name, HeaderValue::from(n));
                 continue;
             }
             if name == header::TRANSFER_ENCODING {
