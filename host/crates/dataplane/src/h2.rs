@@ -1,6 +1,7 @@
 //! HTTP/2 with clients: by prior knowledge, later by ALPN.
 
 use crate::deadline::Signal;
+use crate::encoder_limit::EncoderLimit;
 use crate::serve;
 use crate::worker::Connection;
 use bytes::Bytes;
@@ -40,9 +41,9 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(io: Io<S>, connecti
         .max_frame_size(MAX_FRAME)
         .max_header_list_size(u32::try_from(entry_point.max_header_bytes.saturating_add(HEADER_SLOP)).unwrap_or(u32::MAX))
         .header_table_size(entry_point.h2_decoder_table)
-        .handshake(io)
+        .handshake(EncoderLimit::new(io, entry_point.h2_encoder_table))
         .await;
-    let mut client: h2::server::Connection<Io<S>, Bytes> = match handshake {
+    let mut client: h2::server::Connection<EncoderLimit<Io<S>>, Bytes> = match handshake {
         Ok(c) => c,
         Err(e) => return tracing::debug!(error = %e, "HTTP/2 handshake failed"),
     };

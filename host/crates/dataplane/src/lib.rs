@@ -3,6 +3,7 @@
 
 pub mod deadline;
 mod drain;
+mod encoder_limit;
 pub mod entry_point;
 mod h1;
 mod h2;

@@ -3,12 +3,15 @@
 use crate::entry_point::{EntryPoint, HeaderStrategy};
 use crate::snapshot::View;
 use bytestring::ByteString;
+use futures_util::FutureExt;
 use http::header::CONNECTION;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use smallvec::SmallVec;
 use std::borrow::Cow;
+use std::panic::AssertUnwindSafe;
 use torana_http::path::{self, BadTarget};
 use torana_http::respond::not_found;
+use torana_http::respond::status_text;
 use torana_http::{Exchange, Response, exchange, forwarded, hop};
 use torana_router::{RequestView, canonical_host, routing_path};
 
@@ -77,8 +80,18 @@ fn bad_request() -> Response {
     exchange::status(StatusCode::BAD_REQUEST)
 }
 
-/// Serves one request. `hostname` is what `X-Forwarded-Server` says.
+/// Serves one request; a bug in a middleware or a service costs that request only. `hostname` is what
+/// `X-Forwarded-Server` says.
 pub(crate) async fn serve(exchange: &mut Exchange, entry_point: &EntryPoint, view: &View, hostname: &HeaderValue) -> Response {
+    // What a panic leaves half done belongs to the exchange, which ends here.
+    let guarded = AssertUnwindSafe(route(exchange, entry_point, view, hostname)).catch_unwind();
+    guarded.await.unwrap_or_else(|_| {
+        tracing::error!("a request made Torana panic: this is a bug, please report it");
+        status_text(StatusCode::INTERNAL_SERVER_ERROR)
+    })
+}
+
+async fn route(exchange: &mut Exchange, entry_point: &EntryPoint, view: &View, hostname: &HeaderValue) -> Response {
     let request = &mut exchange.request;
     if &*request.path == "*" {
         // Of the gateway as a whole; no rule sees it.
@@ -141,6 +154,38 @@ pub(crate) async fn serve(exchange: &mut Exchange, entry_point: &EntryPoint, vie
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::snapshot::{Live, Router, Snapshot};
+    use std::rc::Rc;
+    use std::sync::Arc;
+    use torana_http::{Endpoint, LocalFuture, Peer, Request};
+    use torana_router::{Route, RouteTable, compile, parse};
+
+    struct Panics;
+
+    impl Endpoint for Panics {
+        fn serve<'a>(&'a self, _: &'a mut Exchange) -> LocalFuture<'a, Response> {
+            Box::pin(async { panic!("meant") })
+        }
+    }
+
+    #[test]
+    fn a_panic_is_an_answer_of_500() {
+        let router = Arc::new(Router { name: "r".into(), steps: Vec::new(), service: Arc::new(Panics), denied_escapes: 0 });
+        let rule = Arc::new(compile(&parse("PathPrefix(`/`)").unwrap()).unwrap());
+        let route = Route { rule, priority: 1, rank: 0, name: "r".into(), target: router };
+        let mut snapshot = Snapshot::default();
+        snapshot.routes.insert("web".into(), RouteTable::new([route]));
+        let live = Live::default();
+        live.publish(Arc::new(snapshot));
+        let address = "127.0.0.1:1".parse().unwrap();
+        let entry_point = EntryPoint::new("web", address);
+        let peer = Rc::new(Peer::new(address, address, false, "web".into(), false));
+        let mut exchange = Exchange::new(Request { path: "/".into(), host: "h".into(), ..Request::default() }, peer);
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let hostname = HeaderValue::from_static("host");
+        let response = runtime.block_on(serve(&mut exchange, &entry_point, &View::new(live), &hostname));
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    }
 
     #[test]
     fn targets() {
