@@ -58,10 +58,6 @@ fn one(name: &str, config: &EntryPointConfig) -> Result<EntryPoint, Diagnostic> 
     e.h2_max_streams = u32::try_from(h2.max_concurrent_streams).ok().filter(|n| *n > 0).unwrap_or(250);
     e.h2_decoder_table = table(h2.max_decoder_header_table_size);
     e.h2_encoder_table = table(h2.max_encoder_header_table_size);
-    if e.h2_encoder_table < 4096 {
-        let d = Diagnostic::error(key("http2.maxEncoderHeaderTableSize"), "values below 4096 are not built yet (EP-15)");
-        return Err(d.hint("leave it at 4096, the default, or above"));
-    }
     Ok(e)
 }
 

@@ -29,11 +29,42 @@ pub(crate) struct EncoderLimit<S> {
     bytes: [u8; FRAME_HEAD],
     /// How the value read so far stands to the limit.
     order: Ordering,
+    /// The beginning of the connection, while it is collected, and then what of it is not passed on yet.
+    begin: Vec<u8>,
+    begun: bool,
 }
+
+/// What an encoder may use of a client that does not say (RFC 9113, 6.5.2).
+const DEFAULT: u32 = 4096;
 
 impl<S> EncoderLimit<S> {
     pub(crate) fn new(inner: S, limit: u32) -> Self {
-        EncoderLimit { inner, limit, skip: PREFACE, settings: 0, at: 0, bytes: [0; FRAME_HEAD], order: Ordering::Equal }
+        EncoderLimit {
+            inner,
+            limit,
+            skip: PREFACE,
+            settings: 0,
+            at: 0,
+            bytes: [0; FRAME_HEAD],
+            order: Ordering::Equal,
+            begin: Vec::new(),
+            begun: limit >= DEFAULT,
+        }
+    }
+
+    /// For a client that does not say: its first SETTINGS begin with our limit, which a value of its own
+    /// further on replaces.
+    fn say(&mut self) {
+        self.begun = true;
+        let Some([a, b, c, SETTINGS, flags]) = self.begin.get_mut(PREFACE..PREFACE + 5) else { return };
+        let length = u32::from_be_bytes([0, *a, *b, *c]) + SETTING as u32;
+        if *flags & ACK != 0 || length > 0xff_ffff {
+            return;
+        }
+        [_, *a, *b, *c] = length.to_be_bytes();
+        let [d, e, f, g] = self.limit.to_be_bytes();
+        let at = PREFACE + FRAME_HEAD;
+        self.begin.splice(at..at, [0, HEADER_TABLE_SIZE as u8, d, e, f, g]);
     }
 
     /// Follows the frames through `data`, however they are cut, and lowers what is above the limit.
@@ -84,6 +115,25 @@ impl<S> EncoderLimit<S> {
 
 impl<S: AsyncRead + Unpin> AsyncRead for EncoderLimit<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        while !this.begun {
+            let mut room = [0; PREFACE + FRAME_HEAD];
+            let mut more = ReadBuf::new(&mut room[this.begin.len().min(PREFACE + FRAME_HEAD - 1)..]);
+            ready!(Pin::new(&mut this.inner).poll_read(cx, &mut more))?;
+            this.begin.extend_from_slice(more.filled());
+            if more.filled().is_empty() {
+                this.begun = true;
+            } else if this.begin.len() >= PREFACE + FRAME_HEAD {
+                this.say();
+            }
+        }
+        if !this.begin.is_empty() {
+            let n = this.begin.len().min(buf.remaining());
+            let mut piece: Vec<u8> = this.begin.drain(..n).collect();
+            this.pass(&mut piece);
+            buf.put_slice(&piece);
+            return Poll::Ready(Ok(()));
+        }
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.inner).poll_read(cx, buf))?;
         self.pass(&mut buf.filled_mut()[before..]);
@@ -125,6 +175,28 @@ mod tests {
         bytes.extend([0, 0, 0, 4, 1, 0, 0, 0, 0]);
         bytes.extend([0, 0, 6, 0, 0, 0, 0, 0, 1, 0, 1, 0xff, 0xff, 0xff, 0xff]);
         bytes
+    }
+
+    #[tokio::test]
+    async fn speaks_for_clients_that_do_not_say() {
+        let silent = {
+            let mut bytes = client(0);
+            // Another setting in place of the one that counts.
+            bytes[PREFACE + FRAME_HEAD + 7] = 5;
+            bytes
+        };
+        for (sent, says) in [(silent, false), (client(100), true), (client(9000), true)] {
+            let mut limit = EncoderLimit::new(std::io::Cursor::new(sent.clone()), 512);
+            let mut got = Vec::new();
+            tokio::io::AsyncReadExt::read_to_end(&mut limit, &mut got).await.unwrap();
+            assert_eq!(got.len(), sent.len() + SETTING);
+            assert_eq!(got[PREFACE..PREFACE + 3], [0, 0, 18]);
+            assert_eq!(got[PREFACE + FRAME_HEAD..][..SETTING], [0, 1, 0, 0, 2, 0]);
+            if says {
+                let own = u32::from_be_bytes(got[PREFACE + FRAME_HEAD + 14..][..4].try_into().unwrap());
+                assert!(own <= 512, "{own}");
+            }
+        }
     }
 
     #[test]
