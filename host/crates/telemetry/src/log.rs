@@ -371,18 +371,7 @@ struct Rfc3339(SystemTime);
 
 impl fmt::Display for Rfc3339 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let secs = self.0.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
-        let (days, second) = (secs / 86_400, secs % 86_400);
-        // Years begin in March here, so that the leap day is the last: 146,097 days are 400 years.
-        let shifted = days + 719_468;
-        let (era, day) = (shifted / 146_097, shifted % 146_097);
-        let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
-        let day = day - (365 * year + year / 4 - year / 100);
-        let month = (5 * day + 2) / 153;
-        let day = day - (153 * month + 2) / 5 + 1;
-        let month = if month < 10 { month + 3 } else { month - 9 };
-        let year = era * 400 + year + u64::from(month <= 2);
-        write!(f, "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", second / 3_600, second / 60 % 60, second % 60)
+        humantime::format_rfc3339_seconds(self.0.max(UNIX_EPOCH)).fmt(f)
     }
 }
 
