@@ -123,16 +123,12 @@ fn fold_forwarded_for(headers: &mut HeaderMap) {
     }
 }
 
-/// Appends the peer to `X-Forwarded-For`, as the last thing before a request leaves.
-pub fn append_peer(headers: &mut HeaderMap, ip: &HeaderValue) {
-    let value = match headers.get(X_FORWARDED_FOR) {
+/// `X-Forwarded-For` as it leaves: what came, and the peer.
+pub fn with_peer(headers: &HeaderMap, ip: &HeaderValue) -> HeaderValue {
+    match headers.get(X_FORWARDED_FOR) {
         None => ip.clone(),
-        Some(before) => {
-            let joined = [before.as_bytes(), b", ", ip.as_bytes()].concat();
-            HeaderValue::from_bytes(&joined).unwrap_or_else(|_| ip.clone())
-        }
-    };
-    headers.insert(X_FORWARDED_FOR, value);
+        Some(before) => HeaderValue::from_bytes(&[before.as_bytes(), b", ", ip.as_bytes()].concat()).unwrap_or_else(|_| ip.clone()),
+    }
 }
 
 /// The port in a host, if it has one.

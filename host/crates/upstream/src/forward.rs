@@ -39,13 +39,7 @@ impl<'a> Outgoing<'a> {
         } else {
             SmallVec::new()
         };
-        let forwarded_for = (!exchange.keep_forwarded_for).then(|| {
-            let ip = &exchange.peer.ip_value;
-            match headers.get(torana_http::forwarded::X_FORWARDED_FOR) {
-                None => ip.clone(),
-                Some(before) => HeaderValue::from_bytes(&[before.as_bytes(), b", ", ip.as_bytes()].concat()).unwrap_or_else(|_| ip.clone()),
-            }
-        });
+        let forwarded_for = (!exchange.keep_forwarded_for).then(|| torana_http::forwarded::with_peer(headers, &exchange.peer.ip_value));
         Outgoing {
             method: &request.method,
             path,
