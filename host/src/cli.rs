@@ -12,6 +12,7 @@ Commands:
   run           serve; the command when none is given
   check         say what is wrong with the configuration, without serving   [--json]
   healthcheck   ask the running gateway's /ping; exit status 0 if it answers 200
+  plugin        new, build, inspect: for the authors of plugins; see torana plugin --help
   demo          serve a small example with a backend of its own, on loopback
   version       print the version
   help          print this
@@ -31,16 +32,17 @@ pub(crate) fn main(args: Vec<String>) -> ExitCode {
     };
     let asks_help = rest.iter().any(|a| matches!(a.as_str(), "--help" | "-h" | "-help"));
     match command {
-        _ if asks_help => help(),
+        _ if asks_help && command != "plugin" => help(),
         "help" => help(),
         "version" => version(),
         "run" => run(rest),
         "check" => check(rest),
         "healthcheck" => crate::healthcheck::run(&sources(rest)),
         "demo" => crate::demo::run(rest),
+        "plugin" => crate::plugin::main(rest),
         other => {
             eprintln!("error: there is no command `{other}`");
-            let known = ["run", "check", "healthcheck", "demo", "version", "help"];
+            let known = ["run", "check", "healthcheck", "plugin", "demo", "version", "help"];
             if let Some(near) = torana_base::closest(other, known) {
                 eprintln!("  hint: did you mean `{near}`?");
             }

@@ -2,7 +2,10 @@
 
 mod cli;
 mod demo;
+mod egress;
 mod healthcheck;
+mod local_plugins;
+mod plugin;
 mod systemd;
 mod wire;
 

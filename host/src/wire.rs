@@ -12,24 +12,51 @@ use torana_config::install::{InstallConfig, Loaded};
 use torana_control::apply::Apply;
 use torana_control::{Compiler, Parts, Published, internal_routing, internal_services};
 use torana_dataplane::{Drain, EntryPoint, Live, Workers, bind};
-use torana_extend::{Event, Provider, ProviderOut};
+use crate::egress::Outgoing;
+use crate::local_plugins;
+use torana_config::routing::RoutingConfig;
+use torana_extend::{Event, PluginHost, Provider, ProviderOut};
+use torana_upstream::Transport;
+use torana_wasm::Plugins;
 
 /// How long connections wait for the first configuration before they are served whatever there is.
 const FIRST_CONFIGURATION: Duration = Duration::from_secs(5);
 /// How long `check` waits for a provider.
 const CHECK_PATIENCE: Duration = Duration::from_secs(10);
+/// How long `check` waits for plugins to be compiled.
+const PLUGIN_PATIENCE: Duration = Duration::from_secs(120);
 /// A second signal within this time is taken for the first.
 const SAME_SIGNAL: Duration = Duration::from_secs(1);
 /// Documents on their way to the task that applies.
 const CHANNEL: usize = 64;
 
-fn compiler(install: &Arc<InstallConfig>, published: &Published, drain: &Drain) -> Result<Compiler, Diagnostic> {
+fn compiler(install: &Arc<InstallConfig>, plugins: &Plugins, published: &Published, drain: &Drain) -> Result<Compiler, Diagnostic> {
     let ready = published.clone();
     let mut internals = internal_services(install, drain, move || ready.is_ready());
     if install.api.is_some() {
-        internals.insert("api", Arc::new(torana_api::Api::new(install.clone(), published.clone())));
+        internals.insert("api", Arc::new(torana_api::Api::new(install.clone(), published.clone(), Arc::new(plugins.clone()))));
     }
-    Compiler::new(Parts { install: install.clone(), kinds: torana_middleware::kind, internals })
+    Compiler::new(Parts { install: install.clone(), kinds: torana_middleware::kind, internals, plugins: Arc::new(plugins.clone()) })
+}
+
+/// The plugins of this process, and what the install configuration says of them.
+fn plugins(loaded: &Loaded) -> Result<(Plugins, RoutingConfig, Vec<Diagnostic>), Diagnostic> {
+    let transport = Transport::build(&loaded.config.servers_transport.transport());
+    let out = Outgoing::spawn(transport).map_err(|e| Diagnostic::error("", format!("cannot start a thread: {e}")))?;
+    let (declared, wrong) = local_plugins::installed(loaded);
+    let config = RoutingConfig { plugins: declared, ..internal_routing(&loaded.config) };
+    Ok((Plugins::new(Arc::new(out), workers()), config, wrong))
+}
+
+fn workers() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Native providers and those that are plugins.
+fn providers(install: &InstallConfig, plugins: &Plugins) -> Vec<Box<dyn Provider>> {
+    let mut all = torana_provider::configured(&install.providers);
+    all.extend(install.providers.plugin.iter().map(|(name, config)| plugins.provider(name, config.clone())));
+    all
 }
 
 /// Serves until a signal to stop and everything that was open has ended.
@@ -39,20 +66,28 @@ pub(crate) fn serve(loaded: Loaded) -> Result<(), Vec<Diagnostic>> {
         tracing::warn!("{}", w.to_string().replace('\n', " "));
     }
     tracing::info!("configuration: {}", loaded.origins_summary());
+    let (plugins, internal, wrong) = plugins(&loaded).map_err(|d| vec![d])?;
+    for d in &wrong {
+        tracing::error!("{}", d.to_string().replace('\n', " "));
+    }
+    if !wrong.is_empty() && loaded.config.experimental.abort_on_plugin_failure {
+        return Err(wrong);
+    }
     let install = Arc::new(loaded.config);
     let entry_points = torana_control::entry_points::compile(&install.entry_points)?;
     let sockets = listen(entry_points)?;
     let drain = Drain::default();
     let live = Live::default();
-    let providers = torana_provider::configured(&install.providers);
+    let providers = providers(&install, &plugins);
     let published = Published::new(providers.iter().map(|p| p.name()));
-    let compiler = compiler(&install, &published, &drain).map_err(|d| vec![d])?;
+    let compiler = compiler(&install, &plugins, &published, &drain).map_err(|d| vec![d])?;
     let apply = Apply {
         compiler,
         live: live.clone(),
         published: published.clone(),
         throttle: install.providers.providers_throttle_duration.as_duration(),
-        inputs: BTreeMap::from([("internal", Arc::new(internal_routing(&install)))]),
+        inputs: BTreeMap::from([("internal", Arc::new(internal))]),
+        waits_for_plugins: false,
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -98,7 +133,7 @@ async fn run(r: Running) -> Result<(), Vec<Diagnostic>> {
     }
     let hostname = gethostname::gethostname();
     let hostname = HeaderValue::from_str(&hostname.to_string_lossy()).unwrap_or(HeaderValue::from_static("torana"));
-    let count = std::thread::available_parallelism().map_or(1, usize::from);
+    let count = workers();
     for (e, l) in &r.sockets {
         let address = l.local_addr().map(|a| a.to_string()).unwrap_or_default();
         tracing::info!(entryPointName = &*e.name, address, "listening");
@@ -226,14 +261,19 @@ fn listen(entry_points: Vec<Arc<EntryPoint>>) -> Result<Vec<(Arc<EntryPoint>, Tc
 
 /// What is wrong with the routing configuration of every provider, each asked once.
 pub(crate) fn check(loaded: Loaded) -> Vec<Diagnostic> {
+    let (plugins, internal, wrong) = match plugins(&loaded) {
+        Ok(p) => p,
+        Err(d) => return vec![d],
+    };
     let install = Arc::new(loaded.config);
     let mut found = match torana_control::entry_points::compile(&install.entry_points) {
         Ok(_) => Vec::new(),
         Err(wrong) => wrong,
     };
-    let providers = torana_provider::configured(&install.providers);
+    found.extend(wrong);
+    let providers = providers(&install, &plugins);
     let published = Published::new(providers.iter().map(|p| p.name()));
-    let mut compiler = match compiler(&install, &published, &Drain::default()) {
+    let mut compiler = match compiler(&install, &plugins, &published, &Drain::default()) {
         Ok(c) => c,
         Err(d) => {
             found.push(d);
@@ -247,8 +287,10 @@ pub(crate) fn check(loaded: Loaded) -> Vec<Diagnostic> {
             return found;
         }
     };
-    let mut inputs = BTreeMap::from([("internal", Arc::new(internal_routing(&install)))]);
+    let mut inputs = BTreeMap::from([("internal", Arc::new(internal))]);
     runtime.block_on(async {
+        // Providers that are plugins wait for these.
+        plugins.declare(torana_control::declared_plugins(&inputs));
         let (stop, stopped) = watch::channel(false);
         let (out, mut events) = ProviderOut::channel(CHANNEL);
         let mut waiting: Vec<&'static str> = providers.iter().map(|p| p.name()).collect();
@@ -275,6 +317,10 @@ pub(crate) fn check(loaded: Loaded) -> Vec<Diagnostic> {
             }
         }
         let _ = stop.send(true);
+        plugins.declare(torana_control::declared_plugins(&inputs));
+        if !plugins.settled(PLUGIN_PATIENCE).await {
+            found.push(Diagnostic::error("plugins", "not every plugin was compiled in time").hint("try again: what is compiled is kept"));
+        }
     });
     for d in compiler.compile(&inputs).status.diagnostics.iter() {
         if !found.contains(d) {

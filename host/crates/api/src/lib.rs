@@ -1,5 +1,5 @@
 //! `api@internal`: what the gateway serves and how it is doing, as JSON. Documents have the form of
-//! Traefik's API; `/api/providers` and `/api/diagnostics` are Torana's own.
+//! Traefik's API; `/api/providers`, `/api/plugins` and `/api/diagnostics` are Torana's own.
 //!
 //! A request costs the worker one page of JSON. What is counted over all objects is counted once per
 //! generation, on a blocking thread.
@@ -27,6 +27,7 @@ use std::time::SystemTime;
 use torana_base::Diagnostic;
 use torana_config::install::InstallConfig;
 use torana_control::{Published, RuntimeStatus};
+use torana_extend::PluginHost;
 use torana_http::{Body, Endpoint, Exchange, LocalFuture, Request, Response, respond};
 
 const NEXT_PAGE: HeaderName = HeaderName::from_static("x-next-page");
@@ -39,6 +40,7 @@ pub struct Api {
 struct Shared {
     install: Arc<InstallConfig>,
     published: Published,
+    plugins: Arc<dyn PluginHost>,
     /// What goes before `/api`.
     base: String,
     started: SystemTime,
@@ -74,10 +76,10 @@ impl From<serde_json::Error> for Refusal {
 
 impl Api {
     /// `install` says what the gateway was started with, `published` what it does now.
-    pub fn new(install: Arc<InstallConfig>, published: Published) -> Self {
+    pub fn new(install: Arc<InstallConfig>, published: Published, plugins: Arc<dyn PluginHost>) -> Self {
         let base = install.api.as_ref().map_or("", |a| a.base_path.trim_end_matches('/')).to_owned();
         let started = SystemTime::now();
-        Api { shared: Arc::new(Shared { install, published, base, started, index: ArcSwapOption::empty(), raw: ArcSwapOption::empty() }) }
+        Api { shared: Arc::new(Shared { install, published, plugins, base, started, index: ArcSwapOption::empty(), raw: ArcSwapOption::empty() }) }
     }
 }
 
@@ -116,6 +118,11 @@ impl Shared {
             Route::NoneOf => page(query().page(Vec::<()>::new())?, |()| ()),
             Route::NoneNamed(what, name) => Err(Refusal::Unknown(format!("{what} not found: {name}"))),
             Route::Providers => json(&self.providers()),
+            Route::Plugins => page(query().page(self.plugins.status())?, |p| p),
+            Route::Plugin(name) => {
+                let all = self.plugins.status();
+                json(all.iter().find(|p| p.name == name).ok_or_else(|| Refusal::Unknown(format!("plugin not found: {name}")))?)
+            }
             Route::Diagnostics => {
                 let providers = self.published.providers.load();
                 let sources = providers.values().flat_map(|p| &p.diagnostics);

@@ -104,6 +104,7 @@ impl Service<'_> {
         match (&config.load_balancer, &config.weighted) {
             (Some(_), _) => "loadBalancer",
             (_, Some(_)) => "weighted",
+            _ if config.plugin.is_some() => "plugin",
             _ => config.others.first().copied().unwrap_or_default(),
         }
     }

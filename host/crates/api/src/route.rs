@@ -44,6 +44,8 @@ pub(crate) enum Route {
     /// One of those by name.
     NoneNamed(&'static str, String),
     Providers,
+    Plugins,
+    Plugin(String),
     Diagnostics,
 }
 
@@ -60,6 +62,8 @@ pub(crate) fn find(path: &str) -> Option<Route> {
         [Some("overview"), None, ..] => Route::Overview,
         [Some("rawdata"), None, ..] => Route::RawData,
         [Some("providers"), None, ..] => Route::Providers,
+        [Some("plugins"), None, ..] => Route::Plugins,
+        [Some("plugins"), Some(name), None, _] => Route::Plugin(text(name)),
         [Some("diagnostics"), None, ..] => Route::Diagnostics,
         [Some("entrypoints"), None, ..] => Route::EntryPoints,
         [Some("entrypoints"), Some(name), None, _] => Route::EntryPoint(text(name)),

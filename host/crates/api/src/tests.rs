@@ -67,11 +67,11 @@ fn install(more: Value) -> Arc<InstallConfig> {
 
 fn api(install: Arc<InstallConfig>, file: &str) -> Arc<Api> {
     let published = Published::new(["file", "internal"]);
-    let api = Arc::new(Api::new(install.clone(), published.clone()));
+    let api = Arc::new(Api::new(install.clone(), published.clone(), Arc::new(torana_extend::NoPlugins)));
     let mut internals = Internals::new();
     internals.insert("api", api.clone());
     internals.insert("noop", api.clone());
-    let mut compiler = Compiler::new(Parts { install, kinds: torana_middleware::kind, internals }).unwrap();
+    let mut compiler = Compiler::new(Parts { install, kinds: torana_middleware::kind, internals, plugins: Arc::new(torana_extend::NoPlugins) }).unwrap();
     let inputs = BTreeMap::from([("file", config(file)), ("internal", config(INTERNAL))]);
     published.status.store(compiler.compile(&inputs).status);
     api

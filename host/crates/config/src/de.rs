@@ -1,9 +1,10 @@
 //! Nodes to Rust types through serde. Scalars convert by the type that is asked for, field names match
 //! without case, and every mistake is collected with its place, not only the first.
 
-use crate::node::{Node, Value, parse_bool, parse_int};
-use serde::de::{self, DeserializeOwned, DeserializeSeed, IntoDeserializer, Visitor};
-use std::cell::RefCell;
+use crate::node::{Key, Node, Value, parse_bool, parse_int};
+use serde::de::{self, DeserializeOwned, DeserializeSeed, Deserializer, IntoDeserializer, Visitor};
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::fmt;
 use torana_base::{Checked, Diagnostic, Place, closest};
 
@@ -28,6 +29,45 @@ pub fn from_node<T: DeserializeOwned>(node: &Node, key: &str) -> Result<T, Vec<D
 pub fn read<T: DeserializeOwned + Default>(node: &Node, key: &str) -> Checked<T> {
     let (value, diagnostics) = run(node, key, false);
     Checked { value: value.unwrap_or_default(), diagnostics }
+}
+
+/// Asks [`NodeDe`] for the tree itself.
+const TREE: &str = "torana::Node";
+
+thread_local! {
+    /// The tree on its way from [`NodeDe`] to [`tree`]: serde's values have no places.
+    static HANDED: Cell<Option<Node>> = const { Cell::new(None) };
+}
+
+/// A block of free-form options as it was written, keys and places included; a map without entries for a bare
+/// `true`. Only for what is read by this module.
+pub(crate) fn tree<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Node, D::Error> {
+    struct Take;
+    impl<'de> Visitor<'de> for Take {
+        type Value = Node;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a tree with places")
+        }
+
+        fn visit_unit<E: de::Error>(self) -> Result<Node, E> {
+            HANDED.take().ok_or_else(|| E::custom("no tree was handed over"))
+        }
+    }
+    deserializer.deserialize_newtype_struct(TREE, Take)
+}
+
+/// [`tree`] for a field that may be absent.
+pub(crate) fn some_tree<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Node>, D::Error> {
+    tree(deserializer).map(Some)
+}
+
+/// Free-form blocks by name. Null is a block without options, `false` one that is not there; the option table
+/// refuses other scalars and lists.
+pub(crate) fn trees<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, Node>, D::Error> {
+    let named = tree(deserializer)?;
+    let there = named.entries().iter().filter(|(_, node)| node.as_bool() != Some(false));
+    Ok(there.map(|(name, node)| (name.text.clone(), node.as_block())).collect())
 }
 
 /// Reads again and again, each time without the nodes that failed before.
@@ -249,20 +289,25 @@ impl<'a> NodeDe<'a> {
         visitor.visit_str(self.text("a text")?).map_err(|e| self.at(e))
     }
 
-    fn block<'de, V: Visitor<'de>>(self, fields: Option<&'static [&'static str]>, visitor: V) -> Result<V::Value, Error> {
-        let entries = match self.src {
-            Src::Node(Node { value: Value::Map(entries), .. }) => entries.as_slice(),
-            Src::Node(Node { value: Value::Null, .. }) => &[],
+    /// The entries of a block, whose absence is an error that counts as no mistake.
+    fn entries(&self) -> Result<&'a [(Key, Node)], Error> {
+        match self.src {
+            Src::Node(Node { value: Value::Map(entries), .. }) => Ok(entries.as_slice()),
+            Src::Node(Node { value: Value::Null, .. }) => Ok(&[]),
             _ => match self.scalar() {
-                Some((text, _)) if text.is_empty() || parse_bool(text) == Some(true) => &[],
+                Some((text, _)) if text.is_empty() || parse_bool(text) == Some(true) => Ok(&[]),
                 Some((text, _)) if parse_bool(text) == Some(false) => {
                     let mut e = self.wrong("a block of options");
                     e.0.absent = true;
-                    return Err(e);
+                    Err(e)
                 }
-                _ => return Err(self.wrong("a block of options")),
+                _ => Err(self.wrong("a block of options")),
             },
-        };
+        }
+    }
+
+    fn block<'de, V: Visitor<'de>>(self, fields: Option<&'static [&'static str]>, visitor: V) -> Result<V::Value, Error> {
+        let entries = self.entries()?;
         let access = Entries { de: self, fields, entries: entries.iter(), now: None, seen: Vec::new() };
         visitor.visit_map(access).map_err(|e| self.at(e))
     }
@@ -274,7 +319,7 @@ macro_rules! forward {
     };
 }
 
-impl<'de> de::Deserializer<'de> for NodeDe<'_> {
+impl<'de> Deserializer<'de> for NodeDe<'_> {
     type Error = Error;
 
     forward!(deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64 deserialize_i128 => int);
@@ -321,7 +366,12 @@ impl<'de> de::Deserializer<'de> for NodeDe<'_> {
         visitor.visit_unit()
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Error> {
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value, Error> {
+        if name == TREE {
+            self.entries()?;
+            HANDED.set(Some(self.node().as_block()));
+            return visitor.visit_unit();
+        }
         visitor.visit_newtype_struct(self)
     }
 
@@ -375,14 +425,14 @@ impl<'de> de::Deserializer<'de> for NodeDe<'_> {
 struct Entries<'a> {
     de: NodeDe<'a>,
     fields: Option<&'static [&'static str]>,
-    entries: std::slice::Iter<'a, (crate::node::Key, Node)>,
+    entries: std::slice::Iter<'a, (Key, Node)>,
     now: Option<(&'a str, &'a Node)>,
     seen: Vec<(&'static str, &'a Place)>,
 }
 
 impl<'a> Entries<'a> {
     /// The canonical name of a field, `None` for one that is to be left out.
-    fn field(&mut self, fields: &'static [&'static str], key: &'a crate::node::Key) -> Option<&'static str> {
+    fn field(&mut self, fields: &'static [&'static str], key: &'a Key) -> Option<&'static str> {
         let found = fields.iter().find(|f| **f == key.text).or_else(|| fields.iter().find(|f| f.eq_ignore_ascii_case(&key.text)));
         let cx = self.de.cx;
         let say = |d: Diagnostic| {
@@ -557,6 +607,30 @@ mod tests {
             let text = text.replace("NAMES2: ~", "");
             assert_eq!(all(&text).map_err(|d| format!("{d:?}")), Ok(expected), "{text}");
         }
+    }
+
+    #[test]
+    fn free_form_blocks_keep_everything() {
+        #[derive(Debug, Default, Deserialize)]
+        #[serde(default)]
+        struct Free {
+            #[serde(deserialize_with = "some_tree")]
+            one: Option<Node>,
+            #[serde(deserialize_with = "trees")]
+            many: BTreeMap<String, Node>,
+        }
+        let tree = node("one: {B: ~, b: ['1', 2]}\nmany: {A: {X: 1}, n: ~, t: true, f: false}");
+        let free: Free = from_node(&tree, "").unwrap();
+        assert_eq!(free.one.as_ref(), tree.at("one"));
+        let many: Vec<_> = free.many.iter().map(|(name, node)| format!("{name}={}@{}", node.to_json(), node.place)).collect();
+        assert_eq!(many, [r#"A={"X":1}@t.yml:2:11"#, "n={}@t.yml:2:22", "t={}@t.yml:2:28"]);
+        let free: Free = from_node(&node("one: true\nmany: {}"), "").unwrap();
+        assert_eq!(free.one.map(|n| n.value), Some(Value::Map(Vec::new())));
+        let free = read::<Free>(&node("one: false\nmany: 5"), "");
+        assert!(free.value.one.is_none() && free.value.many.is_empty());
+        let told: Vec<_> = free.diagnostics.iter().map(ToString::to_string).collect();
+        assert_eq!(told, ["error: a block of options belongs here, not `5`\n  at  many  (t.yml:2:7)"]);
+        assert!(serde_json::from_str::<Free>(r#"{"one": {}}"#).is_err());
     }
 
     #[test]

@@ -8,3 +8,6 @@ pub mod node;
 pub mod parse;
 pub mod routing;
 pub mod schema;
+mod size;
+
+pub use size::ByteSize;

@@ -1,5 +1,6 @@
 //! The one tree that every source of configuration becomes: values with the place they were written at.
 
+use serde::{Serialize, Serializer};
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 use torana_base::Place;
@@ -45,6 +46,14 @@ impl Node {
     /// A map without entries.
     pub fn empty(place: Place) -> Self {
         Node { place, value: Value::Map(Vec::new()) }
+    }
+
+    /// Itself when it is a map, else a map without entries in its place, as for null and `true`.
+    pub(crate) fn as_block(&self) -> Node {
+        match &self.value {
+            Value::Map(_) => self.clone(),
+            _ => Node::empty(self.place.clone()),
+        }
     }
 
     pub fn is_null(&self) -> bool {
@@ -205,6 +214,13 @@ impl Node {
             Value::List(items) => Json::Array(items.iter().map(Node::to_json).collect()),
             Value::Map(entries) => Json::Object(entries.iter().map(|(k, v)| (k.text.clone(), v.to_json())).collect()),
         }
+    }
+}
+
+/// As [`Node::to_json`].
+impl Serialize for Node {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        self.to_json().serialize(s)
     }
 }
 

@@ -1,4 +1,4 @@
-//! The option tables: every static and every dynamic option of Traefik 3.7.15, with what is built.
+//! The option tables: every static and every dynamic option of Traefik 3.7.15, and our own, with what is built.
 //! The data stands in `static.tsv` and `dynamic.tsv`; a feature that lands changes a row there.
 
 use crate::de::{Part, Path};
@@ -121,7 +121,7 @@ pub struct Table {
     pub root: Branch,
 }
 
-/// The 547 static options.
+/// The static options.
 pub fn install() -> &'static Table {
     static TABLE: OnceLock<Table> = OnceLock::new();
     TABLE.get_or_init(|| {
@@ -208,6 +208,11 @@ impl Branch {
         self.children.is_empty() && self.any.is_none() && self.item.is_none()
     }
 
+    /// Whether everything below is free-form.
+    pub fn is_free(&self) -> bool {
+        self.is_leaf() && self.kind() == Kind::Any
+    }
+
     pub fn kind(&self) -> Kind {
         match (&self.row, &self.item) {
             (Some(row), _) => row.kind,
@@ -238,7 +243,9 @@ impl Branch {
         let list = || self.row.is_some_and(|r| r.kind == Kind::List) && self.item.is_none();
         match &node.value {
             Value::Map(entries) => {
-                let shown = entries.iter().filter(|(_, v)| !v.is_null());
+                // what is free-form is shown as written
+                let free = |k: &Key| self.child(&k.text).is_some_and(Branch::is_free);
+                let shown = entries.iter().filter(|(k, v)| !v.is_null() || free(k));
                 Json::Object(
                     shown
                         .map(|(k, v)| {
@@ -446,9 +453,15 @@ mod tests {
 
     #[test]
     fn the_tables_are_whole() {
-        assert_eq!(install().rows.len(), 547);
+        // Traefik's options, and those that it does not have
+        let own = ["plugins.", "providers.plugin.<name>.<key>", "http.services.<s>.plugin", "http.services.<s>.loadBalancer.plugin"];
+        let count = |t: &Table| {
+            let ours = t.rows.iter().filter(|r| own.iter().any(|o| r.path.starts_with(o))).count();
+            (t.rows.len() - ours, ours)
+        };
+        assert_eq!(count(install()), (547, 23));
         assert!(install().rows.iter().all(|r| !r.help.is_empty()));
-        assert_eq!(routing().rows.len(), 421);
+        assert_eq!(count(routing()), (421, 33));
         let features: std::collections::HashSet<&str> = install()
             .rows
             .iter()
@@ -514,6 +527,12 @@ mod tests {
             parse("ratelimit: {average: '5', period: 2, sourcecriterion: {requestHost: 'true'}}", Format::Yaml, "t".into()).unwrap();
         let branch = routing().root.at("http.middlewares.x").unwrap();
         assert_eq!(check(&mut node, branch, ""), []);
+        let free =
+            parse("headers: {customRequestHeaders: {a: ~}}\nplugin: {Auth: {A: ~, a: ['1', 2, ~]}}", Format::Yaml, "t".into()).unwrap();
+        assert_eq!(
+            branch.to_json(&free).to_string(),
+            r#"{"headers":{"customRequestHeaders":{}},"plugin":{"Auth":{"A":null,"a":["1",2,null]}}}"#
+        );
         assert_eq!(
             branch.to_json(&node).to_string(),
             r#"{"rateLimit":{"average":5,"period":"2s","sourceCriterion":{"requestHost":true}}}"#

@@ -65,7 +65,12 @@ pub struct Apply {
     pub throttle: Duration,
     /// Documents that are there from the start.
     pub inputs: Inputs,
+    /// Nothing is ready before the plugins have been tried.
+    pub waits_for_plugins: bool,
 }
+
+/// How long a new configuration waits for plugins that it declares.
+const PLUGIN_PATIENCE: Duration = Duration::from_secs(2);
 
 /// A provider's newest document that waits for its turn.
 struct Waiting {
@@ -76,6 +81,8 @@ struct Waiting {
 impl Apply {
     /// Runs until all providers are gone. Must run on a local runtime: health checks start on it.
     pub async fn run(mut self, mut events: mpsc::Receiver<Event>) {
+        let plugins = self.compiler.plugins().clone();
+        let mut reloaded = plugins.changed();
         let mut last: BTreeMap<&'static str, Instant> = BTreeMap::new();
         let mut waiting: BTreeMap<&'static str, Waiting> = BTreeMap::new();
         let mut logged = BTreeSet::new();
@@ -93,6 +100,11 @@ impl Apply {
                     }
                 },
                 () = sleep_until(due) => None,
+                Ok(()) = reloaded.changed() => {
+                    // Only what uses another version of a plugin is built anew.
+                    self = self.apply(&mut logged).await;
+                    continue;
+                }
             };
             match event {
                 Some(Event::Failed { provider, error }) => {
@@ -150,7 +162,11 @@ impl Apply {
 
     /// Compiles on a blocking thread, then makes the result visible.
     async fn apply(self, logged: &mut BTreeSet<String>) -> Self {
-        let Apply { mut compiler, live, published, throttle, inputs } = self;
+        let Apply { mut compiler, live, published, throttle, inputs, .. } = self;
+        // What names a new plugin had better find it; one that takes long does not hold up the others.
+        let plugins = compiler.plugins().clone();
+        plugins.declare(crate::declared_plugins(&inputs));
+        let loaded = plugins.settled(PLUGIN_PATIENCE).await;
         let begin = Instant::now();
         let work = tokio::task::spawn_blocking(move || {
             // What a compile leaves behind when it breaks off is what it had before: safe to go on with.
@@ -163,7 +179,7 @@ impl Apply {
             Ok(compiled) => compiled,
             Err(_) => {
                 tracing::error!("this configuration cannot be compiled because of a bug in Torana; the last good one stays in use");
-                return Apply { compiler, live, published, throttle, inputs };
+                return Apply { compiler, live, published, throttle, inputs, waits_for_plugins: false };
             }
         };
         let Compiled { snapshot, status, activate, rest } = compiled;
@@ -188,14 +204,15 @@ impl Apply {
         let old = published.status.swap(status);
         // Freeing ten thousand routers takes its time too.
         tokio::task::spawn_blocking(move || drop(old));
-        let this = Apply { compiler, live, published, throttle, inputs };
+        let waits_for_plugins = !loaded && !published.is_ready();
+        let this = Apply { compiler, live, published, throttle, inputs, waits_for_plugins };
         this.note_ready();
         this.published.generation.send_replace(generation);
         this
     }
 
     fn note_ready(&self) {
-        if !self.published.is_ready() && self.published.providers.load().values().all(|p| p.delivered) {
+        if !self.waits_for_plugins && !self.published.is_ready() && self.published.providers.load().values().all(|p| p.delivered) {
             self.published.ready.send_replace(true);
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::expand::Models;
 use crate::internal::Internals;
+use crate::plugins::PluginMatchers;
 use crate::resolve::{Inputs, Kept, Kinds, Resolver, known};
 use crate::services::{Outcome, Services, Store, transport_problems};
 use crate::status::{MiddlewareStatus, RouterStatus, RuntimeStatus, ServiceStatus, State};
@@ -11,6 +12,7 @@ use torana_base::{Diagnostic, Severity, qualify, unqualified};
 use torana_config::install::InstallConfig;
 use torana_config::routing::{Item, RouterConfig};
 use torana_dataplane::{Router, Snapshot};
+use torana_extend::PluginHost;
 use torana_http::{Endpoint, Step};
 use torana_router::{CompiledRule, MAX_USER_PRIORITY, Route, RouteTable, default_priority};
 use torana_upstream::{LoadBalancer, Transport};
@@ -20,6 +22,7 @@ pub struct Parts {
     pub install: Arc<InstallConfig>,
     pub kinds: Kinds,
     pub internals: Internals,
+    pub plugins: Arc<dyn PluginHost>,
 }
 
 /// A compiled configuration, not visible yet.
@@ -44,6 +47,8 @@ struct KeptRouter {
     digest: u64,
     name: Arc<str>,
     rule: Arc<CompiledRule>,
+    /// Of the plugins that its rule asks.
+    versions: u64,
     priority: i64,
     placed: Vec<Placed>,
     status: Vec<Arc<RouterStatus>>,
@@ -87,6 +92,11 @@ impl Compiler {
         })
     }
 
+    /// What hosts the plugins.
+    pub fn plugins(&self) -> &Arc<dyn PluginHost> {
+        &self.parts.plugins
+    }
+
     /// Compiles all documents. Bad objects are disabled alone; there is always a snapshot.
     pub fn compile(&mut self, inputs: &Inputs) -> Compiled {
         self.generation += 1;
@@ -96,8 +106,15 @@ impl Compiler {
             for item in config.http.servers_transports.values() {
                 status.diagnostics.extend(item.diagnostics.iter().cloned());
             }
+            // The errors of a plugin are told by its host, once it has tried.
+            for item in config.plugins.values().filter(|i| !i.has_errors()) {
+                status.diagnostics.extend(item.diagnostics.iter().cloned());
+            }
         }
-        let mut services = Services::new(inputs, &self.parts.internals, &mut self.store, self.default_transport.clone());
+        status.diagnostics.extend(self.parts.plugins.diagnostics());
+        let plugins = &*self.parts.plugins;
+        let matchers = PluginMatchers::new(plugins, inputs);
+        let mut services = Services::new(inputs, &self.parts.internals, plugins, &mut self.store, self.default_transport.clone());
         for (provider, config) in inputs {
             let provider: Arc<str> = (*provider).into();
             for (name, item) in &config.http.services {
@@ -116,7 +133,7 @@ impl Compiler {
                 );
             }
         }
-        let resolver = Resolver::new(inputs, self.parts.kinds, &self.middlewares);
+        let resolver = Resolver::new(inputs, self.parts.kinds, plugins, &self.middlewares);
         let mut middleware_status = FxHashMap::default();
         for (provider, config) in inputs {
             let provider: Arc<str> = (*provider).into();
@@ -127,7 +144,7 @@ impl Compiler {
                 let (state, errors, mut wrong) = judge(&item.diagnostics, built.as_ref().err());
                 status.diagnostics.append(&mut wrong);
                 let shown = match self.middleware_status.get(&name) {
-                    Some((digest, before)) if *digest == item.digest && before.errors == errors => before.clone(),
+                    Some((digest, before)) if *digest == item.digest && before.errors == errors && before.state == state => before.clone(),
                     _ => {
                         let kind = (self.parts.kinds)(&item.config.kind);
                         let shown = kind.and_then(|k| (k.show)(&item.config.node, "").ok()).unwrap_or_else(|| item.config.node.to_json());
@@ -160,14 +177,16 @@ impl Compiler {
                     models: &self.models,
                     resolver: &resolver,
                     services: &mut services,
+                    matchers: &matchers,
+                    versions: matchers.versions(&item.config.rule),
                     name: before.map_or_else(|| qualify(name, &provider).into(), |b| b.name.clone()),
-                    before: before.filter(|b| b.digest == item.digest),
+                    before: before.filter(|b| b.digest == item.digest && b.versions == matchers.versions(&item.config.rule)),
                     provider: &provider,
                     item,
                     errors: Vec::new(),
                 };
                 let made = build.unchanged().unwrap_or_else(|| build.run());
-                let (plain, name_of) = (made.plain && build.errors.is_empty(), build.name.clone());
+                let (plain, name_of, versions) = (made.plain && build.errors.is_empty(), build.name.clone(), build.versions);
                 status.diagnostics.append(&mut build.errors);
                 router_status.extend(made.status.iter().map(|s| (s.name.clone(), s.clone())));
                 let Some(rule) = made.rule else { continue };
@@ -193,6 +212,7 @@ impl Compiler {
                         digest: item.digest,
                         name: name_of,
                         rule,
+                        versions,
                         priority: made.priority,
                         placed: made.placed,
                         status: made.status,
@@ -258,6 +278,8 @@ struct RouterBuild<'a, 'b> {
     models: &'a Models,
     resolver: &'a Resolver<'a>,
     services: &'a mut Services<'b>,
+    matchers: &'a PluginMatchers<'a>,
+    versions: u64,
     /// Of the same digest.
     before: Option<&'a KeptRouter>,
     name: Arc<str>,
@@ -397,7 +419,7 @@ impl RouterBuild<'_, '_> {
             }
             return None;
         }
-        match torana_router::parse(text).and_then(|r| torana_router::compile(&r)) {
+        match torana_router::parse_with(text, self.matchers).and_then(|r| torana_router::compile_with(&r, self.matchers)) {
             Ok(rule) => Some(Arc::new(rule)),
             Err(e) => {
                 let d = e.to_diagnostic(format!("http.routers.{}.rule", unqualified(&self.name)), text);

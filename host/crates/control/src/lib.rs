@@ -6,12 +6,14 @@ pub mod compile;
 pub mod entry_points;
 mod expand;
 mod internal;
+mod plugins;
 mod resolve;
 mod services;
 pub mod status;
 
 pub use apply::{Apply, Published};
 pub use compile::{Compiled, Compiler, Parts};
+pub use plugins::declared as declared_plugins;
 pub use internal::{Internals, routing as internal_routing, services as internal_services};
 pub use resolve::Kinds;
 pub use status::{MiddlewareStatus, RouterStatus, RuntimeStatus, ServiceStatus, State};

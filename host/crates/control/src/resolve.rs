@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use torana_base::{Diagnostic, closest, provider_of, qualify, unqualified};
 use torana_config::routing::{Item, MiddlewareConfig, RoutingConfig};
-use torana_extend::{BuildCx, BuildError, MiddlewareKind, Scope};
+use torana_config::node::Node;
+use torana_extend::{BuildCx, BuildError, MiddlewareKind, PluginHost, Scope};
 use torana_http::Step;
 
 /// Documents by provider.
@@ -28,6 +29,7 @@ type BuiltSteps = Result<Vec<Step>, Vec<Diagnostic>>;
 pub(crate) struct Resolver<'a> {
     inputs: &'a Inputs,
     kinds: Kinds,
+    plugins: &'a dyn PluginHost,
     before: &'a Kept,
     kept: RefCell<Kept>,
     memo: RefCell<FxHashMap<(Owner, Arc<str>), BuiltSteps>>,
@@ -38,8 +40,8 @@ pub(crate) fn middleware_item<'a>(inputs: &'a Inputs, qualified: &str) -> Option
 }
 
 impl<'a> Resolver<'a> {
-    pub(crate) fn new(inputs: &'a Inputs, kinds: Kinds, before: &'a Kept) -> Self {
-        Resolver { inputs, kinds, before, kept: RefCell::default(), memo: RefCell::default() }
+    pub(crate) fn new(inputs: &'a Inputs, kinds: Kinds, plugins: &'a dyn PluginHost, before: &'a Kept) -> Self {
+        Resolver { inputs, kinds, plugins, before, kept: RefCell::default(), memo: RefCell::default() }
     }
 
     /// What the next compile may reuse.
@@ -78,6 +80,9 @@ impl<'a> Resolver<'a> {
             return Err(item.diagnostics.clone());
         }
         let key = format!("http.middlewares.{}.{}", unqualified(name), item.config.kind);
+        if let Some((plugin, config)) = item.config.plugin() {
+            return self.plugin(name, item, plugin, config, &key);
+        }
         let Some(kind) = (self.kinds)(&item.config.kind) else {
             return Err(vec![Diagnostic::error(key, format!("there is no middleware of kind `{}`", item.config.kind)).at(&item.place)]);
         };
@@ -99,6 +104,25 @@ impl<'a> Resolver<'a> {
         if !cx.used_others.get() {
             self.kept.borrow_mut().insert(slot, (item.digest, steps.clone()));
         }
+        Ok(steps)
+    }
+
+    /// A middleware that a plugin is. It belongs to no router: state of instances is common.
+    fn plugin(&self, name: &Arc<str>, item: &Item<MiddlewareConfig>, plugin: &str, config: &Node, key: &str) -> BuiltSteps {
+        let key = format!("{key}.{plugin}");
+        let Some(found) = self.plugins.find(plugin, provider_of(name)) else {
+            return Err(vec![crate::plugins::unknown(self.inputs, plugin, &key).at(&item.place_of("plugin"))]);
+        };
+        let digest = item.digest ^ self.plugins.version(&found).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let slot = (None, name.clone());
+        if let Some((before, steps)) = self.before.get(&slot)
+            && *before == digest
+        {
+            self.kept.borrow_mut().insert(slot, (digest, steps.clone()));
+            return Ok(steps.clone());
+        }
+        let steps = self.plugins.middleware(&found, config, &key)?.steps;
+        self.kept.borrow_mut().insert(slot, (digest, steps.clone()));
         Ok(steps)
     }
 

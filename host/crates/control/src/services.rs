@@ -9,8 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use torana_base::{Diagnostic, Keep, provider_of, qualify, unqualified};
 use torana_config::routing::{CookieConfig, HealthCheckConfig, Item, LoadBalancerConfig, ServiceConfig, WeightedConfig};
+use torana_extend::PluginHost;
 use torana_http::Endpoint;
-use torana_upstream::balance::{Balancer, Candidate, CookieOptions, StickyCookie, Strategy};
+use torana_upstream::balance::{Balancer, Candidate, CookieOptions, External, StickyCookie, Strategy};
 use torana_upstream::{HealthCheck, LoadBalancer, Options, Server, ServerUrl, Target, Transport, Weighted, files_digest};
 
 /// A service that can be used.
@@ -23,6 +24,7 @@ pub(crate) struct Usable {
 }
 
 struct Kept {
+    /// Of the service, and of the version of the plugin that it uses.
     digest: u64,
     /// What it was built from: transport or children.
     transport: Option<Arc<Transport>>,
@@ -44,6 +46,7 @@ pub(crate) type Outcome = Result<Usable, Vec<Diagnostic>>;
 pub(crate) struct Services<'a> {
     inputs: &'a Inputs,
     internals: &'a Internals,
+    plugins: &'a dyn PluginHost,
     before: &'a mut Store,
     after: FxHashMap<Arc<str>, Kept>,
     transports: FxHashMap<Arc<str>, (u64, Arc<Transport>)>,
@@ -56,10 +59,17 @@ fn service_item<'a>(inputs: &'a Inputs, qualified: &str) -> Option<&'a Arc<Item<
 }
 
 impl<'a> Services<'a> {
-    pub(crate) fn new(inputs: &'a Inputs, internals: &'a Internals, before: &'a mut Store, default_transport: Arc<Transport>) -> Self {
+    pub(crate) fn new(
+        inputs: &'a Inputs,
+        internals: &'a Internals,
+        plugins: &'a dyn PluginHost,
+        before: &'a mut Store,
+        default_transport: Arc<Transport>,
+    ) -> Self {
         Services {
             inputs,
             internals,
+            plugins,
             before,
             after: FxHashMap::default(),
             transports: FxHashMap::default(),
@@ -128,21 +138,47 @@ impl<'a> Services<'a> {
             let key = format!("http.services.{}{}{option}", unqualified(name), if option.is_empty() { "" } else { "." });
             Diagnostic::error(key, message).at(&item.place_of(option))
         };
+        // Of a service that uses no plugin, its own.
+        let mut digest = item.digest;
+        let mut used = None;
+        for (option, p) in item.config.plugins().map(|p| (if item.config.load_balancer.is_some() { "loadBalancer.plugin" } else { "plugin" }, p)) {
+            let key = format!("http.services.{}.{option}.{}", unqualified(name), p.name);
+            let Some(found) = self.plugins.find(&p.name, provider_of(name)) else {
+                return Err(vec![crate::plugins::unknown(self.inputs, &p.name, &key).at(&item.place_of(option))]);
+            };
+            digest ^= self.plugins.version(&found).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            used = Some((found, p, key));
+        }
+        if let (None, None, Some((plugin, p, key))) = (&item.config.load_balancer, &item.config.weighted, &used) {
+            let usable = match self.before.services.get(name) {
+                Some(k) if k.digest == digest => k.usable.clone(),
+                _ => {
+                    let endpoint = self.plugins.service(plugin, &p.config, key)?;
+                    Usable { endpoint, load_balancer: None, warnings: Arc::default() }
+                }
+            };
+            self.after.insert(name.clone(), Kept { digest, transport: None, children: Vec::new(), usable: usable.clone() });
+            return Ok(usable);
+        }
         match (&item.config.load_balancer, &item.config.weighted) {
             (Some(lb), None) => {
                 let transport = self.transport(lb, name).map_err(|e| vec![at("loadBalancer.serversTransport", e)])?;
                 if let Some(kept) = self.before.services.get(name)
-                    && kept.digest == item.digest
+                    && kept.digest == digest
                     && kept.transport.as_ref().is_some_and(|t| Arc::ptr_eq(t, &transport))
                 {
                     let usable = kept.usable.clone();
                     self.after.insert(
                         name.clone(),
-                        Kept { digest: item.digest, transport: Some(transport), children: Vec::new(), usable: usable.clone() },
+                        Kept { digest, transport: Some(transport), children: Vec::new(), usable: usable.clone() },
                     );
                     return Ok(usable);
                 }
-                let built = self.load_balancer(name, lb, &transport).map_err(|(option, e)| vec![at(&option, e)])?;
+                let external: Option<Arc<dyn External>> = match &used {
+                    Some((plugin, p, key)) => Some(Arc::new(crate::plugins::Strategy(self.plugins.choice(plugin, &p.config, key)?))),
+                    None => None,
+                };
+                let built = self.load_balancer(name, lb, &transport, external).map_err(|(option, e)| vec![at(&option, e)])?;
                 let nowhere = built.servers.iter().filter(|s| s.target.address.host.is_empty()).map(|s| {
                     let d = at("loadBalancer.servers", format!("no server can be reached at `{}`: each request to it fails", s.url));
                     Diagnostic { severity: torana_base::Severity::Warning, ..d }
@@ -151,7 +187,7 @@ impl<'a> Services<'a> {
                 let usable = Usable { endpoint: built.clone(), warnings: nowhere.collect(), load_balancer: Some(built.clone()) };
                 self.after.insert(
                     name.clone(),
-                    Kept { digest: item.digest, transport: Some(transport), children: Vec::new(), usable: usable.clone() },
+                    Kept { digest, transport: Some(transport), children: Vec::new(), usable: usable.clone() },
                 );
                 Ok(usable)
             }
@@ -185,10 +221,10 @@ impl<'a> Services<'a> {
                 Ok(usable)
             }
             (Some(_), Some(_)) => Err(vec![
-                at("", "a service has one type only, this one has several".to_owned()).hint("keep one of loadBalancer and weighted"),
+                at("", "a service has one type only, this one has several".to_owned()).hint("keep one of loadBalancer, weighted and plugin"),
             ]),
             (None, None) => Err(vec![
-                at("", "the service has no type".to_owned()).hint("add `loadBalancer` with `servers`, or `weighted` with `services`"),
+                at("", "the service has no type".to_owned()).hint("add `loadBalancer` with `servers`, `weighted` with `services`, or `plugin`"),
             ]),
         }
     }
@@ -228,6 +264,7 @@ impl<'a> Services<'a> {
         name: &Arc<str>,
         config: &LoadBalancerConfig,
         transport: &Arc<Transport>,
+        external: Option<Arc<dyn External>>,
     ) -> Result<Arc<LoadBalancer>, (String, String)> {
         let mut servers = Vec::with_capacity(config.servers.len());
         for (i, s) in config.servers.iter().enumerate() {
@@ -262,7 +299,9 @@ impl<'a> Services<'a> {
         }
         let servers = servers.into_iter().map(|(s, _)| s).collect();
         let options = Options { pass_host_header: config.pass_host_header };
-        Ok(Arc::new(LoadBalancer::new(name.clone(), Arc::new(balancer), servers, sticky, options, health)))
+        let mut built = LoadBalancer::new(name.clone(), Arc::new(balancer), servers, sticky, options, health);
+        built.external = external;
+        Ok(Arc::new(built))
     }
 
     fn weighted(&self, name: &Arc<str>, config: &WeightedConfig, children: Vec<Arc<dyn Endpoint>>) -> Weighted {

@@ -1,8 +1,15 @@
-//! Contracts between the core and what extends it: middlewares and providers. Contracts only; the rows
-//! of the registries stand in `torana-middleware` and `torana-provider`.
+//! Contracts between the core and what extends it: middlewares, providers and plugins. Contracts only; the
+//! rows of the registries stand in `torana-middleware` and `torana-provider`, the engine in `torana-wasm`.
 
+mod manifest;
 mod middleware;
+mod plugin;
 mod provider;
 
+pub use manifest::{Capabilities, Manifest, PluginKind, valid_name};
 pub use middleware::{BuildCx, BuildError, BuildMiddleware, Built, MiddlewareKind, MiddlewareSpec, Scope, ShowMiddleware};
+pub use plugin::{
+    DnsChallenge, Egress, EgressError, Facts, Histogram, NoPlugins, PluginHost, PluginStatus, RequestTest, RolloutStatus, SendFuture, ServerChoice,
+    Servers,
+};
 pub use provider::{Document, Event, Provider, ProviderOut, ProviderStatus, Stop, Stopped};

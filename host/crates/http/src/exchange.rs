@@ -2,6 +2,7 @@ use crate::body::Body;
 use crate::peer::Peer;
 use bytestring::ByteString;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
+use std::any::Any;
 use std::rc::Rc;
 
 /// A request on its way. `Host` is not among the headers: it is `host`, as in Go.
@@ -52,12 +53,27 @@ pub struct Exchange {
     pub user: Option<String>,
     /// Path as it was when the request was routed, and the query.
     pub original_path: ByteString,
+    /// What steps keep from the request to the response, by an address of theirs.
+    notes: Vec<(usize, Box<dyn Any>)>,
 }
 
 impl Exchange {
     pub fn new(request: Request, peer: Rc<Peer>) -> Self {
         let original_path = request.path.clone();
-        Exchange { request, peer, router: None, keep_forwarded_for: false, upgrade: None, user: None, original_path }
+        Exchange { request, peer, router: None, keep_forwarded_for: false, upgrade: None, user: None, original_path, notes: Vec::new() }
+    }
+
+    /// Keeps a value for a later step of the same request; `key` is the address of whoever keeps it. What was
+    /// kept before under the same key is replaced.
+    pub fn keep<T: 'static>(&mut self, key: usize, value: T) {
+        self.notes.retain(|(k, _)| *k != key);
+        self.notes.push((key, Box::new(value)));
+    }
+
+    /// Takes a kept value back.
+    pub fn kept<T: 'static>(&mut self, key: usize) -> Option<T> {
+        let i = self.notes.iter().position(|(k, v)| *k == key && v.is::<T>())?;
+        self.notes.swap_remove(i).1.downcast().ok().map(|v| *v)
     }
 
     /// `https` when the client's connection is encrypted.

@@ -1,4 +1,4 @@
-use crate::matcher::{HostKey, MATCHERS, Matcher, Need, PathKey};
+use crate::matcher::{Extra, HostKey, MATCHERS, Matcher, Need, NoExtra, PathKey};
 use crate::request::RequestView;
 use crate::rule::{Rule, RuleError};
 
@@ -19,8 +19,13 @@ enum Expr {
 
 /// Builds the matchers of a rule. The error points at the matcher whose arguments are wrong.
 pub fn compile(rule: &Rule) -> Result<CompiledRule, RuleError> {
+    compile_with(rule, &NoExtra)
+}
+
+/// The same, with matchers beside the built-in ones.
+pub fn compile_with(rule: &Rule, extra: &dyn Extra) -> Result<CompiledRule, RuleError> {
     let mut host_values = Vec::new();
-    let (expr, needs) = build(rule, &mut host_values)?;
+    let (expr, needs) = build(rule, &mut host_values, extra)?;
     Ok(CompiledRule {
         expr,
         hosts: needs.hosts.map(Vec::into_boxed_slice),
@@ -125,12 +130,12 @@ impl Needs {
     }
 }
 
-fn build(rule: &Rule, host_values: &mut Vec<Box<str>>) -> Result<(Expr, Needs), RuleError> {
+fn build(rule: &Rule, host_values: &mut Vec<Box<str>>, extra: &dyn Extra) -> Result<(Expr, Needs), RuleError> {
     let mut all = |list: &[Rule], join: fn(Needs, Needs) -> Needs, first: Needs| {
         let mut exprs = Vec::with_capacity(list.len());
         let mut needs = first;
         for r in list {
-            let (e, n) = build(r, host_values)?;
+            let (e, n) = build(r, host_values, extra)?;
             exprs.push(e);
             needs = join(needs, n);
         }
@@ -140,12 +145,12 @@ fn build(rule: &Rule, host_values: &mut Vec<Box<str>>) -> Result<(Expr, Needs), 
         Rule::And(list) => all(list, Needs::and, Needs::default()).map(|(e, n)| (Expr::All(e), n)),
         Rule::Or(list) => all(list, Needs::or, Needs::of(Need::Never)).map(|(e, n)| (Expr::Any(e), n)),
         Rule::Not(inner) => match &**inner {
-            Rule::Matcher { name, args, at } => Ok((Expr::IsNot(one(name, args, at.0)?), Needs::default())),
-            other => build(&other.clone().negate(), host_values),
+            Rule::Matcher { name, args, at } => Ok((Expr::IsNot(one(name, args, at.0, extra)?), Needs::default())),
+            other => build(&other.clone().negate(), host_values, extra),
         },
         Rule::Matcher { name, args, at } => {
-            let mut m = one(name, args, at.0)?;
-            if *name == "Host" {
+            let mut m = one(name, args, at.0, extra)?;
+            if name == "Host" {
                 host_values.push(args[0].to_ascii_lowercase().into());
             }
             let needs = Needs::of(std::mem::replace(&mut m.need, Need::Anything));
@@ -154,11 +159,17 @@ fn build(rule: &Rule, host_values: &mut Vec<Box<str>>) -> Result<(Expr, Needs), 
     }
 }
 
-fn one(name: &str, args: &[String], at: usize) -> Result<Matcher, RuleError> {
-    let kind = MATCHERS.iter().find(|k| k.name == name).ok_or_else(|| RuleError::new(at, format!("unknown matcher `{name}`")))?;
-    kind.check_arity(args.len(), at)?;
+fn one(name: &str, args: &[String], at: usize, extra: &dyn Extra) -> Result<Matcher, RuleError> {
     if args.iter().any(String::is_empty) {
         return Err(RuleError::new(at, format!("an argument of {name} is empty")));
     }
-    (kind.build)(args).map_err(|why| RuleError::new(at, format!("{name}: {why}")))
+    let built = match MATCHERS.iter().find(|k| k.name == name) {
+        Some(kind) => {
+            kind.check_arity(args.len(), at)?;
+            (kind.build)(args)
+        }
+        None if extra.names().iter().any(|n| n == name) => extra.build(name, args),
+        None => return Err(RuleError::new(at, format!("unknown matcher `{name}`"))),
+    };
+    built.map_err(|why| RuleError::new(at, format!("{name}: {why}")))
 }

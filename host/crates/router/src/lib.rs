@@ -21,9 +21,9 @@ mod rule;
 mod table;
 mod text;
 
-pub use compile::{CompiledRule, compile};
-pub use matcher::{HostKey, MATCHERS, Matcher, MatcherKind, Need, PathKey, matcher};
-pub use parser::{MAX_DEPTH, parse};
+pub use compile::{CompiledRule, compile, compile_with};
+pub use matcher::{Extra, HostKey, MATCHERS, Matcher, MatcherKind, Need, NoExtra, PathKey, matcher};
+pub use parser::{MAX_DEPTH, parse, parse_with};
 pub use request::{RequestView, canonical_host, routing_path};
 pub use rule::{Offset, Rule, RuleError};
 pub use table::{MAX_USER_PRIORITY, Route, RouteTable, default_priority};

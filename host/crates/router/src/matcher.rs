@@ -40,6 +40,27 @@ impl MatcherKind {
     }
 }
 
+/// Matchers beside the built-in ones, such as those of plugins. A built-in one of the same name goes before.
+pub trait Extra {
+    fn names(&self) -> Vec<String>;
+
+    /// The error says what is wrong with the arguments and what to write instead.
+    fn build(&self, name: &str, args: &[String]) -> Result<Matcher, String>;
+}
+
+/// None but the built-in ones.
+pub struct NoExtra;
+
+impl Extra for NoExtra {
+    fn names(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn build(&self, name: &str, _: &[String]) -> Result<Matcher, String> {
+        Err(format!("there is no matcher `{name}`"))
+    }
+}
+
 type Test = Box<dyn Fn(&RequestView<'_>) -> bool + Send + Sync>;
 
 /// A matcher with its arguments: a test, and what a request has to have for the test to succeed.

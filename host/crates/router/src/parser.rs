@@ -1,8 +1,9 @@
 //! `!` binds before `&&`, `&&` before `||`, as in Go.
 
 use crate::lexer::{Lexer, Token};
-use crate::matcher::{MATCHERS, MatcherKind, matcher};
+use crate::matcher::{Extra, MATCHERS, MatcherKind, NoExtra, matcher};
 use crate::rule::{Offset, Rule, RuleError};
+use std::borrow::Cow;
 use torana_base::closest;
 
 /// How deep parentheses may nest.
@@ -10,7 +11,12 @@ pub const MAX_DEPTH: usize = 200;
 
 /// Reads the text of a rule. Total: any text gives a rule or an error, in time linear in its length.
 pub fn parse(rule: &str) -> Result<Rule, RuleError> {
-    let mut p = Parser { lexer: Lexer::new(rule), token: Token::End, at: 0, depth: 0 };
+    parse_with(rule, &NoExtra)
+}
+
+/// The same, with matchers beside the built-in ones.
+pub fn parse_with(rule: &str, extra: &dyn Extra) -> Result<Rule, RuleError> {
+    let mut p = Parser { extra, lexer: Lexer::new(rule), token: Token::End, at: 0, depth: 0 };
     p.advance()?;
     let parsed = p.any(false)?;
     if p.token == Token::Newline {
@@ -24,6 +30,7 @@ pub fn parse(rule: &str) -> Result<Rule, RuleError> {
 }
 
 struct Parser<'a> {
+    extra: &'a dyn Extra,
     lexer: Lexer<'a>,
     token: Token<'a>,
     at: usize,
@@ -79,7 +86,7 @@ impl<'a> Parser<'a> {
                 Ok(inner)
             }
             Token::Name(name) => {
-                let kind = known(name, at)?;
+                let kind = self.known(name, at)?;
                 self.advance()?;
                 let call = self.call(kind, at)?;
                 Ok(if negated { Rule::Not(Box::new(call)) } else { call })
@@ -88,7 +95,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn call(&mut self, kind: &'static MatcherKind, at: usize) -> Result<Rule, RuleError> {
+    fn call(&mut self, kind: Called, at: usize) -> Result<Rule, RuleError> {
         if self.token != Token::Open {
             return Err(self.unexpected(&format!("`(` after {}", kind.name)).hint_if_none(format!("for example {}", kind.example)));
         }
@@ -127,7 +134,9 @@ impl<'a> Parser<'a> {
                 _ => return Err(self.unexpected("`,` or `)`")),
             }
         }
-        kind.check_arity(args.len(), at)?;
+        if let Some(kind) = kind.kind {
+            kind.check_arity(args.len(), at)?;
+        }
         self.advance()?;
         Ok(Rule::Matcher { name: kind.name, args, at: Offset(at) })
     }
@@ -146,16 +155,29 @@ impl<'a> Parser<'a> {
             _ => e,
         }
     }
-}
 
-fn known(name: &str, at: usize) -> Result<&'static MatcherKind, RuleError> {
-    matcher(name).ok_or_else(|| {
+    fn known(&self, name: &str, at: usize) -> Result<Called, RuleError> {
+        if let Some(kind) = matcher(name) {
+            return Ok(Called { name: kind.name.into(), example: kind.example.into(), kind: Some(kind) });
+        }
+        let extra = self.extra.names();
+        if let Some(name) = extra.iter().find(|n| *n == name) {
+            return Ok(Called { name: name.clone().into(), example: format!("{name}(`..`)").into(), kind: None });
+        }
         let e = RuleError::new(at, format!("unknown matcher `{name}`"));
-        let names = || MATCHERS.iter().map(|k| k.name);
-        match names().find(|n| n.eq_ignore_ascii_case(name)).or_else(|| closest(name, names())) {
+        let names = || MATCHERS.iter().map(|k| k.name).chain(extra.iter().map(String::as_str));
+        Err(match names().find(|n| n.eq_ignore_ascii_case(name)).or_else(|| closest(name, names())) {
             _ if name.eq_ignore_ascii_case("not") => e.hint("write `!`"),
             Some(meant) => e.hint(format!("did you mean `{meant}`?")),
             None => e.hint(format!("known here: {}", names().collect::<Vec<_>>().join(", "))),
-        }
-    })
+        })
+    }
+}
+
+/// The matcher whose call is being read.
+struct Called {
+    name: Cow<'static, str>,
+    example: Cow<'static, str>,
+    /// `None` for one that is not built in.
+    kind: Option<&'static MatcherKind>,
 }

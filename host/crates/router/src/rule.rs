@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 use torana_base::Diagnostic;
 
@@ -23,7 +24,7 @@ pub enum Rule {
     Not(Box<Rule>),
     /// `name` as the table of matchers spells it.
     Matcher {
-        name: &'static str,
+        name: Cow<'static, str>,
         args: Vec<String>,
         at: Offset,
     },

@@ -20,7 +20,7 @@ const PATTERNS: &[&str] =
     &["^/a", "^/a?b", "^/(a|b)$", "b$", ".", "^$", "^/a|^/b", "^/ab*", "[a-c]+", "(?i)A", "^a\\.test$", "^/a{2}", "\\Q.\\E", "^/ab+c"];
 
 fn call(name: &'static str, args: Vec<&str>) -> Rule {
-    Rule::Matcher { name, args: args.into_iter().map(str::to_owned).collect(), at: Default::default() }
+    Rule::Matcher { name: name.into(), args: args.into_iter().map(str::to_owned).collect(), at: Default::default() }
 }
 
 fn leaf() -> impl Strategy<Value = Rule> {
@@ -56,7 +56,7 @@ fn wild_rule() -> impl Strategy<Value = Rule> {
     let text = prop_oneof![any::<String>(), "[`\"\\\\\r\n\t\0\u{feff}a-c]{1,6}"].prop_filter("empty", |t| !t.is_empty());
     let leaf = (select(&["Host", "Path", "Header"][..]), vec(text, 2)).prop_map(|(name, mut args)| {
         args.truncate(if name == "Header" { 2 } else { 1 });
-        Rule::Matcher { name, args, at: Default::default() }
+        Rule::Matcher { name: name.into(), args, at: Default::default() }
     });
     leaf.prop_recursive(4, 16, 3, |inner| {
         prop_oneof![vec(inner.clone(), 2..4).prop_map(Rule::and), vec(inner.clone(), 2..4).prop_map(Rule::or), inner.prop_map(Rule::negate)]

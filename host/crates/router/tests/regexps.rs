@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use torana_router::{RequestView, Rule, compile};
 
 fn path_regexp(pattern: &str) -> Rule {
-    Rule::Matcher { name: "PathRegexp", args: vec![pattern.to_owned()], at: Default::default() }
+    Rule::Matcher { name: "PathRegexp".into(), args: vec![pattern.to_owned()], at: Default::default() }
 }
 
 #[test]

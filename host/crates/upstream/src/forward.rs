@@ -124,7 +124,8 @@ pub async fn forward(exchange: &mut Exchange, target: &Arc<Target>, prefix: &str
     }
 }
 
-pub(crate) async fn send(exchange: &mut Exchange, target: &Arc<Target>, prefix: &str, options: Options) -> Result<Response, ProxyError> {
+/// Sends a request as it stands and gives the answer, or why there is none.
+pub async fn send(exchange: &mut Exchange, target: &Arc<Target>, prefix: &str, options: Options) -> Result<Response, ProxyError> {
     if exchange.upgrade.as_ref().is_some_and(|u| !u.as_bytes().iter().all(|b| matches!(b, b' '..=b'~'))) {
         return Err(ProxyError::client(ErrorKind::Internal, "an upgrade to a protocol of no name"));
     }

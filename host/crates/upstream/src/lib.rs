@@ -15,7 +15,7 @@ pub mod service;
 pub mod target;
 pub mod transport;
 
-pub use forward::{Options, forward};
+pub use forward::{Options, forward, send};
 pub use health::HealthCheck;
 pub use service::{LoadBalancer, Server, Weighted};
 pub use target::{Protocol, ServerUrl, Target};

@@ -1,6 +1,6 @@
 //! Services: what stands at the end of a router's chain.
 
-use crate::balance::{Balancer, OwnedPick, StickyCookie, Strategy};
+use crate::balance::{Balancer, External, OwnedPick, StickyCookie, Strategy};
 use crate::forward::{Options, forward};
 use crate::target::Target;
 use http::header::SET_COOKIE;
@@ -25,6 +25,8 @@ pub struct LoadBalancer {
     pub sticky: Option<StickyCookie>,
     pub options: Options,
     pub health: Option<crate::health::HealthCheck>,
+    /// Chooses in place of the balancer's own strategy; a sticky cookie goes before.
+    pub external: Option<Arc<dyn External>>,
     /// Ends the health check when no snapshot holds this service any more.
     checking: Mutex<Option<tokio::task::AbortHandle>>,
 }
@@ -42,14 +44,18 @@ fn no_server() -> Response {
 }
 
 /// Where a request goes, and the cookie index to set, if one is to be set.
-fn choose(balancer: &Balancer, sticky: Option<&StickyCookie>, exchange: &Exchange) -> Option<(OwnedPick, Option<usize>)> {
+fn choose(balancer: &Balancer, external: Option<&dyn External>, sticky: Option<&StickyCookie>, exchange: &Exchange) -> Option<(OwnedPick, Option<usize>)> {
     if let Some(cookie) = sticky
         && let Some((index, rewrite)) = cookie.read(&exchange.request.headers)
         && let Some(pick) = balancer.pick_index(index)
     {
         return Some((pick.into_owned(), rewrite.then_some(index)));
     }
-    let pick = balancer.pick(exchange.peer.ip())?.into_owned();
+    let pick = match external {
+        Some(e) => balancer.pick_index(e.choose(exchange, balancer)?)?,
+        None => balancer.pick(exchange.peer.ip())?,
+    };
+    let pick = pick.into_owned();
     let index = pick.index;
     Some((pick, sticky.map(|_| index)))
 }
@@ -77,7 +83,7 @@ impl LoadBalancer {
         options: Options,
         health: Option<crate::health::HealthCheck>,
     ) -> Self {
-        LoadBalancer { name, balancer, servers, sticky, options, health, checking: Mutex::default() }
+        LoadBalancer { name, balancer, servers, sticky, options, health, external: None, checking: Mutex::default() }
     }
 
     /// Ends the health check; what is known of the servers stays.
@@ -105,11 +111,12 @@ impl Drop for LoadBalancer {
 impl Endpoint for LoadBalancer {
     fn serve<'a>(&'a self, exchange: &'a mut Exchange) -> LocalFuture<'a, Response> {
         Box::pin(async move {
-            let Some((mut pick, cookie)) = choose(&self.balancer, self.sticky.as_ref(), exchange) else { return no_server() };
+            let Some((mut pick, cookie)) = choose(&self.balancer, self.external.as_deref(), self.sticky.as_ref(), exchange) else { return no_server() };
             let Some(server) = self.servers.get(pick.index) else { return no_server() };
             let mut response = forward(exchange, &server.target, &server.prefix, self.options).await;
             pick.first_byte();
-            if matches!(self.balancer.strategy(), Strategy::P2c | Strategy::LeastTime) && matches!(response.body(), Body::Stream { .. }) {
+            let counts = self.external.is_some() || matches!(self.balancer.strategy(), Strategy::P2c | Strategy::LeastTime);
+            if counts && matches!(response.body(), Body::Stream { .. }) {
                 let body = std::mem::take(response.body_mut());
                 let length = body.length();
                 *response.body_mut() = Body::stream(Counted { body, _pick: pick }, length);
@@ -123,7 +130,7 @@ impl Endpoint for LoadBalancer {
 impl Endpoint for Weighted {
     fn serve<'a>(&'a self, exchange: &'a mut Exchange) -> LocalFuture<'a, Response> {
         Box::pin(async move {
-            let Some((pick, cookie)) = choose(&self.balancer, self.sticky.as_ref(), exchange) else { return no_server() };
+            let Some((pick, cookie)) = choose(&self.balancer, None, self.sticky.as_ref(), exchange) else { return no_server() };
             let Some(child) = self.children.get(pick.index) else { return no_server() };
             let mut response = child.serve(exchange).await;
             set_cookie(&mut response, self.sticky.as_ref(), cookie);

@@ -45,19 +45,20 @@ impl InstallConfig {
         let mut v = Validate { config: self, node, out: Vec::new() };
         v.entry_points();
         v.rest();
+        v.plugins();
         v.out
     }
 }
 
-struct Validate<'a> {
-    config: &'a InstallConfig,
-    node: &'a Node,
-    out: Vec<Diagnostic>,
+pub(super) struct Validate<'a> {
+    pub(super) config: &'a InstallConfig,
+    pub(super) node: &'a Node,
+    pub(super) out: Vec<Diagnostic>,
 }
 
 impl Validate<'_> {
-    fn push(&mut self, mut d: Diagnostic, hint: &str) {
-        // the nearest place that was written
+    /// With the hint and the nearest place that was written.
+    pub(super) fn push(&mut self, mut d: Diagnostic, hint: &str) {
         let mut path = d.key.as_str();
         while !path.is_empty() {
             if let Some(found) = self.node.at(path) {
@@ -130,7 +131,8 @@ impl Validate<'_> {
     fn rest(&mut self) {
         let config = self.config;
         for (i, name) in config.providers.precedence.iter().enumerate() {
-            if !PRECEDENCE.contains(&name.as_str()) {
+            let plugin = name.strip_prefix("plugin-").is_some_and(|p| config.providers.plugin.keys().any(|k| k.eq_ignore_ascii_case(p)));
+            if !plugin && !PRECEDENCE.contains(&name.as_str()) {
                 let near = closest(name, PRECEDENCE)
                     .map_or_else(|| format!("known here: {}", PRECEDENCE.join(", ")), |n| format!("did you mean `{n}`?"));
                 self.push(Diagnostic::error(format!("providers.precedence[{i}]"), format!("unknown provider `{name}`")), &near);

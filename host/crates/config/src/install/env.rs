@@ -3,6 +3,7 @@
 use super::flags::{Step, put};
 use super::removed;
 use crate::node::Node;
+use crate::parse::MAX_DEPTH;
 use crate::schema::{Branch, Kind};
 use torana_base::{Diagnostic, Place};
 
@@ -58,9 +59,14 @@ fn resolve<'t>(path: &str, root: &'t Branch) -> Result<(Vec<Step>, &'t Branch), 
             (at, rest) = (known, tail);
             continue;
         }
+        if at.is_free() && !part.is_empty() {
+            steps.push(Step::Key(part.to_owned()));
+            rest = tail;
+            continue;
+        }
         match at.any.as_deref() {
             // a key of the user's choice with nothing below it may hold underscores
-            Some(any) if any.is_leaf() => {
+            Some(any) if any.is_leaf() && !any.is_free() => {
                 steps.push(Step::Key(rest.to_owned()));
                 (at, rest) = (any, "");
             }
@@ -70,6 +76,9 @@ fn resolve<'t>(path: &str, root: &'t Branch) -> Result<(Vec<Step>, &'t Branch), 
             }
             _ => return Err(at.suggest(part).map(|h| h.to_ascii_lowercase())),
         }
+    }
+    if steps.len() > MAX_DEPTH {
+        return Err(Some(format!("it has more than {MAX_DEPTH} levels")));
     }
     Ok((steps, at))
 }
@@ -95,6 +104,8 @@ mod tests {
                 ("TRAEFIK_API_INSECURE", "true"),
                 ("TRAEFIK_API", "true"),
                 ("TRAEFIK_ACCESSLOG_FIELDS_NAMES_a_b", "keep"),
+                ("TRAEFIK_PROVIDERS_PLUGIN_Demo_POLL_EVERY", "5"),
+                ("TRAEFIK_PLUGINS_AUTH_LIMITS_MEMORY", "8MiB"),
                 ("TRAEFIK_IMAGE", "x"),
                 ("PATH", "/bin"),
                 ("é", "x"),
@@ -102,7 +113,7 @@ mod tests {
         );
         assert_eq!(
             tree,
-            r#"{"accessLog":{"fields":{"names":{"a_b":"keep"}}},"api":{"insecure":true},"entryPoints":{"websec":{"address":":443","http":{"tls":{"domains":[{"main":"a.b"}]}}}}}"#
+            r#"{"accessLog":{"fields":{"names":{"a_b":"keep"}}},"api":{"insecure":true},"entryPoints":{"websec":{"address":":443","http":{"tls":{"domains":[{"main":"a.b"}]}}}},"plugins":{"auth":{"limits":{"memory":"8MiB"}}},"providers":{"plugin":{"demo":{"poll":{"every":5}}}}}"#
         );
         assert_eq!(told, [""; 0]);
     }
@@ -128,5 +139,7 @@ mod tests {
         ] {
             assert_eq!(env(prefix, &[(name, "x")]).1, [told]);
         }
+        let deep = format!("TORANA_PLUGINS_X_CONFIG{}", "_A".repeat(100_000));
+        assert!(env("TORANA_", &[(&deep, "x")]).1[0].ends_with("hint: it has more than 100 levels"));
     }
 }

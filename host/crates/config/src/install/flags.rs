@@ -2,6 +2,7 @@
 
 use super::removed;
 use crate::node::{Key, Node, Value, position};
+use crate::parse::MAX_DEPTH;
 use crate::schema::{Branch, Kind};
 use torana_base::{Diagnostic, Place};
 
@@ -69,12 +70,16 @@ fn resolve<'t>(name: &str, root: &'t Branch) -> Result<(Vec<Step>, &'t Branch), 
     let mut rest = name;
     let mut before = String::new();
     while !rest.is_empty() {
-        let free = at.known(rest.split(['.', '[']).next().unwrap_or(rest)).is_none() && at.any.as_ref().is_some_and(|a| a.is_leaf());
         // a key of the user's choice with nothing below it may hold dots
+        let leaf = |a: &Branch| a.is_leaf() && !a.is_free();
+        let free = at.known(rest.split(['.', '[']).next().unwrap_or(rest)).is_none() && at.any.as_deref().is_some_and(leaf);
         let (part, tail) = if free { (rest, "") } else { rest.split_once('.').unwrap_or((rest, "")) };
         let (key, mut indexes) = if free { (part, "") } else { part.find('[').map_or((part, ""), |i| part.split_at(i)) };
         at = match (at.child(key), at.known(key)) {
-            _ if at.is_leaf() && at.kind() == Kind::Any => at,
+            _ if at.is_free() && !key.is_empty() => {
+                steps.push(Step::Key(key.to_owned()));
+                at
+            }
             (Some(next), known) if !key.is_empty() => {
                 steps.push(Step::Key(known.map_or_else(|| key.to_owned(), |k| k.name.to_owned())));
                 next
@@ -89,6 +94,11 @@ fn resolve<'t>(name: &str, root: &'t Branch) -> Result<(Vec<Step>, &'t Branch), 
         while let Some((index, after)) = indexes.strip_prefix('[').and_then(|i| i.split_once(']')) {
             let bad = || Box::new(Diagnostic::error(name, format!("`[{index}]` of flag `--{name}` is no index from 0 to {MAX_INDEX}")));
             let index = index.parse::<usize>().ok().filter(|i| *i <= MAX_INDEX).ok_or_else(bad)?;
+            if at.is_free() {
+                steps.push(Step::Index(index));
+                indexes = after;
+                continue;
+            }
             let Some(item) = &at.item else {
                 return Err(Box::new(
                     Diagnostic::error(name, format!("unknown flag `--{name}`")).hint(format!("`{key}` has no items that take an index")),
@@ -106,6 +116,9 @@ fn resolve<'t>(name: &str, root: &'t Branch) -> Result<(Vec<Step>, &'t Branch), 
     }
     if steps.is_empty() {
         return Err(Box::new(Diagnostic::error("", "a flag without a name")));
+    }
+    if steps.len() > MAX_DEPTH {
+        return Err(Box::new(Diagnostic::error("", format!("a flag of more than {MAX_DEPTH} levels"))));
     }
     Ok((steps, at))
 }
@@ -176,7 +189,14 @@ mod tests {
                 r#"{"entryPoints":{"w":{"http":{"tls":{"domains":[{"main":"a"},{"main":"b"}]}}}}}"#,
             ),
             (&["--ocsp.responderoverrides.http://a.b/c=x"], r#"{"ocsp":{"responderOverrides":{"http://a.b/c":"x"}}}"#),
-            (&["--providers.plugin.x.y.z=1"], r#"{"providers":{"plugin":{"x.y.z":1}}}"#),
+            (
+                &["--providers.plugin.x.Y.z=1", "--providers.plugin.x.l[1].a", "b", "--providers.plugin.w"],
+                r#"{"providers":{"plugin":{"x":{"Y":{"z":1},"l":[null,{"a":"b"}]},"w":true}}}"#,
+            ),
+            (
+                &["--plugins.Auth.path=a.wasm", "--plugins.Auth.permissions.kv=a", "--plugins.auth.permissions.kv=b"],
+                r#"{"plugins":{"Auth":{"path":"a.wasm","permissions":{"kv":"a,b"}}}}"#,
+            ),
             (&["--api.insecure", "--api"], r#"{"api":{"insecure":true}}"#),
         ] {
             assert_eq!(flags(args), (tree.to_owned(), vec![]), "{args:?}");
@@ -209,6 +229,10 @@ mod tests {
         ] {
             assert_eq!(flags(args).1, [told], "{args:?}");
         }
+        let deep = format!("--plugins.x.config{}=1", ".a".repeat(100_000));
+        assert_eq!(flags(&[&deep]).1, ["error: a flag of more than 100 levels"]);
+        let deep = format!("--plugins.x.config.a{}=1", "[0]".repeat(100_000));
+        assert_eq!(flags(&[&deep]).1, ["error: a flag of more than 100 levels"]);
     }
 
     proptest::proptest! {

@@ -4,10 +4,11 @@ use crate::schema::{self, Kind, Row, State};
 use std::fmt::Write;
 
 /// Heading and first part of the paths below it.
-const GROUPS: [(&str, &str); 10] = [
+const GROUPS: [(&str, &str); 11] = [
     ("Configuration file", "configFile"),
     ("Entry points", "entryPoints"),
     ("Providers", "providers"),
+    ("Plugins", "plugins"),
     ("Backends", "serversTransport"),
     ("API", "api"),
     ("Ping", "ping"),

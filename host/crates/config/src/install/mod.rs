@@ -8,14 +8,18 @@ mod env;
 mod flags;
 mod help;
 mod load;
+mod plugins;
 mod removed;
 
 pub use address::{Address, Protocol};
 pub use entry_point::*;
 pub use help::help;
 pub use load::{Loaded, Sources, load};
+pub use plugins::*;
 
-use crate::routing::{ForwardingTimeoutsConfig, ServersTransportConfig};
+use crate::de;
+use crate::node::Node;
+use crate::routing::{ForwardingTimeoutsConfig, PluginConfig, ServersTransportConfig};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use torana_base::GoDuration;
@@ -34,9 +38,10 @@ pub struct InstallConfig {
     pub ping: Option<PingConfig>,
     pub log: LogConfig,
     pub core: CoreConfig,
-    /// `experimental`: nothing in it has an effect.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub plugins: BTreeMap<String, PluginConfig>,
     #[serde(skip_serializing)]
-    experimental: ExperimentalConfig,
+    pub experimental: ExperimentalConfig,
     /// `configFile`: where the file was looked for; kept so that the option may stand in any source.
     #[serde(skip_serializing)]
     config_file: Option<String>,
@@ -72,9 +77,13 @@ pub struct ProvidersConfig {
     pub precedence: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<FileProviderConfig>,
+    /// Free-form maps, keys as written, by the name of the plugin that provides.
+    #[serde(deserialize_with = "de::trees", skip_serializing_if = "BTreeMap::is_empty")]
+    pub plugin: BTreeMap<String, Node>,
 }
 
-/// Traefik's default of `providers.precedence`, which is also the list of all names that may stand there.
+/// Traefik's default of `providers.precedence`, which is also the list of all names that may stand there, beside
+/// `plugin-<name>` of the providers that are plugins.
 pub const PRECEDENCE: [&str; 17] = [
     "kubernetesgateway",
     "kubernetescrd",
@@ -101,6 +110,7 @@ impl Default for ProvidersConfig {
             providers_throttle_duration: GoDuration::from_secs(2),
             precedence: PRECEDENCE.map(str::to_owned).into(),
             file: None,
+            plugin: BTreeMap::new(),
         }
     }
 }
@@ -290,16 +300,6 @@ impl Default for CoreConfig {
     fn default() -> Self {
         CoreConfig { default_rule_syntax: "v3".into() }
     }
-}
-
-/// `experimental`: gates that Traefik still accepts.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct ExperimentalConfig {
-    #[serde(rename = "kubernetesGateway")]
-    _kubernetes_gateway: bool,
-    #[serde(rename = "kubernetesIngressNGINX")]
-    _kubernetes_ingress_nginx: bool,
 }
 
 pub(crate) fn is_false(b: &bool) -> bool {

@@ -2,6 +2,7 @@ use super::*;
 use crate::de::from_node;
 use crate::node::Node;
 use crate::parse::{Format, parse};
+use crate::routing::SecretSource;
 use crate::schema::{self, Kind, State};
 use torana_base::{Diagnostic, Place};
 
@@ -38,6 +39,9 @@ fn yaml(text: &str) -> Result<Loaded, String> {
 fn sample(path: &str, kind: Kind, default: &str) -> &'static str {
     match (path, kind) {
         ("entryPoints.<name>.address", _) => ":80",
+        ("plugins.<name>.failure", _) => "open",
+        ("plugins.<name>.rollout.steps", _) => "5, 7",
+        ("plugins.<name>.limits.memory" | "plugins.<name>.limits.body" | "plugins.<name>.limits.headers", _) => "7KiB",
         (p, _) if p.ends_with("Strategy") => "delete",
         (p, _) if p.ends_with("traceVerbosity") => "detailed",
         ("log.level", _) => "debug",
@@ -63,7 +67,7 @@ fn every_built_option_is_a_field() {
         }
         seen += 1;
         let mut node = Node::plain(Place::whole("t"), sample(row.path, row.kind, row.default));
-        for part in row.path.replace("<name>", "web").rsplit('.') {
+        for part in row.path.replace("<name>", "web").replace("<key>", "x").rsplit('.') {
             let mut up = Node::empty(Place::whole("t"));
             up.insert(crate::node::Key { text: part.to_owned(), place: Place::whole("t") }, node);
             node = up;
@@ -76,12 +80,12 @@ fn every_built_option_is_a_field() {
             assert_ne!(read, InstallConfig::default(), "{} is not kept", row.path);
         }
     }
-    assert_eq!(seen, 73);
+    assert_eq!(seen, 112);
 }
 
 #[test]
 fn defaults_are_traefiks() {
-    let loaded = yaml("entryPoints: {web: {address: ':80'}}\nping: {}\napi: true\nproviders: {file: {directory: /x}}").unwrap();
+    let loaded = yaml("entryPoints: {web: {address: ':80'}}\nping: {}\napi: true\nproviders: {file: {directory: /x}}\nplugins: {web: {path: /x, rollout: {}}}").unwrap();
     let c = &loaded.config;
     let web = serde_json::to_string(&c.entry_points["web"]).unwrap();
     // what /api/entrypoints of Traefik 3.7.15 shows
@@ -93,6 +97,10 @@ fn defaults_are_traefiks() {
         serde_json::to_string(&(&c.ping, &c.api, &c.providers.file)).unwrap(),
         r#"[{"entryPoint":"traefik","terminatingStatusCode":503},{"basePath":"/","dashboard":true},{"directory":"/x","watch":true}]"#
     );
+    assert_eq!(
+        serde_json::to_string(&c.plugins["web"]).unwrap(),
+        r#"{"path":"/x","failure":"closed","permissions":{},"limits":{"deadline":"50ms","timeout":"5s","start":"2s","memory":"64MiB","body":"1MiB","headers":"64KiB","instances":64},"rollout":{"steps":[5,25,50],"interval":"30s","minimumCalls":20,"tolerance":1.0}}"#
+    );
     for row in &schema::install().rows {
         if row.default == "-" || row.kind == Kind::Block || matches!(row.state, State::Unbuilt { accept: None, .. }) {
             continue;
@@ -102,7 +110,9 @@ fn defaults_are_traefiks() {
         if let Some(found) = json.pointer(&pointer) {
             let text = match found {
                 serde_json::Value::String(s) => s.clone(),
-                serde_json::Value::Array(a) => a.iter().filter_map(|v| v.as_str()).collect::<Vec<_>>().join(", "),
+                serde_json::Value::Array(a) => {
+                    a.iter().map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned)).collect::<Vec<_>>().join(", ")
+                }
                 other => other.to_string(),
             };
             let same = text == row.default || row.kind == Kind::Duration && text.parse::<GoDuration>() == row.default.parse();
@@ -267,6 +277,143 @@ fn mistakes_are_all_told() {
         ),
     ] {
         assert_eq!(try_load(None, &[], args).map(|l| l.config).unwrap_err(), told);
+    }
+}
+
+#[test]
+fn plugins_from_every_source() {
+    let json = |c: &InstallConfig| serde_json::to_string(&(&c.plugins, &c.providers.plugin)).unwrap();
+    let local = |c: &InstallConfig| {
+        let e = &c.experimental;
+        let all: Vec<_> = e.local_plugins.iter().map(|(n, l)| format!("{n}={} {:?}", l.module_name, l.settings.envs)).collect();
+        (all.join("; "), e.abort_on_plugin_failure)
+    };
+    let expected = r#"[{"auth":{"path":"a.wasm","config":{"realm":"x"},"failure":"open","permissions":{"http":["a:1","*.b"],"secrets":{"key":{"value":"xxxx"}}},"limits":{"deadline":"50ms","timeout":"5s","start":"2s","memory":"8MiB","body":"1MiB","headers":"64KiB","instances":64}}},{"demo":{"poll":{"every":5}}}]"#;
+    let flags = [
+        "--plugins.auth.path=a.wasm",
+        "--plugins.auth.config.realm=x",
+        "--plugins.auth.failure=OPEN",
+        "--plugins.auth.permissions.http=a:1",
+        "--plugins.auth.permissions.http=*.b",
+        "--plugins.auth.permissions.secrets.key.value=hush",
+        "--plugins.auth.limits.memory=8MiB",
+        "--providers.plugin.demo.poll.every=5",
+        "--experimental.localPlugins.l.moduleName=a.b/c",
+        "--experimental.localplugins.l.settings.envs=A,B",
+        "--experimental.abortOnPluginFailure",
+    ];
+    let upper = |flag: &&str| {
+        let (name, value) = flag.trim_start_matches('-').split_once('=').unwrap_or((flag, "true"));
+        (format!("TORANA_{}", name.trim_start_matches('-').replace('.', "_").to_uppercase()), value.to_owned())
+    };
+    let mut env: BTreeMap<_, _> = flags.iter().map(upper).collect();
+    env.insert("TORANA_PLUGINS_AUTH_PERMISSIONS_HTTP".into(), "a:1,*.b".into());
+    let env: Vec<_> = env.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+    let yaml = "plugins: {auth: {path: a.wasm, config: {realm: x}, Failure: open, permissions: {http: ['a:1', '*.b'], secrets: {key: {value: hush}}}, limits: {memory: 8388608}}}\nproviders: {plugin: {demo: {poll: {every: 5}}}}\nexperimental: {localPlugins: {l: {moduleName: a.b/c, settings: {envs: [A, B]}}}, abortOnPluginFailure: true}";
+    let toml = "[plugins.auth]\npath = 'a.wasm'\nfailure = 'open'\n[plugins.auth.config]\nrealm = 'x'\n[plugins.auth.permissions]\nhttp = ['a:1', '*.b']\n[plugins.auth.permissions.secrets.key]\nvalue = 'hush'\n[plugins.auth.limits]\nmemory = '8MiB'\n[providers.plugin.demo.poll]\nevery = 5\n[experimental]\nabortOnPluginFailure = true\n[experimental.localPlugins.l]\nmoduleName = 'a.b/c'\n[experimental.localPlugins.l.settings]\nenvs = 'A, B'\n";
+    for (source, loaded) in [
+        ("yaml", try_load(Some(("t.yml", yaml)), &[], &[])),
+        ("toml", try_load(Some(("t.toml", toml)), &[], &[])),
+        ("flags", try_load(None, &[], &flags)),
+        ("env", try_load(None, &env, &[])),
+    ] {
+        let loaded = loaded.unwrap_or_else(|e| panic!("{source}: {e}"));
+        let c = &loaded.config;
+        assert_eq!(
+            (json(c).as_str(), local(c), loaded.warnings),
+            (expected, (r#"l=a.b/c ["A", "B"]"#.to_owned(), true), vec![]),
+            "{source}"
+        );
+        assert_eq!(c.plugins["auth"].permissions.secrets["key"], SecretSource::Value(torana_base::Secret::new("hush")), "{source}");
+        assert!(!format!("{c:?}").contains("hush"), "{source}");
+    }
+    let c = try_load(
+        Some((
+            "t.yml",
+            "plugins: {Auth: {path: /a, config: {B: 1, b: ~}}}\nproviders: {precedence: [plugin-auth, file], plugin: {Auth: , off: false}}",
+        )),
+        &[],
+        &["--plugins.auth.limits.instances=1"],
+    )
+    .unwrap();
+    let auth = &c.config.plugins["Auth"];
+    assert_eq!((auth.limits.instances, auth.path.as_str(), c.config.plugins.len()), (1, "/a", 1));
+    assert_eq!(
+        auth.config.as_ref().map(|n| (n.to_json().to_string(), n.place.to_string())),
+        c.node.at("plugins.Auth.config").map(|n| (r#"{"B":1,"b":null}"#.to_owned(), n.place.to_string()))
+    );
+    let items = c.plugins();
+    assert_eq!((&items["Auth"].config, items.len()), (auth, 1));
+    assert_eq!(
+        ["", "path", "limits"].map(|option| items["Auth"].place_of(option).to_string().rsplit('/').next().unwrap_or_default().to_owned()),
+        ["t.yml:1:11", "t.yml:1:24", "flag --plugins.auth.limits.instances"]
+    );
+    assert_eq!(items["Auth"].digest, c.node.at("plugins.Auth").unwrap().digest());
+    assert_eq!(c.config.providers.plugin.iter().map(|(n, o)| format!("{n}={}", o.to_json())).collect::<Vec<_>>(), ["Auth={}"]);
+}
+
+#[test]
+fn a_local_plugin_is_a_plugin() {
+    let settings = PluginSettings { envs: vec!["A".into()], ..PluginSettings::default() };
+    let local = LocalPluginConfig { module_name: "a/b".into(), settings };
+    let mut expected = PluginConfig { path: "x/plugin.wasm".into(), ..PluginConfig::default() };
+    expected.permissions.env.push("A".into());
+    assert_eq!(PluginConfig::from_local(&local, "x/plugin.wasm".into()), expected);
+}
+
+#[test]
+fn mistakes_of_plugins() {
+    for (text, told) in [
+        (
+            "plugins: {2a: {}, b: {path: /b, permissions: {http: '*'}}}",
+            "error: `2a` is no name of a plugin\n  at  plugins.2a  (torana.yml:1:11)\n  hint: begin with a letter, and use only letters, digits, `_` and `-`\nerror: the plugin has no path\n  at  plugins.2a.path  (torana.yml:1:11)\n  hint: write `path`, the file of the component, such as `plugins/auth.wasm`\nerror: `*` is no host\n  at  plugins.b.permissions.http[0]  (torana.yml:1:53)\n  hint: write `host`, `host:port` or `*.domain`, without scheme and path",
+        ),
+        (
+            "plugins: {a: {path: /a, permissions: {secrets: {k: {env: A, value: hush}}}}}",
+            "error: the secret has more than one source\n  at  plugins.a.permissions.secrets.k  (torana.yml:1:52)\n  hint: write only one of `env`, `file` and `value`",
+        ),
+        (
+            "plugins: {a: {path: /a, permissions: {secrets: {k: hush}}}}",
+            "error: a block of options belongs here, not a single value\n  at  plugins.a.permissions.secrets.k  (torana.yml:1:52)",
+        ),
+        (
+            "plugins: {a: {path: /a, limits: {memory: lots}}}",
+            "error: `lots` is not a size\n  at  plugins.a.limits.memory  (torana.yml:1:42)\n  hint: write `64MiB`, `512KiB`, or whole bytes",
+        ),
+        (
+            "providers: {plugin: {x: [1]}}",
+            "error: a block of options belongs here, not a list\n  at  providers.plugin.x  (torana.yml:1:25)",
+        ),
+        (
+            "providers: {precedence: [plugin-x]}",
+            "error: unknown provider `plugin-x`\n  at  providers.precedence[0]  (torana.yml:1:26)\n  hint: known here: kubernetesgateway, kubernetescrd, kubernetes, kubernetesingressnginx, swarm, docker, file, redis, knative, consul, consulcatalog, nomad, etcd, ecs, http, zookeeper, rest",
+        ),
+        (
+            "experimental: {plugins: {demo: {moduleName: github.com/a/b, version: v0.1.0, hash: x, settings: {envs: [A]}}}}",
+            "error: `demo` is Go source of Traefik's catalogue, but Torana runs WebAssembly components\n  at  experimental.plugins.demo  (torana.yml:1:32)\n  hint: remove it, and write `plugins: {demo: {path: plugins/demo.wasm}}` for a component that does the same",
+        ),
+        (
+            "experimental: {localPlugins: {a: {}, b: {moduleName: /b}, c: {moduleName: c/}, d: {moduleName: d/../e}}}",
+            "error: local plugin `a` has no module name\n  at  experimental.localPlugins.a  (torana.yml:1:34)\n  hint: write `moduleName`, its directory below `plugins-local/src`, such as `github.com/you/demo`\nerror: `/b` is no module name\n  at  experimental.localPlugins.b.moduleName  (torana.yml:1:54)\n  hint: write a directory below `plugins-local/src`, without `/` at either end and without `..`\nerror: `c/` is no module name\n  at  experimental.localPlugins.c.moduleName  (torana.yml:1:75)\n  hint: write a directory below `plugins-local/src`, without `/` at either end and without `..`\nerror: `d/../e` is no module name\n  at  experimental.localPlugins.d.moduleName  (torana.yml:1:96)\n  hint: write a directory below `plugins-local/src`, without `/` at either end and without `..`",
+        ),
+        (
+            "experimental: {localPlugins: {a.b: {moduleName: x}}}",
+            "error: `a.b` is no name of a plugin\n  at  experimental.localPlugins.a.b  (torana.yml:1:30)\n  hint: begin with a letter, and use only letters, digits, `_` and `-`",
+        ),
+        (
+            "experimental: {localPlugins: {a: {moduleName: x, settings: {useUnsafe: true, mounts: [/x], envs: [A=1]}}}}",
+            "error: `A=1` is no name of an environment variable\n  at  experimental.localPlugins.a.settings.envs[0]  (torana.yml:1:99)\n  hint: write the name alone, such as `REGION`\nerror: plugins have no file system\n  at  experimental.localPlugins.a.settings.mounts  (torana.yml:1:86)\n  hint: remove it; give the plugin a file as a secret (`permissions.secrets.<name>.file` below `plugins`), or its configuration\nerror: a WebAssembly component has nothing unsafe to allow\n  at  experimental.localPlugins.a.settings.useUnsafe  (torana.yml:1:72)\n  hint: remove it",
+        ),
+        (
+            "experimental: {localPlugins: {a: {moduleName: x}}}\nplugins: {a: {path: /a}}",
+            "error: `plugins` has a plugin `a` too\n  at  experimental.localPlugins.a  (torana.yml:1:34)\n  hint: give one of them another name",
+        ),
+        (
+            "experimental: {localPlugins: {a: {moduleName: x}}, plugins: {a: {}}}",
+            "error: `a` is Go source of Traefik's catalogue, but Torana runs WebAssembly components\n  at  experimental.plugins.a  (torana.yml:1:65)\n  hint: remove it, and write `plugins: {a: {path: plugins/a.wasm}}` for a component that does the same\nerror: `experimental.plugins` has a plugin `a` too\n  at  experimental.localPlugins.a  (torana.yml:1:34)\n  hint: give one of them another name",
+        ),
+    ] {
+        assert_eq!(yaml(text).map(|l| l.config).unwrap_err(), told, "{text}");
     }
 }
 

@@ -1,6 +1,9 @@
 //! A tree to routing configuration, object by object.
 
-use super::{HttpConfig, Item, Items, MiddlewareConfig, Rejected, RouterConfig, RoutingConfig, ServersTransportConfig, ServiceConfig};
+use super::{
+    HttpConfig, Item, Items, MiddlewareConfig, PluginConfig, PluginUse, Rejected, RouterConfig, RoutingConfig, ServersTransportConfig,
+    ServiceConfig, Strategy, plugin,
+};
 use crate::de;
 use crate::node::{Key, Node, Value};
 use crate::schema::{self, Branch};
@@ -24,6 +27,7 @@ pub fn decode(node: &Node) -> Checked<RoutingConfig> {
             for (key, value) in entries {
                 match root.known(&key.text) {
                     Some(Branch { name: "http", .. }) => http(value, &mut out.value.http, &mut out.diagnostics),
+                    Some(tree @ Branch { name: "plugins", .. }) => plugins(tree, value, &mut out),
                     Some(tree) => reject(tree, value, &mut out),
                     None if key.text.starts_with("x-") || key.text.starts_with("X-") => {}
                     None => {
@@ -64,6 +68,13 @@ fn http(node: &Node, config: &mut HttpConfig, diagnostics: &mut Vec<Diagnostic>)
             _ => {}
         }
     }
+}
+
+fn plugins(tree: &Branch, node: &Node, out: &mut Checked<RoutingConfig>) {
+    let Some(objects) = block(node, tree.name, &mut out.diagnostics) else { return };
+    let Some(options) = tree.any.as_deref() else { return };
+    let mut cx = Section { path: tree.name, options, objects, diagnostics: &mut out.diagnostics };
+    cx.items(&mut out.value.plugins, |node, key, item| typed(node, key, item, finish_plugin));
 }
 
 /// The entries of a block, none for a null one; anything else is a mistake of the document.
@@ -117,7 +128,7 @@ macro_rules! empty {
     })* };
 }
 
-empty!(RouterConfig ServiceConfig ServersTransportConfig);
+empty!(RouterConfig ServiceConfig ServersTransportConfig PluginConfig);
 
 impl Empty for MiddlewareConfig {
     fn empty(node: &Node) -> Self {
@@ -128,13 +139,17 @@ impl Empty for MiddlewareConfig {
 fn typed<T: DeserializeOwned + Default>(node: &Node, key: &str, item: &mut Item<T>, finish: impl Fn(&Node, &str, &mut Item<T>)) {
     let read = de::read::<T>(node, key);
     item.config = read.value;
-    for d in read.diagnostics {
-        // the option table may have said it already
+    add(item, read.diagnostics);
+    finish(node, key, item);
+}
+
+/// Adds what has not been said of the same option already, by the option table for instance.
+fn add<T>(item: &mut Item<T>, diagnostics: impl IntoIterator<Item = Diagnostic>) {
+    for d in diagnostics {
         if !item.diagnostics.iter().any(|told| told.is_error() && told.key == d.key) {
             item.diagnostics.push(d);
         }
     }
-    finish(node, key, item);
 }
 
 fn finish_router(node: &Node, _: &str, item: &mut Item<RouterConfig>) {
@@ -146,7 +161,7 @@ fn finish_router(node: &Node, _: &str, item: &mut Item<RouterConfig>) {
 }
 
 fn finish_service(node: &Node, key: &str, item: &mut Item<ServiceConfig>) {
-    let kinds = ["loadBalancer", "weighted", "highestRandomWeight", "mirroring", "failover"];
+    let kinds = ["loadBalancer", "weighted", "plugin", "highestRandomWeight", "mirroring", "failover"];
     let written: Vec<&'static str> = kinds.into_iter().filter(|k| node.child(k).is_some_and(present)).collect();
     match written.as_slice() {
         [] => {
@@ -159,10 +174,26 @@ fn finish_service(node: &Node, key: &str, item: &mut Item<ServiceConfig>) {
             item.diagnostics.push(d.hint("make a service of its own for each"));
         }
     }
-    item.config.others = written.into_iter().filter(|k| !matches!(*k, "loadBalancer" | "weighted")).collect();
+    item.config.others = written.into_iter().filter(|k| !matches!(*k, "loadBalancer" | "weighted" | "plugin")).collect();
+    if item.config.load_balancer.as_ref().is_some_and(|l| l.plugin.is_some() && l.strategy != Strategy::Wrr) {
+        item.keep(node, "loadBalancer.strategy", "", "loadBalancer.strategy");
+        let d = Diagnostic::error(format!("{key}.loadBalancer.strategy"), "the plugin chooses already, in place of a strategy");
+        item.diagnostics.push(d.at(&item.place_of("loadBalancer.strategy")).hint("remove `strategy`, or `plugin`"));
+    }
+    item.keep(node, "plugin", "", "plugin");
+    item.keep(node, "loadBalancer.plugin", "", "loadBalancer.plugin");
     item.keep(node, "loadBalancer.serversTransport", "", "loadBalancer.serversTransport");
     item.keep(node, "loadBalancer.servers", "url", "loadBalancer.servers[].url");
     item.keep(node, "weighted.services", "name", "weighted.services[].name");
+}
+
+fn finish_plugin(node: &Node, key: &str, item: &mut Item<PluginConfig>) {
+    let name = key.strip_prefix("plugins.").unwrap_or(key);
+    // what is no block at all has no options to look at
+    let readable = !item.diagnostics.iter().any(|told| told.is_error() && told.key == key);
+    let wrong = if readable { item.config.check(node, key) } else { Vec::new() };
+    add(item, plugin::check_name(name, key).into_iter().chain(wrong));
+    item.keep_plugin(node);
 }
 
 /// Whether a block is switched on: not null, not `false`.
@@ -185,6 +216,9 @@ fn middleware(node: &Node, key: &str, options: &Branch, item: &mut Item<Middlewa
             if let Some(branch) = options.known(name) {
                 schema::canonicalise(&mut item.config.node, branch);
             }
+            if *name == "plugin" {
+                finish_plugin_use(key, item);
+            }
             (*name == "ipWhiteList")
                 .then(|| Diagnostic::warning(key, "`ipWhiteList` is an old name").hint("write `ipAllowList`; its options are the same"))
         }
@@ -197,6 +231,24 @@ fn middleware(node: &Node, key: &str, options: &Branch, item: &mut Item<Middlewa
     };
     item.diagnostics.extend(problem.map(|d| d.at(&item.place)));
     item.keep(node, "chain.middlewares", "", "chain.middlewares[]");
+    item.keep(node, "plugin", "", "plugin");
+}
+
+/// Leaves of a plugin middleware `{<name>: {...}}`, or says that there is not exactly one.
+fn finish_plugin_use(key: &str, item: &mut Item<MiddlewareConfig>) {
+    let node = &mut item.config.node;
+    match PluginUse::of(node) {
+        Ok(PluginUse { name, config }) => {
+            if let Value::Map(entries) = &mut node.value {
+                entries.retain(|(k, _)| k.text == name);
+                entries.iter_mut().for_each(|(_, v)| v.clone_from(&config));
+            }
+        }
+        Err((what, hint)) => {
+            let d = Diagnostic::error(format!("{key}.plugin"), what).at(&node.place).hint(hint);
+            add(item, [d]);
+        }
+    }
 }
 
 /// Objects of `tcp`, `udp` and `tls`: refused one by one.

@@ -180,12 +180,13 @@ impl Incremental {
         Some(config)
     }
 
-    /// Whether an object may be taken over to other lines: a middleware keeps its places deep inside.
+    /// Whether an object may be taken over to other lines: a middleware keeps its places deep inside, and so
+    /// does the configuration of a plugin.
     fn can_move(&self, c: &Chunk<'_>) -> bool {
         let http = &self.config.http;
         match c.section {
             Section::Routers => http.routers.get(c.name).is_some_and(|i| i.diagnostics.is_empty()),
-            Section::Services => http.services.get(c.name).is_some_and(|i| i.diagnostics.is_empty()),
+            Section::Services => http.services.get(c.name).is_some_and(|i| i.diagnostics.is_empty() && i.config.plugins().next().is_none()),
             Section::ServersTransports => http.servers_transports.get(c.name).is_some_and(|i| i.diagnostics.is_empty()),
             Section::Middlewares => false,
         }
@@ -329,8 +330,11 @@ mod tests {
         }
         text.push_str(&"\n".repeat(blank));
         text.push_str(
-            "  services:\n    s: {loadBalancer: {servers: [{url: \"http://a\"}]}}\n  middlewares:\n    m:\n      addPrefix: {prefix: /x}\n",
+            "  services:\n    s: {loadBalancer: {servers: [{url: \"http://a\"}]}}\n    p: {plugin: {x: {a: 1}}}\n    q: {loadBalancer: {plugin: {x: {a: 1}}}}\n  middlewares:\n    m:\n      addPrefix: {prefix: /x}\n",
         );
+        // like a section of `http`, but it is none
+        let path = touched.unwrap_or_default();
+        text.push_str(&format!("plugins:\n  routers:\n    path: {path}.wasm\n    config: {{a: 1}}\n"));
         text
     }
 

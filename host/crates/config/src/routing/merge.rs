@@ -13,6 +13,7 @@ pub fn merge_first_wins(docs: Vec<RoutingConfig>) -> Checked<RoutingConfig> {
         merge(&mut all.services, doc.http.services, "http.services", warn);
         merge(&mut all.middlewares, doc.http.middlewares, "http.middlewares", warn);
         merge(&mut all.servers_transports, doc.http.servers_transports, "http.serversTransports", warn);
+        merge(&mut out.value.plugins, doc.plugins, "plugins", warn);
         out.value.rejected.extend(doc.rejected);
     }
     out

@@ -1,9 +1,10 @@
-//! The dynamic configuration: routers, services, middlewares and transports, as one provider wrote them.
+//! The dynamic configuration: routers, services, middlewares, transports and plugins, as one provider wrote them.
 //! A bad object is disabled alone; the objects beside it are not touched.
 
 mod decode;
 mod incremental;
 mod merge;
+mod plugin;
 mod router;
 mod service;
 mod transport;
@@ -12,6 +13,8 @@ pub use crate::parse::refuse_templates;
 pub use decode::decode;
 pub use incremental::Incremental;
 pub use merge::merge_first_wins;
+pub use plugin::*;
+pub(crate) use plugin::{check_name as check_plugin_name, is_variable};
 pub use router::*;
 pub use service::*;
 pub use transport::*;
@@ -27,6 +30,8 @@ use torana_base::{Diagnostic, Place};
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RoutingConfig {
     pub http: HttpConfig,
+    /// `plugins`.
+    pub plugins: Items<PluginConfig>,
     /// Objects of trees that are not built, such as `tcp.routers.db`.
     pub rejected: Vec<Rejected>,
 }
@@ -131,6 +136,14 @@ pub struct MiddlewareConfig {
     pub kind: String,
     /// The options, keys spelled as in the table.
     pub node: Node,
+}
+
+impl MiddlewareConfig {
+    /// Name and configuration (a map) of the plugin, for the kind `plugin`.
+    pub fn plugin(&self) -> Option<(&str, &Node)> {
+        let (name, config) = self.node.entries().first().filter(|_| self.kind == "plugin")?;
+        Some((&name.text, config))
+    }
 }
 
 /// `{"<kind>": {...}}`, the options as written.

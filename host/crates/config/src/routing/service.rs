@@ -1,3 +1,4 @@
+use super::PluginUse;
 use crate::install::{is_false, is_zero};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -11,17 +12,26 @@ pub struct ServiceConfig {
     pub load_balancer: Option<LoadBalancerConfig>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weighted: Option<WeightedConfig>,
+    /// A component that answers requests. Traefik has no such kind.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plugin: Option<PluginUse>,
     /// Kinds that are written but not built, such as `mirroring`.
     #[serde(skip)]
     pub others: Vec<&'static str>,
 }
 
 impl ServiceConfig {
-    /// The kind as the API shows it (`loadbalancer`, `weighted`, ...), empty for none.
+    /// The plugins that it names, as service or as balancer.
+    pub fn plugins(&self) -> impl Iterator<Item = &PluginUse> {
+        self.plugin.iter().chain(self.load_balancer.as_ref().and_then(|l| l.plugin.as_ref()))
+    }
+
+    /// The kind as the API shows it (`loadbalancer`, `weighted`, `plugin`, ...), empty for none.
     pub fn kind(&self) -> String {
-        match (&self.load_balancer, &self.weighted) {
-            (Some(_), _) => "loadbalancer".to_owned(),
-            (_, Some(_)) => "weighted".to_owned(),
+        match (&self.load_balancer, &self.weighted, &self.plugin) {
+            (Some(_), ..) => "loadbalancer".to_owned(),
+            (_, Some(_), _) => "weighted".to_owned(),
+            (.., Some(_)) => "plugin".to_owned(),
             _ => self.others.first().map(|k| k.to_ascii_lowercase()).unwrap_or_default(),
         }
     }
@@ -36,6 +46,9 @@ pub struct LoadBalancerConfig {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub servers: Vec<ServerConfig>,
     pub strategy: Strategy,
+    /// Chooses in place of `strategy`. Traefik has no such option.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plugin: Option<PluginUse>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub health_check: Option<HealthCheckConfig>,
     /// Default true; false sends the server's own host.
@@ -52,6 +65,7 @@ impl Default for LoadBalancerConfig {
             sticky: None,
             servers: Vec::new(),
             strategy: Strategy::Wrr,
+            plugin: None,
             health_check: None,
             pass_host_header: true,
             response_forwarding: ResponseForwardingConfig::default(),

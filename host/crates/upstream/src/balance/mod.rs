@@ -14,7 +14,7 @@ use arc_swap::ArcSwap;
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -97,6 +97,7 @@ pub struct Balancer {
     slots: Box<[Arc<Slot>]>,
     ready: ArcSwap<Ready>,
     cursor: wrr::Cursor,
+    generation: AtomicU64,
     /// Held while `ready` is derived anew.
     change: Mutex<()>,
 }
@@ -112,7 +113,7 @@ impl Balancer {
         let slots: Box<[_]> = candidates.iter().map(slot).collect();
         let candidates = candidates.into_boxed_slice();
         let ready = ArcSwap::from_pointee(arrange(strategy, &candidates, &slots));
-        Balancer { strategy, candidates, slots, ready, cursor: wrr::Cursor::default(), change: Mutex::new(()) }
+        Balancer { strategy, candidates, slots, ready, cursor: wrr::Cursor::default(), generation: AtomicU64::new(fastrand::u64(..)), change: Mutex::new(()) }
     }
 
     pub fn strategy(&self) -> Strategy {
@@ -134,6 +135,7 @@ impl Balancer {
             leasttime::catch_up(index, &self.candidates, &self.slots);
         }
         slot.up.store(up, Relaxed);
+        self.generation.fetch_add(1, Relaxed);
         self.ready.store(Arc::new(arrange(self.strategy, &self.candidates, &self.slots)));
         true
     }
@@ -146,6 +148,11 @@ impl Balancer {
     /// is told.
     pub fn any_up(&self) -> bool {
         (0..self.slots.len()).any(|i| self.usable(i))
+    }
+
+    /// Another number after each change of what is up; no two balancers have the same.
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Relaxed)
     }
 
     /// Requests that were given to a candidate and still run.
@@ -188,6 +195,12 @@ fn arrange(strategy: Strategy, candidates: &[Candidate], slots: &[Arc<Slot>]) ->
         Strategy::Hrw => Ready::Hrw(ready),
         Strategy::LeastTime => Ready::LeastTime(ready),
     }
+}
+
+/// A strategy from outside; see [`crate::LoadBalancer::external`].
+pub trait External: Send + Sync {
+    /// The index of a candidate; `None` when there is none for this request.
+    fn choose(&self, exchange: &torana_http::Exchange, balancer: &Balancer) -> Option<usize>;
 }
 
 /// A request given to a candidate. Counts as under way until dropped.
