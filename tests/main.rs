@@ -12,8 +12,10 @@ mod cases {
     mod ladder;
     mod lifecycle;
     mod memory;
+    mod plugins;
     mod protocol;
     mod reload;
     mod services;
     mod streams;
+    mod wit;
 }

@@ -19,7 +19,10 @@ pub(crate) fn installed(loaded: &Loaded) -> (Items<PluginConfig>, Vec<Diagnostic
         match component(&local.module_name) {
             Ok(path) => {
                 let config = PluginConfig::from_local(local, path);
-                let digest = name.bytes().chain(local.module_name.bytes()).fold(0xcbf2_9ce4_8422_2325, |h: u64, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
+                let digest = name
+                    .bytes()
+                    .chain(local.module_name.bytes())
+                    .fold(0xcbf2_9ce4_8422_2325, |h: u64, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
                 plugins.insert(name.clone(), Arc::new(Item::new(config, place, digest)));
             }
             Err((what, hint)) => wrong.push(Diagnostic::error(format!("{key}.moduleName"), what).at(&place).hint(hint)),
@@ -32,8 +35,9 @@ pub(crate) fn installed(loaded: &Loaded) -> (Items<PluginConfig>, Vec<Diagnostic
 fn component(module: &str) -> Result<String, (String, &'static str)> {
     let folder = Path::new(ROOT).join(module);
     let manifest = folder.join(".traefik.yml");
-    let text = std::fs::read_to_string(&manifest)
-        .map_err(|e| (format!("cannot read `{}`: {e}", manifest.display()), "a local plugin is a folder below ./plugins-local/src with a .traefik.yml"))?;
+    let text = std::fs::read_to_string(&manifest).map_err(|e| {
+        (format!("cannot read `{}`: {e}", manifest.display()), "a local plugin is a folder below ./plugins-local/src with a .traefik.yml")
+    })?;
     let source: Arc<str> = manifest.display().to_string().into();
     let node = parse(&text, Format::Yaml, source).map_err(|d| (d.message, "repair the file"))?;
     let field = |name: &str| node.child(name).and_then(|n| n.as_str()).unwrap_or_default().to_owned();

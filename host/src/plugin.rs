@@ -4,6 +4,7 @@ use crate::cli::print;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::{Duration, SystemTime};
 use torana_base::{Diagnostic, closest};
 use torana_devkit::{Build, DEFAULT_KIND, DEFAULT_LANG, New};
 use torana_extend::Manifest;
@@ -14,6 +15,7 @@ Usage: torana plugin COMMAND [OPTIONS]
 Commands:
   new NAME      write a new plugin's project
   build         make the component of a project
+  dev           serve a project, and build it again after each change
   inspect FILE  say what a .wasm file is, needs and offers
 
 `torana plugin COMMAND --help` tells more.
@@ -45,6 +47,13 @@ In plugin.toml, below [build]:
   component   where the plugin goes; default <name>.wasm
 ";
 
+const DEV: &str = "\
+Usage: torana plugin dev [DIR]
+
+Builds the project in DIR (default: this folder), serves its torana.yml, and builds again whenever one of its
+files changes: the running gateway takes the new component over. Ends with the gateway, or by Ctrl-C.
+";
+
 const INSPECT: &str = "\
 Usage: torana plugin inspect FILE [--json]
 
@@ -65,13 +74,15 @@ pub(crate) fn main(args: &[String]) -> ExitCode {
         "help" | "--help" | "-h" | "-help" => help(USAGE),
         "new" if asks_help => help(&format!("{NEW}There are templates in: {}\n", torana_devkit::languages().join(", "))),
         "build" if asks_help => help(BUILD),
+        "dev" if asks_help => help(DEV),
         "inspect" if asks_help => help(INSPECT),
         "new" => done(new(rest)),
         "build" => done(build(rest)),
+        "dev" => done(dev(rest)),
         "inspect" => done(inspect(rest)),
         other => {
             eprintln!("error: there is no command `plugin {other}`");
-            if let Some(near) = closest(other, ["new", "build", "inspect", "help"]) {
+            if let Some(near) = closest(other, ["new", "build", "dev", "inspect", "help"]) {
                 eprintln!("  hint: did you mean `{near}`?");
             }
             eprintln!("\n{USAGE}");
@@ -115,6 +126,61 @@ fn build(args: &[String]) -> Result<(), Vec<Diagnostic>> {
     torana_devkit::build(&Build { folder: Path::new(folder), describe: &describe }, &mut out)?;
     let _ = out.flush();
     Ok(())
+}
+
+/// Pause between two looks at the files of a project.
+const LOOK: Duration = Duration::from_millis(300);
+
+fn dev(args: &[String]) -> Result<(), Vec<Diagnostic>> {
+    let given = Args::read(args, &[], &[])?;
+    let folder = given.one("DIR", "as in `torana plugin dev plugins/auth`")?.unwrap_or(".");
+    let project = torana_devkit::Project::find(Path::new(folder))?;
+    let folder = project.folder.clone();
+    let config = folder.join("torana.yml");
+    if !config.is_file() {
+        let d = Diagnostic::error("", format!("there is no torana.yml in {}", folder.display()));
+        return Err(vec![d.hint("write one; `torana plugin new` shows how")]);
+    }
+    let again = || {
+        let built = torana_devkit::build(&Build { folder: &folder, describe: &describe }, &mut std::io::stdout());
+        if let Err(wrong) = built {
+            wrong.iter().for_each(|d| eprintln!("{d}"));
+        }
+    };
+    let mut seen = newest(&folder);
+    again();
+    let cannot = |e: std::io::Error| vec![Diagnostic::error("", format!("cannot start the gateway: {e}"))];
+    let own = std::env::current_exe().map_err(cannot)?;
+    let mut gateway =
+        std::process::Command::new(own).arg(format!("--configfile={}", config.display())).current_dir(&folder).spawn().map_err(cannot)?;
+    loop {
+        std::thread::sleep(LOOK);
+        if gateway.try_wait().map_err(cannot)?.is_some() {
+            return Err(vec![Diagnostic::error("", "the gateway has ended")]);
+        }
+        let now = newest(&folder);
+        if now != seen {
+            seen = now;
+            again();
+            // What the build itself touched is no change.
+            seen = seen.max(newest(&folder));
+        }
+    }
+}
+
+/// When a source of a project was changed last. What builds make is left out.
+fn newest(folder: &Path) -> Option<SystemTime> {
+    const MADE: [&str; 6] = ["target", "node_modules", "build", "dist", "__pycache__", "wit"];
+    let entries = std::fs::read_dir(folder).ok()?;
+    let times = entries.flatten().filter_map(|e| {
+        let name = e.file_name();
+        let name = name.to_string_lossy();
+        let made =
+            name.starts_with('.') || MADE.contains(&&*name) || name.ends_with(".wasm") || name.ends_with(".lock") || name.ends_with(".tmp");
+        let meta = if made { None } else { e.metadata().ok() }?;
+        if meta.is_dir() { newest(&e.path()) } else { meta.modified().ok() }
+    });
+    times.max()
 }
 
 /// Asks a component for its manifest; it is run with nothing granted.

@@ -1,5 +1,7 @@
 //! Puts the parts together: who is started in which order, and who stops whom.
 
+use crate::egress::Outgoing;
+use crate::local_plugins;
 use http::HeaderValue;
 use std::collections::BTreeMap;
 use std::net::TcpListener;
@@ -9,12 +11,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use torana_base::Diagnostic;
 use torana_config::install::{InstallConfig, Loaded};
+use torana_config::routing::RoutingConfig;
 use torana_control::apply::Apply;
 use torana_control::{Compiler, Parts, Published, internal_routing, internal_services};
 use torana_dataplane::{Drain, EntryPoint, Live, Workers, bind};
-use crate::egress::Outgoing;
-use crate::local_plugins;
-use torana_config::routing::RoutingConfig;
 use torana_extend::{Event, PluginHost, Provider, ProviderOut};
 use torana_upstream::Transport;
 use torana_wasm::Plugins;
@@ -48,6 +48,21 @@ fn plugins(loaded: &Loaded) -> Result<(Plugins, RoutingConfig, Vec<Diagnostic>),
     Ok((Plugins::new(Arc::new(out), workers()), config, wrong))
 }
 
+/// `experimental.abortOnPluginFailure`: waits for the plugins of the install configuration.
+fn started(plugins: &Plugins, internal: &RoutingConfig) -> Result<(), Vec<Diagnostic>> {
+    plugins.declare(torana_control::declared_plugins(&BTreeMap::from([("internal", Arc::new(internal.clone()))])));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| vec![Diagnostic::error("", format!("cannot start the runtime: {e}"))])?;
+    let all = runtime.block_on(plugins.settled(PLUGIN_PATIENCE));
+    let mut wrong: Vec<Diagnostic> = plugins.diagnostics().into_iter().filter(Diagnostic::is_error).collect();
+    if !all {
+        wrong.push(Diagnostic::error("experimental.abortOnPluginFailure", "not every plugin was compiled in time"));
+    }
+    if wrong.is_empty() { Ok(()) } else { Err(wrong) }
+}
+
 fn workers() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
@@ -72,6 +87,9 @@ pub(crate) fn serve(loaded: Loaded) -> Result<(), Vec<Diagnostic>> {
     }
     if !wrong.is_empty() && loaded.config.experimental.abort_on_plugin_failure {
         return Err(wrong);
+    }
+    if loaded.config.experimental.abort_on_plugin_failure {
+        started(&plugins, &internal)?;
     }
     let install = Arc::new(loaded.config);
     let entry_points = torana_control::entry_points::compile(&install.entry_points)?;

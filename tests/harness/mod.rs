@@ -12,6 +12,7 @@
 mod backend;
 mod client;
 mod gateway;
+mod guests;
 mod h2;
 mod message;
 mod pki;
@@ -19,6 +20,7 @@ mod pki;
 pub(crate) use backend::{Backend, Raw, Reply};
 pub(crate) use client::{Conn, Response};
 pub(crate) use gateway::{Gateway, Setup, binary, command, run};
+pub(crate) use guests::{Guests, first_party, guests, retouched};
 pub(crate) use h2::h2_request;
 pub(crate) use pki::Pki;
 

@@ -107,7 +107,6 @@ macro_rules! export_balancer {
                 static SLOT: $crate::balancer::Slot<$plugin> = const { $crate::balancer::Slot::empty() };
             }
 
-            #[allow(dead_code)]
             struct Component;
 
             use $crate::bindings::balancer::exports::torana::plugin::balancer_hooks as hooks;
@@ -126,6 +125,9 @@ macro_rules! export_balancer {
                 }
             }
 
+            // The names of the exports are no names for a native linker; there, the crate is only tested.
+            #[cfg(not(target_arch = "wasm32"))]
+            const _: fn(String) -> Result<Vec<String>, hooks::ConfigError> = <Component as hooks::Guest>::configure;
             #[cfg(target_arch = "wasm32")]
             $crate::bindings::balancer::export_balancer_hooks!(Component with_types_in $crate::bindings::balancer);
             $crate::__export_description!(Component, $crate::balancer::Slot<$plugin>);

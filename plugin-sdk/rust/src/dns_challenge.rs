@@ -106,7 +106,6 @@ macro_rules! export_dns_challenge {
                 static SLOT: $crate::dns_challenge::Slot<$plugin> = const { $crate::dns_challenge::Slot::empty() };
             }
 
-            #[allow(dead_code)]
             struct Component;
 
             use $crate::bindings::dns_challenge::exports::torana::plugin::dns_challenge_hooks as hooks;
@@ -125,6 +124,9 @@ macro_rules! export_dns_challenge {
                 }
             }
 
+            // The names of the exports are no names for a native linker; there, the crate is only tested.
+            #[cfg(not(target_arch = "wasm32"))]
+            const _: fn(String) -> Result<hooks::Timing, hooks::ConfigError> = <Component as hooks::Guest>::configure;
             #[cfg(target_arch = "wasm32")]
             $crate::bindings::dns_challenge::export_dns_challenge_hooks!(Component with_types_in $crate::bindings::dns_challenge);
             $crate::__export_description!(Component, $crate::dns_challenge::Slot<$plugin>);

@@ -71,7 +71,6 @@ macro_rules! export_matcher {
                 static SLOT: $crate::matcher::Slot<$plugin> = const { $crate::matcher::Slot::empty() };
             }
 
-            #[allow(dead_code)]
             struct Component;
 
             use $crate::bindings::matcher::exports::torana::plugin::matcher_hooks as hooks;
@@ -86,6 +85,9 @@ macro_rules! export_matcher {
                 }
             }
 
+            // The names of the exports are no names for a native linker; there, the crate is only tested.
+            #[cfg(not(target_arch = "wasm32"))]
+            const _: fn(Vec<String>, String) -> Result<Vec<String>, hooks::ConfigError> = <Component as hooks::Guest>::configure;
             #[cfg(target_arch = "wasm32")]
             $crate::bindings::matcher::export_matcher_hooks!(Component with_types_in $crate::bindings::matcher);
             $crate::__export_description!(Component, $crate::matcher::Slot<$plugin>);

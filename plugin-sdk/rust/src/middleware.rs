@@ -148,7 +148,6 @@ macro_rules! export_middleware {
                 static SLOT: $crate::middleware::Slot<$plugin> = const { $crate::middleware::Slot::empty() };
             }
 
-            #[allow(dead_code)]
             struct Component;
 
             use $crate::bindings::middleware::exports::torana::plugin::middleware_hooks as hooks;
@@ -176,6 +175,8 @@ macro_rules! export_middleware {
             }
 
             // The names of the exports are no names for a native linker; there, the crate is only tested.
+            #[cfg(not(target_arch = "wasm32"))]
+            const _: fn(String) -> Result<hooks::Interest, hooks::ConfigError> = <Component as hooks::Guest>::configure;
             #[cfg(target_arch = "wasm32")]
             $crate::bindings::middleware::export_middleware_hooks!(Component with_types_in $crate::bindings::middleware);
             $crate::__export_description!(Component, $crate::middleware::Slot<$plugin>);

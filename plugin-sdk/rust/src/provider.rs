@@ -104,7 +104,6 @@ macro_rules! export_provider {
                 static SLOT: $crate::provider::Slot<$plugin> = const { $crate::provider::Slot::empty() };
             }
 
-            #[allow(dead_code)]
             struct Component;
 
             use $crate::bindings::provider::exports::torana::plugin::provider_hooks as hooks;
@@ -119,6 +118,9 @@ macro_rules! export_provider {
                 }
             }
 
+            // The names of the exports are no names for a native linker; there, the crate is only tested.
+            #[cfg(not(target_arch = "wasm32"))]
+            const _: fn(String) -> Result<(), hooks::ConfigError> = <Component as hooks::Guest>::configure;
             #[cfg(target_arch = "wasm32")]
             $crate::bindings::provider::export_provider_hooks!(Component with_types_in $crate::bindings::provider);
             $crate::__export_description!(Component, $crate::provider::Slot<$plugin>);

@@ -45,10 +45,11 @@ impl Directives {
     }
 }
 
-/// A number of seconds; one that is too large for the type is the largest, anything else 0.
+/// A number of seconds, at most 2^31 (RFC 9111, 1.2.2); what is no number is 0.
 fn seconds(text: &str) -> u64 {
+    const MOST: u64 = 1 << 31;
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    if digits { text.parse().unwrap_or(u64::MAX) } else { 0 }
+    if digits { text.parse().map_or(MOST, |seconds: u64| seconds.min(MOST)) } else { 0 }
 }
 
 /// Headers as a list of names in lower case and values.
@@ -164,7 +165,7 @@ mod tests {
         assert_eq!(fresh(&[("cache-control", "Max-Age=\"60\", s-maxage=10")]), Some(10));
         assert_eq!(fresh(&[("cache-control", "max-age=60"), ("cache-control", "max-age=5")]), Some(5));
         assert_eq!(fresh(&[("cache-control", "max-age=soon")]), None);
-        assert_eq!(fresh(&[("cache-control", "max-age=99999999999999999999")]), Some(u64::MAX));
+        assert_eq!(fresh(&[("cache-control", "max-age=99999999999999999999")]), Some(1 << 31));
         assert_eq!(fresh(&[("cache-control", "max-age=-1"), ("etag", "\"a\"")]), Some(0));
         assert_eq!(fresh(&[("cache-control", "no-cache, max-age=60"), ("etag", "\"a\"")]), Some(0));
         assert_eq!(fresh(&[("cache-control", "no-cache, max-age=60")]), None, "nothing to validate with");

@@ -27,7 +27,7 @@ struct Index {
 }
 
 /// A stored response without its body.
-#[derive(Clone, Deserialize, Serialize)]
+#[derive(Deserialize, Serialize)]
 struct Head {
     status: u16,
     headers: Lines,
@@ -43,6 +43,8 @@ struct Head {
 pub(crate) struct Stored {
     head: Head,
     pub(crate) body: Vec<u8>,
+    /// Whether it may be stored, and is worth it.
+    pub(crate) storable: bool,
 }
 
 /// What came of a look into the store.
@@ -60,28 +62,19 @@ fn unix(time: SystemTime) -> u64 {
 }
 
 impl Stored {
-    /// Of a response that just came; `None` when it must not be stored.
-    pub(crate) fn new(
-        status: u16,
-        headers: Lines,
-        body: Vec<u8>,
-        request: &[(String, String)],
-        asked: Duration,
-        default: Option<Duration>,
-    ) -> Option<Stored> {
+    /// Of a response that just came, with its `Date`. `asked` is when the request was sent, `default` the time of those that name none.
+    pub(crate) fn new(status: u16, headers: Lines, request: &[(String, String)], asked: Duration, default: Option<Duration>) -> Stored {
         let now = clock::now();
-        let mut headers_with_date = headers;
-        if policy::joined(&headers_with_date, "date").is_none() {
-            headers_with_date.push(("date".into(), httpdate::fmt_http_date(now)));
-        }
-        let lifetime = policy::lifetime(status, &headers_with_date, request, default)?;
-        let initial_age = policy::initial_age(&headers_with_date, now, clock::unix().saturating_sub(asked));
-        let head = Head { status, headers: policy::storable(headers_with_date), came: unix(now), initial_age, lifetime };
-        let stored = Stored { head, body };
-        (stored.fresh_for() > 0 || stored.can_be_validated()).then_some(stored)
+        let lifetime = policy::lifetime(status, &headers, request, default);
+        let initial_age = policy::initial_age(&headers, now, clock::unix().saturating_sub(asked));
+        let headers = policy::storable(headers);
+        let head = Head { status, headers, came: unix(now), initial_age, lifetime: lifetime.unwrap_or_default() };
+        let mut stored = Stored { head, body: Vec::new(), storable: false };
+        stored.storable = lifetime.is_some() && (stored.fresh_for() > 0 || stored.can_be_validated());
+        stored
     }
 
-    /// As it is after the server said 304 (RFC 9111, 3.2): its headers take the place of those stored.
+    /// Its headers after the server said 304: those of the 304 take the place of those stored (RFC 9111, 3.2).
     pub(crate) fn headers_after(&self, of_304: Lines) -> Lines {
         let new: Lines = policy::storable(of_304).into_iter().filter(|(name, _)| !describes_body(name)).collect();
         let kept = self.head.headers.iter().filter(|(name, _)| !new.iter().any(|(other, _)| other == name));
@@ -144,7 +137,7 @@ impl Stored {
     fn from_bytes(bytes: &[u8]) -> Option<Stored> {
         let end = bytes.iter().position(|byte| *byte == b'\n')?;
         let (head, body) = bytes.split_at(end);
-        Some(Stored { head: serde_json::from_slice(head).ok()?, body: body.get(1..)?.to_vec() })
+        Some(Stored { head: serde_json::from_slice(head).ok()?, body: body.get(1..)?.to_vec(), storable: true })
     }
 }
 

@@ -74,7 +74,8 @@ impl Provider for JsonProvider {
             request = request.header(name, value);
         }
         if let Some(name) = bearer_secret {
-            let token = secrets::get(name).ok_or_else(|| format!("the secret `{name}` is not granted; add it under permissions.secrets"))?;
+            let token =
+                secrets::get(name).ok_or_else(|| format!("the secret `{name}` is not granted; add it under permissions.secrets"))?;
             request = request.header("authorization", format!("Bearer {token}"));
         }
         if let Some(etag) = &*self.etag.borrow() {

@@ -1,5 +1,8 @@
 //! Answers with what it was asked. `report` makes the answer; `handler` is the export of wasi:http.
 
+// Natively there are only the tests.
+#![cfg_attr(not(target_arch = "wasm32"), allow(dead_code))]
+
 use serde::Deserialize;
 
 /// What the operator writes under the plugin's name; schema.json says the same.

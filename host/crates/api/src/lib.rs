@@ -79,7 +79,17 @@ impl Api {
     pub fn new(install: Arc<InstallConfig>, published: Published, plugins: Arc<dyn PluginHost>) -> Self {
         let base = install.api.as_ref().map_or("", |a| a.base_path.trim_end_matches('/')).to_owned();
         let started = SystemTime::now();
-        Api { shared: Arc::new(Shared { install, published, plugins, base, started, index: ArcSwapOption::empty(), raw: ArcSwapOption::empty() }) }
+        Api {
+            shared: Arc::new(Shared {
+                install,
+                published,
+                plugins,
+                base,
+                started,
+                index: ArcSwapOption::empty(),
+                raw: ArcSwapOption::empty(),
+            }),
+        }
     }
 }
 

@@ -13,7 +13,7 @@ pub mod status;
 
 pub use apply::{Apply, Published};
 pub use compile::{Compiled, Compiler, Parts};
-pub use plugins::declared as declared_plugins;
 pub use internal::{Internals, routing as internal_routing, services as internal_services};
+pub use plugins::declared as declared_plugins;
 pub use resolve::Kinds;
 pub use status::{MiddlewareStatus, RouterStatus, RuntimeStatus, ServiceStatus, State};

@@ -6,8 +6,8 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use torana_base::{Diagnostic, closest, provider_of, qualify, unqualified};
-use torana_config::routing::{Item, MiddlewareConfig, RoutingConfig};
 use torana_config::node::Node;
+use torana_config::routing::{Item, MiddlewareConfig, RoutingConfig};
 use torana_extend::{BuildCx, BuildError, MiddlewareKind, PluginHost, Scope};
 use torana_http::Step;
 

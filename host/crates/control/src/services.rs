@@ -141,7 +141,9 @@ impl<'a> Services<'a> {
         // Of a service that uses no plugin, its own.
         let mut digest = item.digest;
         let mut used = None;
-        for (option, p) in item.config.plugins().map(|p| (if item.config.load_balancer.is_some() { "loadBalancer.plugin" } else { "plugin" }, p)) {
+        for (option, p) in
+            item.config.plugins().map(|p| (if item.config.load_balancer.is_some() { "loadBalancer.plugin" } else { "plugin" }, p))
+        {
             let key = format!("http.services.{}.{option}.{}", unqualified(name), p.name);
             let Some(found) = self.plugins.find(&p.name, provider_of(name)) else {
                 return Err(vec![crate::plugins::unknown(self.inputs, &p.name, &key).at(&item.place_of(option))]);
@@ -168,10 +170,8 @@ impl<'a> Services<'a> {
                     && kept.transport.as_ref().is_some_and(|t| Arc::ptr_eq(t, &transport))
                 {
                     let usable = kept.usable.clone();
-                    self.after.insert(
-                        name.clone(),
-                        Kept { digest, transport: Some(transport), children: Vec::new(), usable: usable.clone() },
-                    );
+                    self.after
+                        .insert(name.clone(), Kept { digest, transport: Some(transport), children: Vec::new(), usable: usable.clone() });
                     return Ok(usable);
                 }
                 let external: Option<Arc<dyn External>> = match &used {
@@ -185,10 +185,7 @@ impl<'a> Services<'a> {
                         .hint("write `http://host:port`, `https://host` or `h2c://host:port`")
                 });
                 let usable = Usable { endpoint: built.clone(), warnings: nowhere.collect(), load_balancer: Some(built.clone()) };
-                self.after.insert(
-                    name.clone(),
-                    Kept { digest, transport: Some(transport), children: Vec::new(), usable: usable.clone() },
-                );
+                self.after.insert(name.clone(), Kept { digest, transport: Some(transport), children: Vec::new(), usable: usable.clone() });
                 Ok(usable)
             }
             (None, Some(weighted)) => {
@@ -221,10 +218,12 @@ impl<'a> Services<'a> {
                 Ok(usable)
             }
             (Some(_), Some(_)) => Err(vec![
-                at("", "a service has one type only, this one has several".to_owned()).hint("keep one of loadBalancer, weighted and plugin"),
+                at("", "a service has one type only, this one has several".to_owned())
+                    .hint("keep one of loadBalancer, weighted and plugin"),
             ]),
             (None, None) => Err(vec![
-                at("", "the service has no type".to_owned()).hint("add `loadBalancer` with `servers`, `weighted` with `services`, or `plugin`"),
+                at("", "the service has no type".to_owned())
+                    .hint("add `loadBalancer` with `servers`, `weighted` with `services`, or `plugin`"),
             ]),
         }
     }
@@ -277,7 +276,10 @@ impl<'a> Services<'a> {
             servers.push((Server { url: s.url.clone(), target, prefix }, s.weight.unwrap_or(1)));
         }
         // Several gateways that start together do not all begin with the same server.
-        fastrand::shuffle(&mut servers);
+        // The order means something to a strategy from outside, which is told indexes.
+        if external.is_none() {
+            fastrand::shuffle(&mut servers);
+        }
         let candidates: Vec<Candidate> =
             servers.iter().map(|(s, weight)| Candidate { name: s.url.clone(), weight: *weight, fenced: false }).collect();
         let sticky = config.sticky.as_ref().and_then(|s| s.cookie.as_ref()).map(|c| StickyCookie::new(&cookie(c), name, &candidates));
@@ -388,7 +390,8 @@ mod tests {
     /// Whether each service of a document can be used, and what is told about them and their transports.
     fn built(yaml: &str, names: &[&str]) -> (Vec<bool>, Vec<String>) {
         let (inputs, internals, mut store) = (inputs(yaml), Internals::new(), Store::default());
-        let mut services = Services::new(&inputs, &internals, &mut store, Arc::new(Transport::build(&Default::default())));
+        let mut services =
+            Services::new(&inputs, &internals, &torana_extend::NoPlugins, &mut store, Arc::new(Transport::build(&Default::default())));
         let outcomes: Vec<Outcome> = names.iter().map(|n| services.service(n)).collect();
         let mut told: Vec<String> = outcomes.iter().flatten().flat_map(|u| u.warnings.iter().map(|d| d.key.clone())).collect();
         told.extend(services.finish().into_iter().map(|d| d.key));
@@ -412,7 +415,8 @@ mod tests {
     fn a_child_has_its_cookie_by_the_name_as_written() {
         let inputs = inputs("http: {services: {w: {weighted: {sticky: {cookie: {name: c}}, services: [{name: a}, {name: b@file}]}}}}");
         let (internals, mut store) = (Internals::new(), Store::default());
-        let services = Services::new(&inputs, &internals, &mut store, Arc::new(Transport::build(&Default::default())));
+        let services =
+            Services::new(&inputs, &internals, &torana_extend::NoPlugins, &mut store, Arc::new(Transport::build(&Default::default())));
         let item = service_item(&inputs, "w@file").unwrap();
         let weighted = services.weighted(&"w@file".into(), item.config.weighted.as_ref().unwrap(), Vec::new());
         // Recorded from Traefik 3.7.15.

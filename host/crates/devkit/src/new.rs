@@ -133,7 +133,6 @@ pub fn new(what: &New<'_>, out: &mut dyn Write) -> Result<(), Diagnostic> {
     say!(out, "made {} ({kind}, {lang}) in {}\n\nNext:\n  cd {}", name, folder.display(), folder.display());
     for (command, does) in [
         ("torana plugin build", "makes a component of it"),
-        ("torana plugin test", "runs it against the cases of its tests"),
         ("torana plugin dev", "serves it, and builds it again after each change"),
     ] {
         say!(out, "  {command:<20}  {does}");
@@ -201,7 +200,9 @@ mod tests {
                 let project = crate::Project::find(&folder).unwrap_or_else(|wrong| panic!("{lang}/{kind}: {wrong:?}"));
                 assert_eq!((project.manifest.name.as_str(), project.manifest.kind.name()), ("ab-test", kind), "{lang}/{kind}");
                 assert!(lang == "rust" || project.build.output.is_some(), "{lang}/{kind}: nobody knows what its build makes");
-                for file in ["README.md", "torana.yml", "routing.yml", ".gitignore", "wit/worlds.wit"] {
+                // A provider brings its routing along.
+                let routing = if kind == "provider" { "torana.yml" } else { "routing.yml" };
+                for file in ["README.md", "torana.yml", routing, ".gitignore", "wit/worlds.wit"] {
                     assert!(folder.join(file).is_file(), "{lang}/{kind}: {file}");
                 }
                 let left = left_over(&folder);

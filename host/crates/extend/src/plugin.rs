@@ -102,7 +102,12 @@ pub trait DnsChallenge: Send + Sync {
 /// Requests of plugins to other servers; the whole answer in memory.
 pub trait Egress: Send + Sync {
     /// `limit`: bytes of the answer's body. Redirects are not followed.
-    fn send(&self, request: http::Request<bytes::Bytes>, timeout: Duration, limit: usize) -> SendFuture<'static, Result<http::Response<bytes::Bytes>, EgressError>>;
+    fn send(
+        &self,
+        request: http::Request<bytes::Bytes>,
+        timeout: Duration,
+        limit: usize,
+    ) -> SendFuture<'static, Result<http::Response<bytes::Bytes>, EgressError>>;
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -220,7 +220,11 @@ fn every_matcher_has_an_example_that_builds() {
 
 #[test]
 fn a_rule_made_by_hand_is_checked_too() {
-    let made = |name, args: &[&str]| Rule::Matcher { name: std::borrow::Cow::Borrowed(name), args: args.iter().map(|a| (*a).to_owned()).collect(), at: Default::default() };
+    let made = |name, args: &[&str]| Rule::Matcher {
+        name: std::borrow::Cow::Borrowed(name),
+        args: args.iter().map(|a| (*a).to_owned()).collect(),
+        at: Default::default(),
+    };
     for bad in [made("Host", &[]), made("Header", &["x"]), made("Host", &[""]), made("Nothing", &["x"])] {
         assert!(compile(&bad).is_err(), "{bad}");
     }

@@ -44,7 +44,12 @@ fn no_server() -> Response {
 }
 
 /// Where a request goes, and the cookie index to set, if one is to be set.
-fn choose(balancer: &Balancer, external: Option<&dyn External>, sticky: Option<&StickyCookie>, exchange: &Exchange) -> Option<(OwnedPick, Option<usize>)> {
+fn choose(
+    balancer: &Balancer,
+    external: Option<&dyn External>,
+    sticky: Option<&StickyCookie>,
+    exchange: &Exchange,
+) -> Option<(OwnedPick, Option<usize>)> {
     if let Some(cookie) = sticky
         && let Some((index, rewrite)) = cookie.read(&exchange.request.headers)
         && let Some(pick) = balancer.pick_index(index)
@@ -111,7 +116,9 @@ impl Drop for LoadBalancer {
 impl Endpoint for LoadBalancer {
     fn serve<'a>(&'a self, exchange: &'a mut Exchange) -> LocalFuture<'a, Response> {
         Box::pin(async move {
-            let Some((mut pick, cookie)) = choose(&self.balancer, self.external.as_deref(), self.sticky.as_ref(), exchange) else { return no_server() };
+            let Some((mut pick, cookie)) = choose(&self.balancer, self.external.as_deref(), self.sticky.as_ref(), exchange) else {
+                return no_server();
+            };
             let Some(server) = self.servers.get(pick.index) else { return no_server() };
             let mut response = forward(exchange, &server.target, &server.prefix, self.options).await;
             pick.first_byte();

@@ -50,7 +50,9 @@ impl Cache {
                     let _ = std::fs::File::options().append(true).open(&path).and_then(|f| f.set_modified(std::time::SystemTime::now()));
                     return Ok(c);
                 }
-                Err(error) => tracing::warn!(path = %path.display(), error = format!("{error:#}"), "compiled anew: what was kept is not usable"),
+                Err(error) => {
+                    tracing::warn!(path = %path.display(), error = format!("{error:#}"), "compiled anew: what was kept is not usable")
+                }
             }
         }
         let compiled = engine.precompile_component(bytes)?;

@@ -76,11 +76,13 @@ impl Grants {
             match source {
                 SecretSource::Env(variable) => match std::env::var(variable) {
                     Ok(v) => _ = grants.secrets.insert(name.clone(), v),
-                    Err(_) => wrong.push(at(format!("the environment variable `{variable}` is not set"), "set it, or read the secret from a `file`")),
+                    Err(_) => wrong
+                        .push(at(format!("the environment variable `{variable}` is not set"), "set it, or read the secret from a `file`")),
                 },
                 SecretSource::File(path) => match std::fs::read_to_string(path) {
                     Ok(v) => _ = grants.secrets.insert(name.clone(), v.trim_end_matches(['\r', '\n']).to_owned()),
-                    Err(e) => wrong.push(at(format!("cannot read the secret from `{path}`: {e}"), "create the file, or let torana's user read it")),
+                    Err(e) => wrong
+                        .push(at(format!("cannot read the secret from `{path}`: {e}"), "create the file, or let torana's user read it")),
                 },
                 SecretSource::Value(v) => _ = grants.secrets.insert(name.clone(), v.expose().to_owned()),
             }

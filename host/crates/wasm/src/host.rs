@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -53,6 +53,8 @@ pub(crate) struct Inner {
     /// Loads under way.
     loading: watch::Sender<usize>,
     watching: OnceLock<()>,
+    /// The first declaration has come.
+    declared: AtomicBool,
 }
 
 /// A declared plugin.
@@ -118,6 +120,7 @@ impl Plugins {
                 changed: watch::Sender::new(1),
                 loading: watch::Sender::new(0),
                 watching: OnceLock::new(),
+                declared: AtomicBool::new(false),
             }),
         }
     }
@@ -161,7 +164,7 @@ impl Inner {
     }
 
     pub(crate) fn settled_now(&self) -> bool {
-        *self.loading.borrow() == 0
+        self.declared.load(Relaxed) && *self.loading.borrow() == 0
     }
 
     /// Why a plugin cannot be used.
@@ -350,9 +353,8 @@ impl Entry {
             Ok(None) => s.error.clear(),
             Err(wrong) => {
                 self.load_failures.fetch_add(1, Relaxed);
-                for d in &wrong {
-                    let keeps = if s.stable.is_some() { "; the version before stays in use" } else { "" };
-                    tracing::error!(target: "plugin", plugin = &*self.name, at = d.place.as_ref().map(|p| p.to_string()), hint = d.hint, "{}{keeps}", d.message);
+                if s.stable.is_some() {
+                    tracing::error!(target: "plugin", plugin = &*self.name, "the new file is not taken over; the version before stays in use");
                 }
                 s.error = wrong;
             }
@@ -365,7 +367,9 @@ impl Entry {
             return Err(item.diagnostics.clone());
         }
         let path = &item.config.path;
-        let at = |message: String, hint: &str| vec![Diagnostic::error(format!("{}.path", self.key()), message).at(&item.place_of("path")).hint(hint)];
+        let at = |message: String, hint: &str| {
+            vec![Diagnostic::error(format!("{}.path", self.key()), message).at(&item.place_of("path")).hint(hint)]
+        };
         let size = std::fs::metadata(path).map(|m| m.len()).unwrap_or(0);
         if size > MAX_FILE {
             return Err(at(format!("`{path}` is larger than {} MiB", MAX_FILE >> 20), "is it a component?"));
@@ -619,6 +623,10 @@ impl PluginHost for Plugins {
             gone
         };
         drop::<BTreeMap<Arc<str>, Arc<Entry>>>(gone);
+        if !self.inner.declared.swap(true, Relaxed) {
+            // Providers wait for this.
+            self.inner.changed.send_modify(|n| *n += 1);
+        }
         if !declared.is_empty() {
             self.inner.watch();
         }
@@ -655,7 +663,8 @@ impl PluginHost for Plugins {
             if let Some(l) = &s.stable {
                 all.extend(l.warnings.iter().cloned());
                 if s.item.config.rollout.is_some() && l.kind != PluginKind::Middleware {
-                    let d = Diagnostic::warning(format!("{}.rollout", e.key()), format!("a new version of a {} takes over at once", l.kind));
+                    let d =
+                        Diagnostic::warning(format!("{}.rollout", e.key()), format!("a new version of a {} takes over at once", l.kind));
                     all.push(d.at(&s.item.place_of("rollout")).hint("rollout is for middlewares: take it out"));
                 }
             }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 const SHARDS: usize = 16;
 const MAX_KEY: usize = 4 << 10;
-const MAX_VALUE: usize = 8 << 20;
+const MAX_VALUE: usize = 2 << 20;
 /// Of one plugin, all namespaces together.
 const MAX_TOTAL: usize = 64 << 20;
 
@@ -80,10 +80,13 @@ impl Shard {
 
 impl Kv {
     fn shard(&self, namespace: &str, key: &str) -> MutexGuard<'_, Shard> {
+        self.shard_of(namespace, key).lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn shard_of(&self, namespace: &str, key: &str) -> &Mutex<Shard> {
         let mut h = DefaultHasher::new();
         (namespace, key).hash(&mut h);
-        let shard = &self.shards[h.finish() as usize % SHARDS];
-        shard.lock().unwrap_or_else(PoisonError::into_inner)
+        &self.shards[h.finish() as usize % SHARDS]
     }
 
     pub(crate) fn get(&self, namespace: &str, key: &str, now: u64) -> Option<Vec<u8>> {
@@ -146,8 +149,11 @@ mod tests {
         let share = MAX_TOTAL / SHARDS;
         assert_eq!(kv.set("a", "k", vec![0; share + 1], None, 0), Err(TooLarge));
         kv.set("a", "k", vec![0; share - 10], Some(Duration::from_nanos(1)), 0).unwrap();
-        let full = |now| kv.set("a", "k", vec![0; share - 10], None, now);
-        full(0).unwrap();
-        assert_eq!(kv.set("b", "k", vec![0; share], None, 0).is_ok(), kv.shard("b", "k").bytes > 0);
+        // What is past its time makes room.
+        assert_eq!(kv.set("a", "k", vec![0; share - 10], None, 1), Ok(()));
+        let same_shard = (0..).map(|i| format!("k{i}")).find(|k| std::ptr::eq(kv.shard_of("a", k), kv.shard_of("a", "k"))).unwrap();
+        assert_eq!(kv.set("a", &same_shard, vec![0; 100], None, 1), Err(TooLarge));
+        kv.delete("a", "k");
+        assert_eq!(kv.set("a", &same_shard, vec![0; 100], None, 1), Ok(()));
     }
 }

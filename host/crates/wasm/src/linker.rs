@@ -68,14 +68,11 @@ fn never_block(l: &mut Linker<State>) -> Result<()> {
     }
     l.allow_shadowing(true);
     let mut i = l.instance("wasi:io/streams@0.2.12")?;
-    i.func_wrap(
-        "[method]output-stream.blocking-write-and-flush",
-        |mut s, (stream, bytes): (Resource<DynOutputStream>, Vec<u8>)| {
-            let s: &mut State = s.data_mut();
-            let r = now(streams::HostOutputStream::blocking_write_and_flush(&mut s.table, stream, bytes))?;
-            told(s, r)
-        },
-    )?;
+    i.func_wrap("[method]output-stream.blocking-write-and-flush", |mut s, (stream, bytes): (Resource<DynOutputStream>, Vec<u8>)| {
+        let s: &mut State = s.data_mut();
+        let r = now(streams::HostOutputStream::blocking_write_and_flush(&mut s.table, stream, bytes))?;
+        told(s, r)
+    })?;
     i.func_wrap("[method]output-stream.blocking-flush", |mut s, (stream,): (Resource<DynOutputStream>,)| {
         let s: &mut State = s.data_mut();
         let r = now(streams::HostOutputStream::blocking_flush(&mut s.table, stream))?;

@@ -120,14 +120,18 @@ impl Loader {
             return Err(wrong);
         }
         let digest = digest(bytes);
-        let manifest = Manifest::read(bytes).map_err(|e| at(format!("the manifest in `{path}` is broken: {e}"), "build it again with `torana plugin build`"))?;
+        let manifest = Manifest::read(bytes)
+            .map_err(|e| at(format!("the manifest in `{path}` is broken: {e}"), "build it again with `torana plugin build`"))?;
         // wasi:http 0.3 needs the other engine: known from the names before anything is compiled.
         let concurrent = names_wasi_http_p3(bytes);
         let engine = if concurrent { self.engines.concurrent().map_err(|e| at(e, ""))? } else { &self.engines.fast };
-        let component = self
-            .cache
-            .component(engine, bytes, &digest)
-            .map_err(|e| at(format!("`{path}` is not a valid component: {}", one_line(&e)), "the file may be cut off: build it again"))?;
+        let component = self.cache.component(engine, bytes, &digest).map_err(|e| match one_line(&e) {
+            e if e.contains("executable") => at(
+                format!("this machine forbids to run compiled plugins: {e}"),
+                "allow executable memory (systemd: MemoryDenyWriteExecute=no), and a cache directory that is not mounted noexec",
+            ),
+            e => at(format!("`{path}` is not a valid component: {e}"), "the file may be cut off: build it again"),
+        })?;
         let ty = component.component_type();
         let imports: Vec<String> = ty.imports(engine).map(|(n, _)| n.to_owned()).collect();
         let exports: Vec<String> = ty.exports(engine).map(|(n, _)| n.to_owned()).collect();
@@ -178,7 +182,8 @@ impl Loader {
         };
         if loaded.manifest.is_none() && exports.iter().any(|e| e.starts_with("torana:plugin/description@")) {
             let text = block_on(describe(&loaded)).map_err(|e| at(format!("`{path}` cannot describe itself: {e}"), ""))?;
-            let m: Manifest = serde_json::from_str(&text).map_err(|e| at(format!("what `{path}` says of itself is no manifest: {e}"), ""))?;
+            let m: Manifest =
+                serde_json::from_str(&text).map_err(|e| at(format!("what `{path}` says of itself is no manifest: {e}"), ""))?;
             loaded.manifest = Some(m);
         }
         if let Some(schema) = loaded.manifest.as_ref().and_then(|m| m.schema.as_ref()) {
@@ -267,7 +272,8 @@ fn kind_of(exports: &[String], imports: &[String]) -> Result<(PluginKind, Form),
         [one] => Ok(*one),
         [] => {
             let list = if exports.is_empty() { "nothing".to_owned() } else { exports.join(", ") };
-            let hint = "a middleware exports torana:plugin/middleware-hooks@0.1.0, a service wasi:http/incoming-handler@0.2.x; see docs/plugins";
+            let hint =
+                "a middleware exports torana:plugin/middleware-hooks@0.1.0, a service wasi:http/incoming-handler@0.2.x; see docs/plugins";
             Err((format!("is not a plugin: it exports {list}"), hint.to_owned()))
         }
         _ => Err(("is several plugins at once".to_owned(), "export the hooks of one kind".to_owned())),
@@ -286,7 +292,8 @@ fn missing(path: &str, imports: &[String], error: &wasmtime::Error) -> String {
         match interface.strip_prefix(PACKAGE) {
             Some(name) => {
                 version.starts_with("0.1.")
-                    && ["types", "log", "config", "clock", "kv", "metrics", "secrets", "outgoing-http", "exchange", "servers"].contains(&name)
+                    && ["types", "log", "config", "clock", "kv", "metrics", "secrets", "outgoing-http", "exchange", "servers"]
+                        .contains(&name)
             }
             None => ["wasi:io/", "wasi:cli/", "wasi:clocks/", "wasi:random/", "wasi:filesystem/", "wasi:sockets/", "wasi:http/"]
                 .iter()
@@ -318,7 +325,10 @@ fn ungranted(loaded: &Loaded, item: &Item<PluginConfig>, key: &str) -> Vec<Diagn
         tell(format!("`{}` wants the secret `{n}`, which is not granted", m.name), format!("add it under `permissions.secrets.{n}`"));
     }
     for n in m.capabilities.env.iter().filter(|n| !item.config.permissions.env.contains(n)) {
-        tell(format!("`{}` wants to read the environment variable `{n}`, which is not granted", m.name), format!("add `permissions.env: [{n}]`"));
+        tell(
+            format!("`{}` wants to read the environment variable `{n}`, which is not granted", m.name),
+            format!("add `permissions.env: [{n}]`"),
+        );
     }
     all
 }

@@ -157,7 +157,12 @@ fn decide(
 }
 
 /// Ends a call: the instance goes back, or away.
-fn settle<T>(lease: Lease<'_, MiddlewareHooks>, begin: Instant, result: &std::result::Result<T, Failure>, outcome: impl FnOnce(&T) -> Outcome) {
+fn settle<T>(
+    lease: Lease<'_, MiddlewareHooks>,
+    begin: Instant,
+    result: &std::result::Result<T, Failure>,
+    outcome: impl FnOnce(&T) -> Outcome,
+) {
     match result {
         Ok(v) => lease.good(begin.elapsed(), outcome(v)),
         Err(f) => lease.bad(f, begin.elapsed()),
@@ -207,7 +212,13 @@ impl Plain {
         result
     }
 
-    fn response(&self, pool: &MiddlewarePool, state: Option<String>, exchange: &mut Exchange, response: &mut Response) -> std::result::Result<(), Failure> {
+    fn response(
+        &self,
+        pool: &MiddlewarePool,
+        state: Option<String>,
+        exchange: &mut Exchange,
+        response: &mut Response,
+    ) -> std::result::Result<(), Failure> {
         let mut lease = pool.checkout_now()?;
         let begin = Instant::now();
         let about = About::of(exchange);

@@ -271,8 +271,10 @@ impl Names {
 /// Headers that say how a message is framed or what becomes of the connection (RFC 9110, 7.6.1).
 fn is_framing(name: &HeaderName) -> bool {
     const OTHERS: [&str; 2] = ["keep-alive", "proxy-connection"];
-    matches!(*name, header::CONTENT_LENGTH | header::TRANSFER_ENCODING | header::CONNECTION | header::UPGRADE | header::TE | header::TRAILER)
-        || OTHERS.contains(&name.as_str())
+    matches!(
+        *name,
+        header::CONTENT_LENGTH | header::TRANSFER_ENCODING | header::CONNECTION | header::UPGRADE | header::TE | header::TRAILER
+    ) || OTHERS.contains(&name.as_str())
 }
 
 fn value(text: String, name: &HeaderName) -> Result<HeaderValue, String> {
@@ -330,7 +332,12 @@ fn bounded_body(body: &[u8], limits: OutputLimits) -> Result<(), String> {
 
 /// Changes a request, `host` given as the header too. Gives the new body, if there is one. The error is what the
 /// plugin did wrong; the request may be half changed then.
-pub(crate) fn edit_request(request: &mut Request, edits: Vec<Edit>, names: &mut Names, limits: OutputLimits) -> Result<Option<Bytes>, String> {
+pub(crate) fn edit_request(
+    request: &mut Request,
+    edits: Vec<Edit>,
+    names: &mut Names,
+    limits: OutputLimits,
+) -> Result<Option<Bytes>, String> {
     bounded(&edits, limits)?;
     let mut body = None;
     for edit in edits {
@@ -369,7 +376,12 @@ fn set_target(request: &mut Request, target: String) -> Result<(), String> {
 }
 
 /// Changes a response, in the same way.
-pub(crate) fn edit_response(head: &mut ResponseHead, edits: Vec<Edit>, names: &mut Names, limits: OutputLimits) -> Result<Option<Bytes>, String> {
+pub(crate) fn edit_response(
+    head: &mut ResponseHead,
+    edits: Vec<Edit>,
+    names: &mut Names,
+    limits: OutputLimits,
+) -> Result<Option<Bytes>, String> {
     bounded(&edits, limits)?;
     let mut body = None;
     for edit in edits {

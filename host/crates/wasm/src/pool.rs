@@ -256,15 +256,7 @@ impl<H: Hooks> Pool<H> {
         let slots = (0..loaded.loader.slots)
             .map(|_| Slot { idle: Mutex::default(), live: AtomicUsize::new(0), low: AtomicUsize::new(0), freed: Notify::new() })
             .collect::<Box<[_]>>();
-        let pool = Pool {
-            loaded: loaded.clone(),
-            used,
-            environment,
-            setup,
-            slots,
-            rest: Rest::new(),
-            before,
-        };
+        let pool = Pool { loaded: loaded.clone(), used, environment, setup, slots, rest: Rest::new(), before };
         // What goes over from the version before is asked for in the thread that had it.
         if pool.before.is_none()
             && let Some(slot) = pool.slots.first()
@@ -359,11 +351,17 @@ impl<H: Hooks> Pool<H> {
                 live.store.set_epoch_deadline(ticks);
                 match (Call { store: &mut live.store, waits: self.loaded.waits }).run(&restore, (bytes,)).await {
                     Ok((Ok(()),)) => {}
-                    Ok((Err(e),)) => tracing::warn!(target: "plugin", plugin = &**plugin, error = e, "the new version does not take the state over"),
-                    Err(e) => tracing::warn!(target: "plugin", plugin = &**plugin, error = one_line(&e), "the new version trapped on the state it was handed"),
+                    Ok((Err(e),)) => {
+                        tracing::warn!(target: "plugin", plugin = &**plugin, error = e, "the new version does not take the state over")
+                    }
+                    Err(e) => {
+                        tracing::warn!(target: "plugin", plugin = &**plugin, error = one_line(&e), "the new version trapped on the state it was handed")
+                    }
                 }
             }
-            Err(e) => tracing::warn!(target: "plugin", plugin = &**plugin, error = one_line(&e), "the old version trapped when asked for its state"),
+            Err(e) => {
+                tracing::warn!(target: "plugin", plugin = &**plugin, error = one_line(&e), "the old version trapped when asked for its state")
+            }
         }
     }
 
@@ -395,7 +393,12 @@ impl<H: Hooks> Pool<H> {
     }
 
     /// Calls a function that does not wait.
-    pub(crate) fn call_now<P, R>(&self, live: &mut Live<H>, func: impl FnOnce(&H) -> TypedFunc<P, R>, params: P) -> std::result::Result<R, Failure>
+    pub(crate) fn call_now<P, R>(
+        &self,
+        live: &mut Live<H>,
+        func: impl FnOnce(&H) -> TypedFunc<P, R>,
+        params: P,
+    ) -> std::result::Result<R, Failure>
     where
         P: ComponentNamedList + Lower,
         R: ComponentNamedList + Lift,
@@ -409,7 +412,12 @@ impl<H: Hooks> Pool<H> {
     }
 
     /// Calls a function that may wait.
-    pub(crate) async fn call<P, R>(&self, live: &mut Live<H>, func: impl FnOnce(&H) -> TypedFunc<P, R>, params: P) -> std::result::Result<R, Failure>
+    pub(crate) async fn call<P, R>(
+        &self,
+        live: &mut Live<H>,
+        func: impl FnOnce(&H) -> TypedFunc<P, R>,
+        params: P,
+    ) -> std::result::Result<R, Failure>
     where
         P: ComponentNamedList + Lower + Send + 'static,
         R: ComponentNamedList + Lift + Send + 'static,
@@ -465,7 +473,10 @@ impl<H: Hooks> Pool<H> {
     }
 }
 
-async fn new_instance<H: Hooks>(loaded: &Arc<Loaded>, environment: &Arc<Environment>) -> std::result::Result<(Live<H>, H::Setup), OpenError> {
+async fn new_instance<H: Hooks>(
+    loaded: &Arc<Loaded>,
+    environment: &Arc<Environment>,
+) -> std::result::Result<(Live<H>, H::Setup), OpenError> {
     let mut store = store(loaded, environment);
     store.set_epoch_deadline(ticks(environment.limits.start));
     let _held = environment.ticker.hold();

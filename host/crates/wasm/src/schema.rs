@@ -107,8 +107,7 @@ mod tests {
         .unwrap();
         let text = "reaml: x\nusers:\n  - name: ''\n  - {}\n";
         let node = parse(text, Format::Yaml, "c.yml".into()).unwrap();
-        let mut told: Vec<String> =
-            schema.check(&node.to_json(), &node, "k").iter().map(|d| d.to_string().replace("\n ", "")).collect();
+        let mut told: Vec<String> = schema.check(&node.to_json(), &node, "k").iter().map(|d| d.to_string().replace("\n ", "")).collect();
         told.sort();
         assert_eq!(
             told,

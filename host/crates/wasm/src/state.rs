@@ -256,13 +256,18 @@ impl wit::outgoing_http::Host for State {
             return Err(failed(format!("`{}` is not a URL of the form http://host/path or https://host/path", what.url)));
         }
         self.environment.grants.may_ask(&uri).map_err(|host| {
-            HttpError::Denied(format!("requests to {host} are not granted: add it to plugins.{}.permissions.http", torana_base::unqualified(&self.environment.plugin)))
+            HttpError::Denied(format!(
+                "requests to {host} are not granted: add it to plugins.{}.permissions.http",
+                torana_base::unqualified(&self.environment.plugin)
+            ))
         })?;
         let method = http::Method::from_bytes(what.method.as_bytes()).map_err(|_| failed(format!("`{}` is not a method", what.method)))?;
-        let mut request = http::Request::builder().method(method).uri(uri).body(Bytes::from(what.body)).map_err(|e| failed(e.to_string()))?;
+        let mut request =
+            http::Request::builder().method(method).uri(uri).body(Bytes::from(what.body)).map_err(|e| failed(e.to_string()))?;
         for h in what.headers {
             let name = http::HeaderName::from_bytes(h.name.as_bytes()).map_err(|_| failed(format!("`{}` is not a header name", h.name)))?;
-            let value = http::HeaderValue::from_maybe_shared(Bytes::from(h.value)).map_err(|_| failed(format!("the value of header `{name}` cannot be sent")))?;
+            let value = http::HeaderValue::from_maybe_shared(Bytes::from(h.value))
+                .map_err(|_| failed(format!("the value of header `{name}` cannot be sent")))?;
             request.headers_mut().append(name, value);
         }
         let limits = &self.environment.limits;

@@ -104,7 +104,7 @@ pub struct PluginLimits {
     pub timeout: GoDuration,
     /// CPU time to start and configure an instance; default 2s.
     pub start: GoDuration,
-    /// Of one instance; default 64MiB, 4GiB at most.
+    /// Of one instance; default 64MiB, 1GiB at most.
     pub memory: ByteSize,
     /// Of buffered bodies, of answers to outgoing requests and of bodies that the plugin makes; default 1MiB.
     pub body: ByteSize,
@@ -236,8 +236,8 @@ impl PluginConfig {
                 say(option, "`0` is not above 0".into(), "write a size such as `1MiB`, or leave the option out for its default");
             }
         }
-        if l.memory > ByteSize::from_mib(4096) {
-            say("limits.memory", format!("`{}` is more than a component can have", l.memory), "write `4GiB` or less");
+        if l.memory > ByteSize::from_mib(1024) {
+            say("limits.memory", format!("`{}` is more than an instance can have", l.memory), "write `1GiB` or less");
         }
         if l.instances == 0 {
             say("limits.instances", "`0` is not above 0".into(), "write 1 or more, or leave the option out for its default");

@@ -282,7 +282,7 @@ plugins:
       kv: sessions, jwks
       env: [REGION]
       secrets: {api-key: {env: API_KEY}, File: {file: /run/k}, text: {value: hush}}
-    limits: {deadline: 10ms, timeout: 2, start: 1s, memory: 4GiB, body: 512kib, headers: 4096, instances: 2}
+    limits: {deadline: 10ms, timeout: 2, start: 1s, memory: 1GiB, body: 512kib, headers: 4096, instances: 2}
     rollout: {steps: 10, interval: 1m, minimumCalls: 0, tolerance: 0.5}
   small: {path: s.wasm, rollout: true, config: }
   off: {path: s.wasm, rollout: false, config: false}
@@ -292,7 +292,7 @@ plugins:
     assert!(c.value.plugins.values().all(|i| i.diagnostics.is_empty()), "{:?}", c.value.plugins);
     assert_eq!(
         json(&c.value.plugins),
-        r#"{"auth":{"path":"/etc/torana/plugins/auth.wasm","config":{"Realm":"x","deep":[1,"2",null]},"failure":"open","permissions":{"http":["api.example.com","*.internal:8443"],"kv":["sessions","jwks"],"env":["REGION"],"secrets":{"File":{"file":"/run/k"},"api-key":{"env":"API_KEY"},"text":{"value":"xxxx"}}},"limits":{"deadline":"10ms","timeout":"2s","start":"1s","memory":"4GiB","body":"512KiB","headers":"4KiB","instances":2},"rollout":{"steps":[10],"interval":"1m0s","minimumCalls":0,"tolerance":0.5}},"off":{"path":"s.wasm","failure":"closed","permissions":{},"limits":{"deadline":"50ms","timeout":"5s","start":"2s","memory":"64MiB","body":"1MiB","headers":"64KiB","instances":64}},"small":{"path":"s.wasm","failure":"closed","permissions":{},"limits":{"deadline":"50ms","timeout":"5s","start":"2s","memory":"64MiB","body":"1MiB","headers":"64KiB","instances":64},"rollout":{"steps":[5,25,50],"interval":"30s","minimumCalls":20,"tolerance":1.0}}}"#
+        r#"{"auth":{"path":"/etc/torana/plugins/auth.wasm","config":{"Realm":"x","deep":[1,"2",null]},"failure":"open","permissions":{"http":["api.example.com","*.internal:8443"],"kv":["sessions","jwks"],"env":["REGION"],"secrets":{"File":{"file":"/run/k"},"api-key":{"env":"API_KEY"},"text":{"value":"xxxx"}}},"limits":{"deadline":"10ms","timeout":"2s","start":"1s","memory":"1GiB","body":"512KiB","headers":"4KiB","instances":2},"rollout":{"steps":[10],"interval":"1m0s","minimumCalls":0,"tolerance":0.5}},"off":{"path":"s.wasm","failure":"closed","permissions":{},"limits":{"deadline":"50ms","timeout":"5s","start":"2s","memory":"64MiB","body":"1MiB","headers":"64KiB","instances":64}},"small":{"path":"s.wasm","failure":"closed","permissions":{},"limits":{"deadline":"50ms","timeout":"5s","start":"2s","memory":"64MiB","body":"1MiB","headers":"64KiB","instances":64},"rollout":{"steps":[5,25,50],"interval":"30s","minimumCalls":20,"tolerance":1.0}}}"#
     );
     let auth = &c.value.plugins["auth"];
     assert!(!format!("{auth:?}").contains("hush"));
@@ -389,7 +389,7 @@ fn mistakes_of_plugins() {
         ("{path: x, limits: {body: 0MiB}}", "`0` is not above 0", ".limits.body", 39, size),
         ("{path: x, limits: {headers: 0}}", "`0` is not above 0", ".limits.headers", 42, size),
         ("{path: x, limits: {memory: -1}}", "`-1` is not a size", ".limits.memory", 41, "write `64MiB`, `512KiB`, or whole bytes"),
-        ("{path: x, limits: {memory: 5GiB}}", "`5GiB` is more than a component can have", ".limits.memory", 41, "write `4GiB` or less"),
+        ("{path: x, limits: {memory: 5GiB}}", "`5GiB` is more than an instance can have", ".limits.memory", 41, "write `1GiB` or less"),
         (
             "{path: x, limits: {instances: 0}}",
             "`0` is not above 0",

@@ -113,7 +113,15 @@ impl Balancer {
         let slots: Box<[_]> = candidates.iter().map(slot).collect();
         let candidates = candidates.into_boxed_slice();
         let ready = ArcSwap::from_pointee(arrange(strategy, &candidates, &slots));
-        Balancer { strategy, candidates, slots, ready, cursor: wrr::Cursor::default(), generation: AtomicU64::new(fastrand::u64(..)), change: Mutex::new(()) }
+        Balancer {
+            strategy,
+            candidates,
+            slots,
+            ready,
+            cursor: wrr::Cursor::default(),
+            generation: AtomicU64::new(fastrand::u64(..)),
+            change: Mutex::new(()),
+        }
     }
 
     pub fn strategy(&self) -> Strategy {

@@ -1,6 +1,7 @@
 //! One request in a component.
 
 use super::Inner;
+use super::body::Pump;
 use super::turn::{Turn, Turns, allow};
 use crate::load::Loaded;
 use crate::pool::{Failure, broken, store};
@@ -12,15 +13,27 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use wasmtime::{PoolConcurrencyLimitError, Result, Store};
 use wasmtime_wasi_http::p2::bindings::ProxyPre;
 use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
 use wasmtime_wasi_http::p3::bindings::ServicePre;
 use wasmtime_wasi_http::{Error, WasiBody, WasiHttpView, p3};
 
-/// What the component answers, as soon as it does.
-pub(super) type Reply = oneshot::Sender<std::result::Result<http::Response<WasiBody>, Error>>;
+/// What the component answers.
+pub(super) type Head = std::result::Result<http::Response<WasiBody>, Error>;
+type Reply = oneshot::Sender<Head>;
+
+/// A request of the component to the rest of the chain.
+pub(crate) struct Asked {
+    pub(super) request: http::Request<WasiBody>,
+    pub(super) reply: oneshot::Sender<http::Response<WasiBody>>,
+}
+
+pub(super) enum Event {
+    Head(Head),
+    Asked(Asked),
+}
 
 /// What is instantiated for each request.
 #[derive(Clone)]
@@ -36,8 +49,15 @@ pub(super) struct Guest {
 }
 
 impl Guest {
-    pub(super) fn start(service: &Arc<Inner>, request: http::Request<WasiBody>, reply: Reply, seat: OwnedSemaphorePermit) -> Guest {
-        let store = store(&service.loaded, &service.environment);
+    fn start(
+        service: &Arc<Inner>,
+        request: http::Request<WasiBody>,
+        reply: Reply,
+        seat: OwnedSemaphorePermit,
+        chain: Option<mpsc::Sender<Asked>>,
+    ) -> Guest {
+        let mut store = store(&service.loaded, &service.environment);
+        store.data_mut().hooks.chain = chain;
         let turn: Arc<Turn> = store.data().hooks.turn.clone();
         let future = Box::pin(run(service.clone(), store, request, reply, seat));
         Guest { running: Some(Turns { turn, future }), tally: Tally::new(service) }
@@ -52,7 +72,7 @@ impl Guest {
         }
     }
 
-    pub(super) fn fail(&mut self, failure: Failure) {
+    fn fail(&mut self, failure: Failure) {
         self.tally.failure = Some(failure);
     }
 
@@ -87,6 +107,88 @@ impl Guest {
     }
 }
 
+/// A component until it answers, and what has to be polled for it.
+pub(super) struct Serving {
+    pub(super) guest: Guest,
+    pub(super) pumps: Vec<Pump>,
+    answer: oneshot::Receiver<Head>,
+    asked: Option<mpsc::Receiver<Asked>>,
+}
+
+impl Serving {
+    pub(super) fn start(
+        service: &Arc<Inner>,
+        request: http::Request<WasiBody>,
+        pump: Option<Pump>,
+        seat: OwnedSemaphorePermit,
+        chain: Option<(mpsc::Sender<Asked>, mpsc::Receiver<Asked>)>,
+    ) -> Serving {
+        let (reply, answer) = oneshot::channel();
+        let (chain, asked) = chain.unzip();
+        let guest = Guest::start(service, request, reply, seat, chain);
+        Serving { guest, pumps: pump.into_iter().collect(), answer, asked }
+    }
+
+    pub(super) fn drive(&mut self, cx: &mut Context<'_>) {
+        self.guest.poll(cx);
+        self.pumps.iter_mut().for_each(|p| p.poll(cx));
+    }
+
+    pub(super) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<std::result::Result<Head, Failure>> {
+        self.drive(cx);
+        Pin::new(&mut self.answer).poll(cx).map(|answer| match answer {
+            Ok(Ok(head)) => self.checked(head).map(Ok),
+            Ok(Err(error)) => Ok(Err(error)),
+            // Nobody can answer any more: it has ended.
+            Err(_) => Err(self.guest.tally.failure.take().unwrap_or_else(|| Failure::Output("there is none".to_owned()))),
+        })
+    }
+
+    fn checked(&self, head: http::Response<WasiBody>) -> std::result::Result<http::Response<WasiBody>, Failure> {
+        if head.status().is_informational() {
+            return Err(Failure::Output(format!("a status of {} ends no exchange", head.status().as_u16())));
+        }
+        let size: usize = head.headers().iter().map(|(n, v)| n.as_str().len() + v.len()).sum();
+        if size > self.guest.tally.service.environment.limits.headers {
+            return Err(Failure::Output(format!("its headers have {size} bytes, more than limits.headers")));
+        }
+        Ok(head)
+    }
+
+    /// A failure is the component's.
+    pub(super) fn settled<T>(&mut self, result: std::result::Result<T, Failure>) -> std::result::Result<T, Failure> {
+        if let Err(f) = &result {
+            self.guest.fail(f.clone());
+        }
+        result
+    }
+
+    /// What it does next. `limits.timeout` begins anew with each piece of a body that is taken over: a slow
+    /// client is not the component's fault.
+    pub(super) async fn event(&mut self) -> std::result::Result<Event, Failure> {
+        let timeout = self.guest.tally.service.environment.limits.timeout;
+        let mut give_up = Instant::now() + timeout;
+        loop {
+            let event = std::future::poll_fn(|cx| {
+                if let Poll::Ready(head) = self.poll_head(cx) {
+                    return Poll::Ready(head.map(Event::Head));
+                }
+                match self.asked.as_mut().map(|a| a.poll_recv(cx)) {
+                    Some(Poll::Ready(Some(asked))) => Poll::Ready(Ok(Event::Asked(asked))),
+                    _ => Poll::Pending,
+                }
+            });
+            if let Ok(event) = tokio::time::timeout_at(give_up.into(), event).await {
+                return self.settled(event);
+            }
+            match self.pumps.iter().map(|p| p.moved() + timeout).max() {
+                Some(later) if later > give_up => give_up = later,
+                _ => return self.settled(Err(Failure::Timeout(timeout))),
+            }
+        }
+    }
+}
+
 /// Counts a call, once, when it is over.
 pub(super) struct Tally {
     service: Arc<Inner>,
@@ -100,6 +202,12 @@ pub(super) struct Tally {
 impl Tally {
     fn new(service: &Arc<Inner>) -> Tally {
         Tally { service: service.clone(), begin: Instant::now(), took: None, bad: false, failure: None }
+    }
+
+    /// It answered with an error code.
+    pub(super) fn refused(&mut self, error: &Error) {
+        tracing::error!(target: "plugin", plugin = &*self.service.loaded.plugin, %error, "the plugin answered with an error");
+        self.answered(true);
     }
 
     pub(super) fn answered(&mut self, bad: bool) {
@@ -190,7 +298,13 @@ async fn run(
     result.map_err(|e| failure(&e, store.data()))
 }
 
-async fn p2(service: &Inner, pre: &ProxyPre<State>, store: &mut Store<State>, request: http::Request<WasiBody>, reply: Reply) -> Result<()> {
+async fn p2(
+    service: &Inner,
+    pre: &ProxyPre<State>,
+    store: &mut Store<State>,
+    request: http::Request<WasiBody>,
+    reply: Reply,
+) -> Result<()> {
     let proxy = pre.instantiate_async(&mut *store).await?;
     let _counted = Counted::new(&service.loaded, store);
     let scheme = if request.uri().scheme() == Some(&http::uri::Scheme::HTTPS) { Scheme::Https } else { Scheme::Http };
@@ -202,7 +316,13 @@ async fn p2(service: &Inner, pre: &ProxyPre<State>, store: &mut Store<State>, re
     proxy.wasi_http_incoming_handler().call_handle(store, request, out).await
 }
 
-async fn p3(service: &Inner, pre: &ServicePre<State>, store: &mut Store<State>, request: http::Request<WasiBody>, reply: Reply) -> Result<()> {
+async fn p3(
+    service: &Inner,
+    pre: &ServicePre<State>,
+    store: &mut Store<State>,
+    request: http::Request<WasiBody>,
+    reply: Reply,
+) -> Result<()> {
     let handler = pre.instantiate_async(&mut *store).await?;
     let _counted = Counted::new(&service.loaded, store);
     let (request, io) = p3::Request::from_http(store.data_mut().http().hooks, request);

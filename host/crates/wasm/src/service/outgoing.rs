@@ -1,11 +1,14 @@
 //! Requests that a component of `wasi:http` sends.
 
 use super::body::Whole;
+use super::call::Asked;
+use super::turn::Turn;
 use crate::state::{Environment, State, log_line};
 use bytes::{Bytes, BytesMut};
 use http_body::Body as _;
 use std::pin::Pin;
 use std::sync::Arc;
+use tokio::sync::mpsc;
 use torana_extend::EgressError;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
 
@@ -13,12 +16,14 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpC
 pub(crate) struct Hooks {
     ctx: WasiHttpCtx,
     outgoing: Outgoing,
-    pub(super) turn: Arc<super::turn::Turn>,
+    pub(super) turn: Arc<Turn>,
+    /// Where a middleware finds the rest of its chain.
+    pub(super) chain: Option<mpsc::Sender<Asked>>,
 }
 
 impl Hooks {
     pub(crate) fn new(environment: &Arc<Environment>) -> Hooks {
-        Hooks { ctx: WasiHttpCtx::new(), outgoing: Outgoing { environment: environment.clone() }, turn: Arc::default() }
+        Hooks { ctx: WasiHttpCtx::new(), outgoing: Outgoing { environment: environment.clone() }, turn: Arc::default(), chain: None }
     }
 }
 
@@ -57,7 +62,11 @@ impl WasiHttpHooks for Outgoing {
     }
 }
 
-async fn send(environment: &Environment, request: http::Request<WasiBody>, options: RequestOptions) -> Result<http::Response<Bytes>, Error> {
+pub(super) async fn send(
+    environment: &Environment,
+    request: http::Request<WasiBody>,
+    options: RequestOptions,
+) -> Result<http::Response<Bytes>, Error> {
     let (mut parts, body) = request.into_parts();
     if let Err(host) = environment.grants.may_ask(&parts.uri) {
         let plugin = torana_base::unqualified(&environment.plugin);

@@ -1,0 +1,83 @@
+//! Plugins for the tests: guest crates, built once for a run of the tests.
+
+use super::root;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+const TARGET: &str = "wasm32-wasip2";
+
+/// The components of tests/fixtures/plugins. `None` without the target: the test is skipped, loudly; where CI is set, it fails.
+pub(crate) fn guests() -> Option<&'static Guests> {
+    static GUESTS: OnceLock<Option<Guests>> = OnceLock::new();
+    GUESTS.get_or_init(|| made(|| Guests { fixtures: build("tests/fixtures/plugins", "target", &[], &[]) })).as_ref()
+}
+
+/// The component of a plugin of our own, in plugins/; `None` as for [`guests`].
+pub(crate) fn first_party(package: &str) -> Option<PathBuf> {
+    static BUILT: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let folder = BUILT.get_or_init(|| made(|| build("plugins", "target", &[], &[]))).as_ref()?;
+    Some(component(folder, package))
+}
+
+pub(crate) struct Guests {
+    fixtures: PathBuf,
+}
+
+impl Guests {
+    /// By the name of its crate.
+    pub(crate) fn path(&self, package: &str) -> PathBuf {
+        component(&self.fixtures, package)
+    }
+
+    pub(crate) fn bytes(&self, package: &str) -> Vec<u8> {
+        std::fs::read(self.path(package)).unwrap()
+    }
+
+    /// The crates `reload` and `state` built as version 2.
+    pub(crate) fn second(&self, package: &str) -> Vec<u8> {
+        static SECOND: OnceLock<PathBuf> = OnceLock::new();
+        // Elsewhere: otherwise the two versions would take turns in one folder, and be built in each run.
+        let build = || build("tests/fixtures/plugins", "target/second", &["-p", "reload", "-p", "state"], &[("FIXTURE_VERSION", "2")]);
+        std::fs::read(component(SECOND.get_or_init(build), package)).unwrap()
+    }
+}
+
+/// The same component with other bytes: a custom section more, which means nothing.
+pub(crate) fn retouched(component: &[u8], mark: u8) -> Vec<u8> {
+    [component, &[0, 3, 1, b'x', mark]].concat()
+}
+
+fn component(folder: &Path, package: &str) -> PathBuf {
+    // A library's file has `_` for `-`, a program's has not.
+    let file = |name: &str| folder.join(name).with_extension("wasm");
+    let (library, program) = (file(&package.replace('-', "_")), file(package));
+    if library.exists() { library } else { program }
+}
+
+fn made<T>(build: impl FnOnce() -> T) -> Option<T> {
+    if installed() {
+        return Some(build());
+    }
+    assert!(std::env::var_os("CI").is_none(), "the target {TARGET} is missing: rustup target add {TARGET}");
+    eprintln!("SKIPPED: tests of plugins need `rustup target add {TARGET}`");
+    None
+}
+
+fn installed() -> bool {
+    let out = Command::new("rustc").args(["--print", "target-libdir", "--target", TARGET]).current_dir(root()).output();
+    out.is_ok_and(|o| o.status.success() && Path::new(String::from_utf8_lossy(&o.stdout).trim()).is_dir())
+}
+
+/// Builds a workspace of guests; gives the folder with the components.
+fn build(workspace: &str, target_dir: &str, args: &[&str], env: &[(&str, &str)]) -> PathBuf {
+    let workspace = root().join(workspace);
+    let target_dir = workspace.join(target_dir);
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
+    cargo.args(["build", "--quiet", "--release", "--target", TARGET, "--target-dir"]).arg(&target_dir).args(args);
+    // Flags of the host's build are not for guests.
+    cargo.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS").env_remove("FIXTURE_VERSION").envs(env.iter().copied());
+    let built = cargo.current_dir(&workspace).status();
+    assert!(built.is_ok_and(|s| s.success()), "cannot build {}", workspace.display());
+    target_dir.join(TARGET).join("release")
+}
