@@ -40,7 +40,7 @@ macro_rules! __export_also {
             }
 
             #[cfg(target_arch = "wasm32")]
-            $crate::bindings::state::export_state!($component with_types_in $crate::bindings::state);
+    $crate::bindings::state::export_state!($component with_types_in $crate::bindings::state);
         };
     };
 }
@@ -61,7 +61,7 @@ macro_rules! __export_description {
             }
 
             #[cfg(target_arch = "wasm32")]
-            $crate::bindings::description::export_description!($component with_types_in $crate::bindings::description);
+    $crate::bindings::description::export_description!($component with_types_in $crate::bindings::description);
         };
     };
 }

@@ -131,10 +131,9 @@ pub fn new(what: &New<'_>, out: &mut dyn Write) -> Result<(), Diagnostic> {
         }
     }
     say!(out, "made {} ({kind}, {lang}) in {}\n\nNext:\n  cd {}", name, folder.display(), folder.display());
-    for (command, does) in [
-        ("torana plugin build", "makes a component of it"),
-        ("torana plugin dev", "serves it, and builds it again after each change"),
-    ] {
+    for (command, does) in
+        [("torana plugin build", "makes a component of it"), ("torana plugin dev", "serves it, and builds it again after each change")]
+    {
         say!(out, "  {command:<20}  {does}");
     }
     Ok(())

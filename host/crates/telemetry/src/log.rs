@@ -155,7 +155,11 @@ impl Lines {
 
     fn hears(&self, metadata: &Metadata<'_>) -> bool {
         let level = *metadata.level();
-        let ours = || ["torana", "plugin"].iter().any(|t| metadata.target().starts_with(t)) || level <= Level::WARN || self.level == LevelFilter::TRACE;
+        let ours = || {
+            ["torana", "plugin"].iter().any(|t| metadata.target().starts_with(t))
+                || level <= Level::WARN
+                || self.level == LevelFilter::TRACE
+        };
         metadata.is_event() && level <= self.level && ours()
     }
 

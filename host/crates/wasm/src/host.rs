@@ -353,8 +353,8 @@ impl Entry {
             Ok(None) => s.error.clear(),
             Err(wrong) => {
                 self.load_failures.fetch_add(1, Relaxed);
-                if s.stable.is_some() {
-                    tracing::error!(target: "plugin", plugin = &*self.name, "the new file is not taken over; the version before stays in use");
+                if let (Some(_), Some(d)) = (&s.stable, wrong.first()) {
+                    tracing::error!(target: "plugin", plugin = &*self.name, "{}; the version before stays in use", d.message);
                 }
                 s.error = wrong;
             }

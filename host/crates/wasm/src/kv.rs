@@ -146,14 +146,17 @@ mod tests {
     fn a_full_store_refuses_and_forgets_what_is_past() {
         let kv = Kv::default();
         assert_eq!(kv.set("a", "k", vec![0; MAX_VALUE + 1], None, 0), Err(TooLarge));
-        let share = MAX_TOTAL / SHARDS;
-        assert_eq!(kv.set("a", "k", vec![0; share + 1], None, 0), Err(TooLarge));
-        kv.set("a", "k", vec![0; share - 10], Some(Duration::from_nanos(1)), 0).unwrap();
+        let mut keys = (0..).map(|i| format!("k{i}")).filter(|k| std::ptr::eq(kv.shard_of("a", k), kv.shard_of("a", "k0")));
+        let [one, two, three] = std::array::from_fn(|_| keys.next().unwrap());
+        let half = MAX_TOTAL / SHARDS / 2 - 10;
+        let set = |key: &str, ttl: Option<u64>, now| kv.set("a", key, vec![0; half], ttl.map(Duration::from_nanos), now);
+        assert_eq!((set(&one, Some(1), 0), set(&two, None, 0)), (Ok(()), Ok(())));
+        assert_eq!(set(&three, None, 0), Err(TooLarge));
+        assert_eq!(set(&two, None, 0), Ok(()), "in place of what is there");
         // What is past its time makes room.
-        assert_eq!(kv.set("a", "k", vec![0; share - 10], None, 1), Ok(()));
-        let same_shard = (0..).map(|i| format!("k{i}")).find(|k| std::ptr::eq(kv.shard_of("a", k), kv.shard_of("a", "k"))).unwrap();
-        assert_eq!(kv.set("a", &same_shard, vec![0; 100], None, 1), Err(TooLarge));
-        kv.delete("a", "k");
-        assert_eq!(kv.set("a", &same_shard, vec![0; 100], None, 1), Ok(()));
+        assert_eq!(set(&three, None, 1), Ok(()));
+        assert_eq!((kv.get("a", &one, 1), kv.get("a", &three, 1).map(|v| v.len())), (None, Some(half)));
+        kv.delete("a", &two);
+        assert_eq!(set(&one, None, 1), Ok(()));
     }
 }

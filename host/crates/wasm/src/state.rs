@@ -9,6 +9,7 @@ use crate::passing::Passing;
 use crate::stats::OwnMetrics;
 use bytes::Bytes;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 use torana_extend::{Egress, EgressError};
 use tracing::Level;
@@ -16,7 +17,7 @@ use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
 /// Log lines of one call.
-const MAX_LINES: u32 = 100;
+pub(crate) const MAX_LINES: u32 = 100;
 /// Bytes of one log line.
 const MAX_LINE: usize = 8 << 10;
 
@@ -59,7 +60,8 @@ pub(crate) struct State {
     pub(crate) in_flight: Vec<u32>,
     /// Generation of the servers that a balancer was told of.
     pub(crate) servers: Option<u64>,
-    lines: u32,
+    /// Log lines of the current call, written to the log or to standard output.
+    lines: Arc<AtomicU32>,
     /// How long the current call has waited for others; does not count as its own time.
     pub(crate) waited: Duration,
     pub(crate) hooks: crate::service::Hooks,
@@ -92,10 +94,11 @@ impl wasmtime::ResourceLimiter for Memory {
 
 impl State {
     pub(crate) fn new(environment: Arc<Environment>) -> State {
+        let lines = Arc::new(AtomicU32::new(0));
         let mut wasi = WasiCtxBuilder::new();
         wasi.wall_clock(environment.clock.clone()).monotonic_clock(environment.clock.clone());
-        wasi.stdout(crate::stdio::LogStream::new(&environment.plugin, Level::INFO));
-        wasi.stderr(crate::stdio::LogStream::new(&environment.plugin, Level::WARN));
+        wasi.stdout(crate::stdio::LogStream::new(&environment.plugin, Level::INFO, &lines));
+        wasi.stderr(crate::stdio::LogStream::new(&environment.plugin, Level::WARN, &lines));
         for (k, v) in &environment.grants.env {
             wasi.env(k, v);
         }
@@ -106,7 +109,7 @@ impl State {
             passing: None,
             in_flight: Vec::new(),
             servers: None,
-            lines: 0,
+            lines,
             waited: Duration::ZERO,
             hooks: crate::service::Hooks::new(&environment),
             environment,
@@ -115,13 +118,13 @@ impl State {
 
     /// Before each call.
     pub(crate) fn begin(&mut self) {
-        self.lines = 0;
+        self.lines.store(0, Relaxed);
         self.waited = Duration::ZERO;
     }
 
     /// After each call: how many log lines were dropped.
     pub(crate) fn dropped_lines(&self) -> u32 {
-        self.lines.saturating_sub(MAX_LINES)
+        self.lines.load(Relaxed).saturating_sub(MAX_LINES)
     }
 }
 
@@ -152,8 +155,7 @@ impl wit::types::Host for State {}
 
 impl wit::log::Host for State {
     fn write(&mut self, level: wit::log::Level, message: String) {
-        self.lines = self.lines.saturating_add(1);
-        if self.lines <= MAX_LINES {
+        if self.lines.fetch_add(1, Relaxed) < MAX_LINES {
             log_line(&self.environment.plugin, to_level(level), &message);
         }
     }

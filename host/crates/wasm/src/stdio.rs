@@ -1,8 +1,9 @@
 //! Standard output of a plugin is its log.
 
-use crate::state::log_line;
+use crate::state::{MAX_LINES, log_line};
 use bytes::Bytes;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use tokio::io::AsyncWrite;
@@ -12,48 +13,39 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
 /// Longest line; what is longer is written in parts.
 const MAX_LINE: usize = 8 << 10;
-/// Lines that one instance may write in this way; then it is mute. `log.write` has a budget for each call.
-const MAX_LINES: u32 = 1000;
 
 #[derive(Clone)]
 pub(crate) struct LogStream {
     plugin: Arc<str>,
     level: Level,
-    buffer: Arc<Mutex<Buffer>>,
-}
-
-#[derive(Default)]
-struct Buffer {
-    bytes: Vec<u8>,
-    lines: u32,
+    buffer: Arc<Mutex<Vec<u8>>>,
+    /// Lines of the current call, those of `log.write` among them.
+    lines: Arc<AtomicU32>,
 }
 
 impl LogStream {
-    pub(crate) fn new(plugin: &Arc<str>, level: Level) -> Self {
-        LogStream { plugin: plugin.clone(), level, buffer: Arc::default() }
+    pub(crate) fn new(plugin: &Arc<str>, level: Level, lines: &Arc<AtomicU32>) -> Self {
+        LogStream { plugin: plugin.clone(), level, buffer: Arc::default(), lines: lines.clone() }
     }
 
     fn take(&self, bytes: &[u8]) {
         let mut b = self.buffer.lock().unwrap_or_else(PoisonError::into_inner);
         for part in bytes.split_inclusive(|c| *c == b'\n') {
-            let room = MAX_LINE.saturating_sub(b.bytes.len());
-            b.bytes.extend_from_slice(&part[..part.len().min(room)]);
-            if part.ends_with(b"\n") || b.bytes.len() >= MAX_LINE {
+            let room = MAX_LINE.saturating_sub(b.len());
+            b.extend_from_slice(&part[..part.len().min(room)]);
+            if part.ends_with(b"\n") || b.len() >= MAX_LINE {
                 self.flush_line(&mut b);
             }
         }
     }
 
-    fn flush_line(&self, b: &mut Buffer) {
-        let text = String::from_utf8_lossy(&b.bytes);
+    fn flush_line(&self, b: &mut Vec<u8>) {
+        let text = String::from_utf8_lossy(b);
         let text = text.trim_end();
-        if !text.is_empty() {
-            b.lines = b.lines.saturating_add(1);
-            if b.lines <= MAX_LINES {
-                log_line(&self.plugin, self.level, text);
-            }
+        if !text.is_empty() && self.lines.fetch_add(1, Relaxed) < MAX_LINES {
+            log_line(&self.plugin, self.level, text);
         }
-        b.bytes.clear();
+        b.clear();
     }
 }
 
