@@ -173,20 +173,20 @@ impl Compiler {
             let provider: Arc<str> = (*provider).into();
             for (name, item) in &config.http.routers {
                 let before = before.and_then(|b| b.get(name));
+                let versions = matchers.versions(&item.config.rule);
                 let mut build = RouterBuild {
                     models: &self.models,
                     resolver: &resolver,
                     services: &mut services,
                     matchers: &matchers,
-                    versions: matchers.versions(&item.config.rule),
                     name: before.map_or_else(|| qualify(name, &provider).into(), |b| b.name.clone()),
-                    before: before.filter(|b| b.digest == item.digest && b.versions == matchers.versions(&item.config.rule)),
+                    before: before.filter(|b| b.digest == item.digest && b.versions == versions),
                     provider: &provider,
                     item,
                     errors: Vec::new(),
                 };
                 let made = build.unchanged().unwrap_or_else(|| build.run());
-                let (plain, name_of, versions) = (made.plain && build.errors.is_empty(), build.name.clone(), build.versions);
+                let (plain, name_of) = (made.plain && build.errors.is_empty(), build.name.clone());
                 status.diagnostics.append(&mut build.errors);
                 router_status.extend(made.status.iter().map(|s| (s.name.clone(), s.clone())));
                 let Some(rule) = made.rule else { continue };
@@ -279,7 +279,6 @@ struct RouterBuild<'a, 'b> {
     resolver: &'a Resolver<'a>,
     services: &'a mut Services<'b>,
     matchers: &'a PluginMatchers<'a>,
-    versions: u64,
     /// Of the same digest.
     before: Option<&'a KeptRouter>,
     name: Arc<str>,

@@ -21,6 +21,11 @@ pub fn declared(inputs: &Inputs) -> BTreeMap<Arc<str>, Arc<Item<PluginConfig>>> 
     inputs.iter().flat_map(of).collect()
 }
 
+/// The digest of an object and of the version of the plugin that it uses.
+pub(crate) fn mixed(digest: u64, version: u64) -> u64 {
+    digest ^ version.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
 /// A plugin that nobody declared.
 pub(crate) fn unknown(inputs: &Inputs, name: &str, key: &str) -> Diagnostic {
     let all: Vec<String> = inputs.values().flat_map(|c| c.plugins.keys().cloned()).collect();
@@ -53,7 +58,7 @@ impl<'a> PluginMatchers<'a> {
     /// Changes when a plugin that a rule may call does.
     pub(crate) fn versions(&self, rule: &str) -> u64 {
         let called = self.names.iter().filter(|(n, _)| rule.contains(n.as_str()));
-        called.fold(0, |sum, (_, q)| sum.rotate_left(7) ^ self.host.version(q).wrapping_mul(0x9e37_79b9_7f4a_7c15))
+        called.fold(0, |sum, (_, q)| mixed(sum.rotate_left(7), self.host.version(q)))
     }
 }
 

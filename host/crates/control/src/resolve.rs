@@ -113,7 +113,7 @@ impl<'a> Resolver<'a> {
         let Some(found) = self.plugins.find(plugin, provider_of(name)) else {
             return Err(vec![crate::plugins::unknown(self.inputs, plugin, &key).at(&item.place_of("plugin"))]);
         };
-        let digest = item.digest ^ self.plugins.version(&found).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let digest = crate::plugins::mixed(item.digest, self.plugins.version(&found));
         let slot = (None, name.clone());
         if let Some((before, steps)) = self.before.get(&slot)
             && *before == digest

@@ -148,7 +148,7 @@ impl<'a> Services<'a> {
             let Some(found) = self.plugins.find(&p.name, provider_of(name)) else {
                 return Err(vec![crate::plugins::unknown(self.inputs, &p.name, &key).at(&item.place_of(option))]);
             };
-            digest ^= self.plugins.version(&found).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            digest = crate::plugins::mixed(digest, self.plugins.version(&found));
             used = Some((found, p, key));
         }
         if let (None, None, Some((plugin, p, key))) = (&item.config.load_balancer, &item.config.weighted, &used) {

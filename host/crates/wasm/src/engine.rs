@@ -14,6 +14,8 @@ const IDLE: Duration = Duration::from_secs(1);
 
 /// Instances alive at once, of all plugins together.
 const INSTANCES: u32 = 1000;
+/// Core modules in one of them; a component of Python has 14.
+const CORE_INSTANCES: u32 = 16;
 
 /// The engines of a process. Both allocate instances from pools that are mapped once.
 pub(crate) struct Engines {
@@ -57,7 +59,7 @@ fn engine(concurrent: bool) -> Result<Engine, String> {
         .async_stack_size(2 << 20);
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(INSTANCES)
-        .total_core_instances(INSTANCES * 4)
+        .total_core_instances(INSTANCES * CORE_INSTANCES)
         .total_memories(INSTANCES * 2)
         .total_tables(INSTANCES * 4)
         .total_stacks(INSTANCES)
@@ -81,7 +83,7 @@ fn engine(concurrent: bool) -> Result<Engine, String> {
         Err(pooled) => {
             // Little address space (RLIMIT_AS, vm.overcommit_memory=2): slower, but it works.
             config.allocation_strategy(InstanceAllocationStrategy::OnDemand);
-            config.memory_reservation(64 << 20);
+            config.memory_reservation(64 << 20).memory_may_move(true);
             let engine = Engine::new(&config).map_err(|e| format!("cannot start the WebAssembly engine: {e:#}"))?;
             tracing::warn!(reason = format!("{pooled:#}"), "no address space for the pool of plugin instances: each is mapped anew");
             Ok(engine)

@@ -29,7 +29,6 @@ impl HostGrant {
         };
         let (wildcard, host) = match host.strip_prefix("*.") {
             Some(rest) => (true, rest),
-            None if host == "*" => (true, ""),
             None => (false, host),
         };
         let host = host.trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
@@ -43,7 +42,7 @@ impl HostGrant {
         if !self.wildcard {
             return host == self.host;
         }
-        self.host.is_empty() || host.strip_suffix(self.host.as_str()).is_some_and(|first| first.len() > 1 && first.ends_with('.'))
+        host.strip_suffix(self.host.as_str()).is_some_and(|first| first.len() > 1 && first.ends_with('.'))
     }
 }
 
@@ -133,7 +132,6 @@ mod tests {
         assert!(may("*.example.com", "http://a.b.example.com"));
         assert!(!may("*.example.com", "http://example.com"));
         assert!(!may("*.example.com", "http://badexample.com"));
-        assert!(may("*", "http://10.0.0.1"));
         assert!(may("[::1]:80", "http://[::1]/"));
         assert!(!may("127.0.0.1", "http://127.0.0.2/"));
         assert!(Grants::default().may_ask(&"http://a/".parse().unwrap()).is_err());

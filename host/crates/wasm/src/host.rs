@@ -2,7 +2,6 @@
 
 use crate::balancer::{BalancerHooks, Choice};
 use crate::cache::{Cache, digest};
-use crate::clock::Clock;
 use crate::dns::{Dns, DnsHooks};
 use crate::load::{Form, Lasting, Loaded, Loader};
 use crate::matcher::{Matcher, MatcherHooks};
@@ -43,8 +42,6 @@ pub struct Plugins {
 
 pub(crate) struct Inner {
     egress: Arc<dyn Egress>,
-    clock: Clock,
-    cache: Option<Cache>,
     slots: usize,
     /// Made with the first plugin: who has none pays nothing.
     loader: OnceLock<Result<Arc<Loader>, String>>,
@@ -72,8 +69,9 @@ struct Entry {
 
 struct State {
     item: Arc<Item<PluginConfig>>,
-    /// The file as it was read last.
+    /// The file as it was read last, and the digest of the declaration it was read for.
     stamp: Option<Stamp>,
+    read_for: Option<u64>,
     /// The file as it was seen last; it is read when it stays so.
     settling: Option<Stamp>,
     loading: bool,
@@ -105,15 +103,9 @@ fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Plugins {
     /// `slots`: threads that call plugins.
     pub fn new(egress: Arc<dyn Egress>, slots: usize) -> Plugins {
-        Plugins::with(egress, slots, Clock::default(), None)
-    }
-
-    pub(crate) fn with(egress: Arc<dyn Egress>, slots: usize, clock: Clock, cache: Option<Cache>) -> Plugins {
         Plugins {
             inner: Arc::new(Inner {
                 egress,
-                clock,
-                cache,
                 slots: slots + 1,
                 loader: OnceLock::new(),
                 entries: Mutex::default(),
@@ -135,10 +127,7 @@ impl Plugins {
 
 impl Inner {
     fn loader(&self) -> Result<&Arc<Loader>, String> {
-        let made = self.loader.get_or_init(|| {
-            let cache = self.cache.clone().unwrap_or_else(Cache::open);
-            Loader::new(self.egress.clone(), self.clock.clone(), cache, self.slots).map(Arc::new)
-        });
+        let made = self.loader.get_or_init(|| Loader::new(self.egress.clone(), Cache::open(), self.slots).map(Arc::new));
         made.as_ref().map_err(Clone::clone)
     }
 
@@ -292,6 +281,7 @@ impl Entry {
             state: Mutex::new(State {
                 item: item.clone(),
                 stamp: None,
+                read_for: None,
                 settling: None,
                 loading: false,
                 stable: None,
@@ -333,7 +323,8 @@ impl Entry {
         let now = Stamp::of(Path::new(&s.item.config.path));
         if now == s.stamp {
             s.settling = None;
-            return false;
+            // Declared differently while it was being loaded.
+            return s.read_for.is_some_and(|d| d != s.item.digest);
         }
         let settled = s.settling == Some(now.clone().unwrap_or_default());
         s.settling = Some(now.unwrap_or_default());
@@ -348,6 +339,7 @@ impl Entry {
         let outcome = self.read(inner, &item);
         let mut s = lock(&self.state);
         s.stamp = stamp;
+        s.read_for = Some(item.digest);
         match outcome {
             Ok(Some((loaded, warm))) => self.take(&mut s, loaded, warm),
             Ok(None) => s.error.clear(),
@@ -604,8 +596,6 @@ impl PluginHost for Plugins {
                     Some(e) => {
                         let mut s = lock(&e.state);
                         if s.item.digest != item.digest {
-                            // Read again even if the file is the same: it is used in another way.
-                            s.stamp = None;
                             s.given_up = None;
                             load.push(e.clone());
                         }
@@ -727,5 +717,24 @@ impl PluginHost for Plugins {
     fn status(&self) -> Vec<PluginStatus> {
         let entries: Vec<Arc<Entry>> = lock(&self.inner.entries).values().cloned().collect();
         entries.iter().map(|e| e.status()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use torana_base::Place;
+
+    /// Limits and grants that are changed while the file is being read are not forgotten.
+    #[test]
+    fn a_declaration_that_changed_meanwhile_is_read_again() {
+        let item =
+            |digest| Arc::new(Item::new(PluginConfig { path: "/nowhere".into(), ..PluginConfig::default() }, Place::whole("test"), digest));
+        let entry = Entry::new(&"p@file".into(), &item(1));
+        assert!(!entry.look(), "nothing was read yet, and there is no file");
+        lock(&entry.state).read_for = Some(1);
+        assert!(!entry.look());
+        lock(&entry.state).item = item(2);
+        assert!(entry.look());
     }
 }

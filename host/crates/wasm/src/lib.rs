@@ -31,6 +31,5 @@ mod stats;
 mod stdio;
 mod watch;
 
-pub use clock::Clock;
 pub use describe::describe;
 pub use host::Plugins;

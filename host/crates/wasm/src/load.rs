@@ -1,7 +1,6 @@
 //! From bytes to a plugin that can be instantiated.
 
 use crate::cache::{Cache, digest};
-use crate::clock::Clock;
 use crate::engine::Engines;
 use crate::grants::Grants;
 use crate::kv::Kv;
@@ -26,7 +25,6 @@ pub(crate) struct Loader {
     concurrent: OnceLock<Result<Linkers, String>>,
     pub(crate) cache: Cache,
     pub(crate) egress: Arc<dyn Egress>,
-    pub(crate) clock: Clock,
     /// Instances are kept apart for that many threads.
     pub(crate) slots: usize,
     versions: AtomicU64,
@@ -94,10 +92,10 @@ pub(crate) const WIT: &str = "0.1.0";
 
 impl Loader {
     /// The error says why plugins cannot run on this machine.
-    pub(crate) fn new(egress: Arc<dyn Egress>, clock: Clock, cache: Cache, slots: usize) -> Result<Loader, String> {
+    pub(crate) fn new(egress: Arc<dyn Egress>, cache: Cache, slots: usize) -> Result<Loader, String> {
         let engines = Engines::new()?;
         let linkers = Linkers::new(&engines.fast).map_err(|e| one_line(&e))?;
-        Ok(Loader { engines, linkers, concurrent: OnceLock::new(), cache, egress, clock, slots: slots.max(1), versions: AtomicU64::new(1) })
+        Ok(Loader { engines, linkers, concurrent: OnceLock::new(), cache, egress, slots: slots.max(1), versions: AtomicU64::new(1) })
     }
 
     /// Compiles and links. The error is what is wrong with the file, and what to do about it.
@@ -181,7 +179,7 @@ impl Loader {
             warnings: Vec::new(),
         };
         if loaded.manifest.is_none() && exports.iter().any(|e| e.starts_with("torana:plugin/description@")) {
-            let text = block_on(describe(&loaded)).map_err(|e| at(format!("`{path}` cannot describe itself: {e}"), ""))?;
+            let text = block_on(describe(&loaded)).flatten().map_err(|e| at(format!("`{path}` cannot describe itself: {e}"), ""))?;
             let m: Manifest =
                 serde_json::from_str(&text).map_err(|e| at(format!("what `{path}` says of itself is no manifest: {e}"), ""))?;
             loaded.manifest = Some(m);
@@ -218,7 +216,6 @@ impl Loaded {
             kv: self.lasting.kv.clone(),
             metrics: self.lasting.metrics.clone(),
             egress: self.loader.egress.clone(),
-            clock: self.loader.clock.clone(),
             ticker: self.loader.engines.ticker.clone(),
         }
     }

@@ -196,17 +196,11 @@ fn ticks(d: Duration) -> u64 {
 }
 
 /// Runs a future on a thread that may block.
-pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
+pub(crate) fn block_on<F: Future>(future: F) -> std::result::Result<F::Output, String> {
     match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(r) => r.block_on(future),
-        // Only without file descriptors; what does not wait still works.
-        Err(_) => futures_util::FutureExt::now_or_never(future).unwrap_or_else(|| unreachable_without_runtime()),
+        Ok(r) => Ok(r.block_on(future)),
+        Err(e) => Err(format!("the gateway cannot wait for it: {e}")),
     }
-}
-
-fn unreachable_without_runtime() -> ! {
-    tracing::error!("no file descriptors left to wait for a plugin");
-    std::process::abort()
 }
 
 pub(crate) fn store(loaded: &Loaded, environment: &Arc<Environment>) -> Store<State> {
@@ -252,7 +246,7 @@ impl<H: Hooks> Pool<H> {
     /// Makes the first instance; for threads that may block.
     pub(crate) fn open(loaded: &Arc<Loaded>, used: Use, before: Option<Weak<Pool<H>>>) -> std::result::Result<Arc<Pool<H>>, OpenError> {
         let environment = Arc::new(loaded.environment(used.clone()));
-        let (first, setup) = block_on(new_instance::<H>(loaded, &environment))?;
+        let (first, setup) = block_on(new_instance::<H>(loaded, &environment)).map_err(OpenError::Broken)??;
         let slots = (0..loaded.loader.slots)
             .map(|_| Slot { idle: Mutex::default(), live: AtomicUsize::new(0), low: AtomicUsize::new(0), freed: Notify::new() })
             .collect::<Box<[_]>>();

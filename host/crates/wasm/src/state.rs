@@ -1,7 +1,7 @@
 //! What an instance holds beside its memory, and what the gateway does for it when it calls.
 
 use crate::abi::v0_1::torana::plugin as wit;
-use crate::clock::Clock;
+use crate::clock;
 use crate::engine::Ticker;
 use crate::grants::Grants;
 use crate::kv::Kv;
@@ -34,7 +34,6 @@ pub(crate) struct Environment {
     pub(crate) kv: Arc<Kv>,
     pub(crate) metrics: Arc<OwnMetrics>,
     pub(crate) egress: Arc<dyn Egress>,
-    pub(crate) clock: Clock,
     pub(crate) ticker: Arc<Ticker>,
 }
 
@@ -96,7 +95,6 @@ impl State {
     pub(crate) fn new(environment: Arc<Environment>) -> State {
         let lines = Arc::new(AtomicU32::new(0));
         let mut wasi = WasiCtxBuilder::new();
-        wasi.wall_clock(environment.clock.clone()).monotonic_clock(environment.clock.clone());
         wasi.stdout(crate::stdio::LogStream::new(&environment.plugin, Level::INFO, &lines));
         wasi.stderr(crate::stdio::LogStream::new(&environment.plugin, Level::WARN, &lines));
         for (k, v) in &environment.grants.env {
@@ -193,11 +191,11 @@ impl wit::config::Host for State {
 
 impl wit::clock::Host for State {
     fn now(&mut self) -> u64 {
-        self.environment.clock.now()
+        clock::now()
     }
 
     fn monotonic(&mut self) -> u64 {
-        self.environment.clock.monotonic()
+        clock::monotonic()
     }
 }
 
@@ -206,7 +204,7 @@ impl State {
         if !self.environment.grants.may_keep(namespace) {
             return Err(wit::kv::KvError::Denied);
         }
-        Ok((&self.environment.kv, self.environment.clock.monotonic()))
+        Ok((&self.environment.kv, clock::monotonic()))
     }
 }
 

@@ -67,7 +67,7 @@ fn open(loaded: &Arc<Loaded>, config: String) -> Result<Arc<Inner>, OpenError> {
         loaded: loaded.clone(),
         environment,
     };
-    match block_on(rehearse(&service)) {
+    match block_on(rehearse(&service)).map_err(OpenError::Broken)? {
         Ok(()) | Err(Failure::Busy) => Ok(Arc::new(service)),
         Err(Failure::Deadline(_)) => {
             Err(OpenError::Broken(format!("it takes longer than limits.start, {:?}, to begin", service.environment.limits.start)))
