@@ -48,7 +48,7 @@ fn every_example_has_its_test() {
 
 /// The ports of an example, which are fixed, and those that stand for them here.
 #[derive(Default)]
-struct Ports(BTreeMap<u16, u16>);
+pub(super) struct Ports(BTreeMap<u16, u16>);
 
 impl Ports {
     /// Each `127.0.0.1:port` of `text`.
@@ -57,12 +57,27 @@ impl Ports {
         text.split("127.0.0.1:").skip(1).filter_map(digits).collect()
     }
 
-    fn rewrite(&self, text: &str) -> String {
+    /// Servers are at the ports that `backend` gives, each of them once; the rest are entry points.
+    pub(super) fn moved<'a>(texts: impl Iterator<Item = &'a str> + Clone, mut backend: impl FnMut() -> u16) -> Ports {
+        let mut ports = Ports::default();
+        for text in texts.clone() {
+            let server = |l: &&str| ["- url:", "url:", "url ="].iter().any(|key| l.trim_start().starts_with(key));
+            for port in text.lines().filter(server).flat_map(Ports::of) {
+                ports.0.entry(port).or_insert_with(&mut backend);
+            }
+        }
+        for port in texts.flat_map(Ports::of) {
+            ports.0.entry(port).or_insert_with(free_port);
+        }
+        ports
+    }
+
+    pub(super) fn rewrite(&self, text: &str) -> String {
         self.0.iter().fold(text.to_owned(), |t, (from, to)| t.replace(&format!("127.0.0.1:{from}"), &format!("127.0.0.1:{to}")))
     }
 }
 
-fn files(folder: &Path) -> Vec<PathBuf> {
+pub(super) fn files(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).unwrap().map(|e| e.unwrap().path());
     entries.flat_map(|p| if p.is_dir() { files(&p) } else { vec![p] }).collect()
 }
@@ -82,23 +97,11 @@ fn example(name: &str) {
     let copy = tempfile::tempdir().unwrap();
     let texts: Vec<(PathBuf, String)> =
         files(&at).into_iter().map(|p| (p.strip_prefix(&root).unwrap().to_owned(), fs::read_to_string(&p).unwrap())).collect();
-    let (mut ports, mut backends) = (Ports::default(), Vec::new());
-    for (_, text) in &texts {
-        let server = |l: &&str| ["- url:", "url:", "url ="].iter().any(|key| l.trim_start().starts_with(key));
-        for line in text.lines().filter(server) {
-            for port in Ports::of(line) {
-                ports.0.entry(port).or_insert_with(|| {
-                    backends.push(Backend::http(|r| Reply::ok(format!("{} {}", r.method, r.target))));
-                    backends.last().unwrap().address.port()
-                });
-            }
-        }
-    }
-    for (_, text) in &texts {
-        for port in Ports::of(text) {
-            ports.0.entry(port).or_insert_with(free_port);
-        }
-    }
+    let mut backends = Vec::new();
+    let ports = Ports::moved(texts.iter().map(|(_, text)| text.as_str()), || {
+        backends.push(Backend::http(|r| Reply::ok(format!("{} {}", r.method, r.target))));
+        backends.last().unwrap().address.port()
+    });
     for (path, text) in &texts {
         let path = copy.path().join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
