@@ -18,5 +18,6 @@ mod cases {
     mod reload;
     mod services;
     mod streams;
+    mod tls;
     mod wit;
 }

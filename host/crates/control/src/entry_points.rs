@@ -28,6 +28,13 @@ fn one(name: &str, config: &EntryPointConfig) -> Result<EntryPoint, Diagnostic> 
     e.reuse_port = config.reuse_port;
     let forwarded = &config.forwarded_headers;
     e.trust = Trust { everyone: forwarded.insecure, nets: nets(&forwarded.trusted_ips, &key("forwardedHeaders.trustedIPs"))? };
+    if let Some(proxy) = &config.proxy_protocol {
+        if !proxy.insecure && proxy.trusted_ips.is_empty() {
+            return Err(Diagnostic::error(key("proxyProtocol"), "no trusted IPs provided")
+                .hint("name the proxies in front under `trustedIPs`, or set `insecure: true` to believe anybody"));
+        }
+        e.proxy_protocol = Some(Trust { everyone: proxy.insecure, nets: nets(&proxy.trusted_ips, &key("proxyProtocol.trustedIPs"))? });
+    }
     e.connection_allowed = forwarded
         .connection
         .iter()

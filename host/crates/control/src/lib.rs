@@ -3,13 +3,16 @@
 
 pub mod apply;
 pub mod compile;
+mod copies;
 pub mod entry_points;
 mod expand;
 mod internal;
 mod plugins;
 mod resolve;
+mod secure;
 mod services;
 pub mod status;
+mod tls_plan;
 
 pub use apply::{Apply, Published};
 pub use compile::{Compiled, Compiler, Parts};

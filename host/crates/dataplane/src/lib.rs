@@ -1,12 +1,14 @@
 //! Connections in, requests through the current snapshot, responses out. Knows no configuration:
 //! `torana-control` compiles what stands here.
 
+mod accept;
 pub mod deadline;
 mod drain;
 mod encoder_limit;
 pub mod entry_point;
 mod h1;
 mod h2;
+pub mod secure;
 mod serve;
 pub mod snapshot;
 mod tunnel;
@@ -14,5 +16,6 @@ pub mod worker;
 
 pub use drain::Drain;
 pub use entry_point::{EntryPoint, HeaderStrategy, Trust};
+pub use secure::{Handshake, Secure};
 pub use snapshot::{Live, Router, Snapshot};
 pub use worker::{Workers, bind};

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use torana_http::{Endpoint, Step};
 use torana_router::RouteTable;
 
+use crate::secure::{Handshake, Secure};
+
 /// A compiled router.
 pub struct Router {
     /// `name@provider`
@@ -14,14 +16,30 @@ pub struct Router {
     pub service: Arc<dyn Endpoint>,
     /// Escaped characters that are refused, as bits of `torana_http::path::encoded`.
     pub denied_escapes: u8,
+    /// Qualified name of the TLS options that the connection must have been opened with; `None` without TLS.
+    pub tls_options: Option<Arc<str>>,
 }
 
 /// Everything that is served, at one moment. A request sees one snapshot from its first byte to its last.
 #[derive(Default)]
 pub struct Snapshot {
     pub generation: u64,
-    /// By name of entry point; one that is missing has no routers.
+    /// Without TLS, by name of entry point; one that is missing has no routers.
     pub routes: FxHashMap<Arc<str>, RouteTable<Arc<Router>>>,
+    /// With TLS, by name of entry point.
+    pub secure: FxHashMap<Arc<str>, Secure>,
+    /// By qualified name of the options; those that cannot be used are not among them.
+    pub handshakes: Arc<FxHashMap<Arc<str>, Arc<Handshake>>>,
+    /// The options `default`, for names that no router names; `None` if they cannot be used.
+    pub default_handshake: Option<Arc<Handshake>>,
+}
+
+impl Snapshot {
+    /// How to shake hands for HTTPS; `None` for not at all.
+    pub(crate) fn handshake(&self, entry_point: &str, sni: Option<&str>) -> Option<&Arc<Handshake>> {
+        let named = sni.and_then(|sni| self.secure.get(entry_point)?.named(sni));
+        named.unwrap_or(&self.default_handshake).as_ref()
+    }
 }
 
 /// The current snapshot.

@@ -1,11 +1,11 @@
 //! Workers: one thread and one runtime each. A connection lives and dies on the worker that accepted it,
 //! so nothing of a request is shared or locked (docs/decisions/001).
 
+use crate::accept::Accepted;
 use crate::deadline::{Deadline, Deadlines};
 use crate::drain::Drain;
 use crate::entry_point::EntryPoint;
 use crate::snapshot::{Live, View};
-use crate::{h1, h2};
 use http::HeaderValue;
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use std::cell::RefCell;
@@ -17,7 +17,6 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 use tokio::net::TcpStream;
 use torana_http::Peer;
-use torana_http::h1::Io;
 
 /// How often time-outs are looked at, at most and at least.
 const TICK: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
@@ -172,20 +171,15 @@ impl Point {
 
     fn open(&self, stream: TcpStream, from: SocketAddr) {
         let local = stream.local_addr().unwrap_or(self.entry_point.address);
-        let trusted = self.entry_point.trust.includes(from.ip().to_canonical());
-        let peer = Rc::new(Peer::new(from, local, false, self.entry_point.name.clone(), trusted));
-        let connection = Rc::new(Connection {
-            peer,
+        let accepted = Accepted {
+            from,
+            local,
             entry_point: self.entry_point.clone(),
             view: self.view.clone(),
             hostname: self.hostname.clone(),
             deadline: self.deadlines.add(),
-        });
-        tokio::task::spawn_local(async move {
-            if let Some(io) = h1::serve(Io::new(stream), &connection).await {
-                Box::pin(h2::serve(io, &connection)).await;
-            }
-        });
+        };
+        tokio::task::spawn_local(accepted.serve(stream));
     }
 }
 

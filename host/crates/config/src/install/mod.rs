@@ -294,11 +294,14 @@ pub enum LogLevel {
 pub struct CoreConfig {
     /// Always `v3`: v2 is not built (RUL-07).
     pub default_rule_syntax: String,
+    /// Routers on one host that name different TLS options are disabled; else they all get the default ones.
+    #[serde(rename = "strictTLSOptions", skip_serializing_if = "is_false")]
+    pub strict_tls_options: bool,
 }
 
 impl Default for CoreConfig {
     fn default() -> Self {
-        CoreConfig { default_rule_syntax: "v3".into() }
+        CoreConfig { default_rule_syntax: "v3".into(), strict_tls_options: false }
     }
 }
 
