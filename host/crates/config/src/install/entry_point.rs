@@ -22,7 +22,6 @@ pub struct EntryPointConfig {
     pub forwarded_headers: ForwardedHeadersConfig,
     pub http: EntryPointHttpConfig,
     pub http2: Http2Config,
-    /// Not built (EP-02): the default.
     pub udp: UdpConfig,
     /// `None`: everything is observed, traces are minimal.
     #[serde(skip_serializing_if = "Option::is_none")]

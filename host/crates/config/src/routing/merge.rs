@@ -13,6 +13,13 @@ pub fn merge_first_wins(docs: Vec<RoutingConfig>) -> Checked<RoutingConfig> {
         merge(&mut all.services, doc.http.services, "http.services", warn);
         merge(&mut all.middlewares, doc.http.middlewares, "http.middlewares", warn);
         merge(&mut all.servers_transports, doc.http.servers_transports, "http.serversTransports", warn);
+        let tcp = &mut out.value.tcp;
+        merge(&mut tcp.routers, doc.tcp.routers, "tcp.routers", warn);
+        merge(&mut tcp.services, doc.tcp.services, "tcp.services", warn);
+        merge(&mut tcp.middlewares, doc.tcp.middlewares, "tcp.middlewares", warn);
+        merge(&mut tcp.servers_transports, doc.tcp.servers_transports, "tcp.serversTransports", warn);
+        merge(&mut out.value.udp.routers, doc.udp.routers, "udp.routers", warn);
+        merge(&mut out.value.udp.services, doc.udp.services, "udp.services", warn);
         merge(&mut out.value.plugins, doc.plugins, "plugins", warn);
         out.value.rejected.extend(doc.rejected);
     }
