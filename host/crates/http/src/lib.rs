@@ -12,9 +12,11 @@ pub mod hop;
 pub mod path;
 pub mod peer;
 pub mod respond;
+pub mod tcp;
 
 pub use body::{Body, BodyError, Frame, Tunnel};
 pub use chain::{Around, Endpoint, Filter, Flow, LocalFuture, Next, Step, run};
 pub use error::{ErrorKind, ProxyError, Side};
 pub use exchange::{Exchange, Request, Response};
 pub use peer::{Interim, Peer};
+pub use tcp::{Admission, TcpFilter};
