@@ -10,6 +10,10 @@ mod plugins;
 mod resolve;
 mod services;
 pub mod status;
+mod status_l4;
+mod tcp;
+mod tcp_services;
+mod udp;
 
 pub use apply::{Apply, Published};
 pub use compile::{Compiled, Compiler, Parts};
@@ -17,3 +21,7 @@ pub use internal::{Internals, routing as internal_routing, services as internal_
 pub use plugins::declared as declared_plugins;
 pub use resolve::Kinds;
 pub use status::{MiddlewareStatus, RouterStatus, RuntimeStatus, ServiceStatus, State};
+pub use status_l4::{
+    ObjectStatus, TcpMiddlewareStatus, TcpRouterStatus, TcpServiceStatus, TcpStatus, UdpRouterStatus, UdpServiceStatus, UdpStatus,
+};
+pub use tcp::{TcpChecks, TcpKinds};

@@ -22,6 +22,9 @@ pub struct Snapshot {
     pub generation: u64,
     /// By name of entry point; one that is missing has no routers.
     pub routes: FxHashMap<Arc<str>, RouteTable<Arc<Router>>>,
+    pub tcp: crate::tcp::TcpEntryPoints,
+    /// The one router of each UDP entry point that has any.
+    pub udp: FxHashMap<Arc<str>, Arc<crate::udp::UdpRouter>>,
 }
 
 /// The current snapshot.
