@@ -72,7 +72,7 @@ fn api(install: Arc<InstallConfig>, file: &str) -> Arc<Api> {
     internals.insert("api", api.clone());
     internals.insert("noop", api.clone());
     let mut compiler =
-        Compiler::new(Parts { install, kinds: torana_middleware::kind, internals, plugins: Arc::new(torana_extend::NoPlugins) }).unwrap();
+        Compiler::new(Parts { install, kinds: torana_middleware::kind, tcp_kinds: torana_middleware::tcp::kind, internals, plugins: Arc::new(torana_extend::NoPlugins) }).unwrap();
     let inputs = BTreeMap::from([("file", config(file)), ("internal", config(INTERNAL))]);
     published.status.store(compiler.compile(&inputs).status);
     api

@@ -416,7 +416,6 @@ fn advice(feature: &str) -> &'static str {
         "API" => "remove it; the rest of the API is served",
         "LOG" | "MET" | "TRC" => "remove it; the log of the gateway itself (`log`) is built",
         "RUL" => "write the rules in v3 syntax",
-        "TCP" | "UDP" => "remove it; HTTP routers, services and middlewares are built",
         "MW" => "remove it; other middlewares are not affected, routers that use this one are disabled",
         "LB" => "use `loadBalancer` or `weighted` without it",
         "MLR" => "put the rule and the middlewares of the parent into this router",

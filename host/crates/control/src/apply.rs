@@ -198,7 +198,7 @@ impl Apply {
                 return Apply { compiler, live, published, throttle, inputs, waits_for_plugins: false };
             }
         };
-        let Compiled { snapshot, status, activate, rest } = compiled;
+        let Compiled { snapshot, status, activate, rest, tcp_checks } = compiled;
         let generation = snapshot.generation;
         live.publish(snapshot);
         for service in activate {
@@ -207,6 +207,7 @@ impl Apply {
         for service in rest {
             service.deactivate();
         }
+        tcp_checks.apply();
         let mut now = BTreeSet::new();
         for d in &status.diagnostics {
             let text = d.to_string();

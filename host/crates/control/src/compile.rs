@@ -8,7 +8,9 @@ use crate::resolve::{Inputs, Kept, Kinds, Resolver, known};
 use crate::secure::{Files, TlsState, secure};
 use crate::services::{Outcome, Services, Store, transport_problems};
 use crate::status::{MiddlewareStatus, RouterStatus, RuntimeStatus, ServiceStatus, State};
+use crate::tcp::{TcpChecks, TcpCompiler, TcpCx, TcpKinds};
 use crate::tls_plan::{Conflict, DEFAULT, TlsPlan, digest, options_name};
+use crate::udp::UdpCompiler;
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::sync::Arc;
 use torana_base::{Diagnostic, Severity, qualify, unqualified};
@@ -24,6 +26,7 @@ use torana_upstream::{LoadBalancer, Transport};
 pub struct Parts {
     pub install: Arc<InstallConfig>,
     pub kinds: Kinds,
+    pub tcp_kinds: TcpKinds,
     pub internals: Internals,
     pub plugins: Arc<dyn PluginHost>,
 }
@@ -36,6 +39,7 @@ pub struct Compiled {
     pub activate: Vec<Arc<LoadBalancer>>,
     /// Services that no router leads to (any more): their health checks end.
     pub rest: Vec<Arc<LoadBalancer>>,
+    pub tcp_checks: TcpChecks,
 }
 
 /// A router on some entry points.
@@ -77,12 +81,15 @@ pub struct Compiler {
     routers: KeptRouters,
     middleware_status: FxHashMap<Arc<str>, (u64, Arc<MiddlewareStatus>)>,
     tls: TlsState,
+    tcp: TcpCompiler,
+    udp: UdpCompiler,
     generation: u64,
 }
 
 impl Compiler {
-    /// Nothing makes it fail so far: what is wrong is told with the first compile.
+    /// Fails only where the TCP transport by default cannot be built; all else is told with the first compile.
     pub fn new(parts: Parts) -> Result<Self, Diagnostic> {
+        let (tcp, udp) = (TcpCompiler::new(&parts.install, parts.tcp_kinds)?, UdpCompiler::new(&parts.install));
         let transport = parts.install.servers_transport.transport();
         let default_transport = Arc::new(Transport::build(&transport));
         let models = Models::new(&parts.install);
@@ -97,6 +104,8 @@ impl Compiler {
             routers: FxHashMap::default(),
             middleware_status: FxHashMap::default(),
             tls: TlsState::default(),
+            tcp,
+            udp,
             generation: 0,
         })
     }
@@ -282,14 +291,19 @@ impl Compiler {
         self.middleware_status = middleware_status;
         let routes = routes.into_iter().map(|(e, r)| (e, RouteTable::new(r))).collect();
         let (activate, rest) = by_use(&status);
+        let cx = TcpCx { inputs, models: &self.models, ranks: &self.ranks, tls_options: &|name| self.tls.handshake(name).is_some() };
+        let (tcp, tcp_checks) = self.tcp.compile(&cx, &mut status);
+        let udp = self.udp.compile(inputs, &mut status);
         let snapshot = Snapshot {
             generation: self.generation,
             routes,
             secure: secure(secured, plan.hosts, &self.tls),
             default_handshake: self.tls.handshake(DEFAULT).cloned(),
             handshakes: self.tls.handshakes().clone(),
+            tcp,
+            udp,
         };
-        Compiled { snapshot: Arc::new(snapshot), status: Arc::new(status), activate, rest }
+        Compiled { snapshot: Arc::new(snapshot), status: Arc::new(status), activate, rest, tcp_checks }
     }
 }
 
@@ -310,7 +324,7 @@ fn by_use(status: &RuntimeStatus) -> (Vec<Arc<LoadBalancer>>, Vec<Arc<LoadBalanc
 }
 
 /// State, texts for the API, and the diagnostics of an object, from what its document and its build say.
-fn judge(own: &[Diagnostic], built: Option<&Vec<Diagnostic>>) -> (State, Vec<String>, Vec<Diagnostic>) {
+pub(crate) fn judge(own: &[Diagnostic], built: Option<&Vec<Diagnostic>>) -> (State, Vec<String>, Vec<Diagnostic>) {
     let mut all = own.to_vec();
     for d in built.into_iter().flatten() {
         if !all.contains(d) {

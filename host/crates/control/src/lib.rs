@@ -12,7 +12,11 @@ mod resolve;
 mod secure;
 mod services;
 pub mod status;
+mod status_l4;
+mod tcp;
+mod tcp_services;
 mod tls_plan;
+mod udp;
 
 pub use apply::{Apply, Published};
 pub use compile::{Compiled, Compiler, Parts};
@@ -20,3 +24,7 @@ pub use internal::{Internals, routing as internal_routing, services as internal_
 pub use plugins::declared as declared_plugins;
 pub use resolve::Kinds;
 pub use status::{MiddlewareStatus, RouterStatus, RuntimeStatus, ServiceStatus, State};
+pub use status_l4::{
+    ObjectStatus, TcpMiddlewareStatus, TcpRouterStatus, TcpServiceStatus, TcpStatus, UdpRouterStatus, UdpServiceStatus, UdpStatus,
+};
+pub use tcp::{TcpChecks, TcpKinds};

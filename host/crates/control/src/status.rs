@@ -67,6 +67,8 @@ pub struct RuntimeStatus {
     pub routers: BTreeMap<Arc<str>, Arc<RouterStatus>>,
     pub services: BTreeMap<Arc<str>, Arc<ServiceStatus>>,
     pub middlewares: BTreeMap<Arc<str>, Arc<MiddlewareStatus>>,
+    pub tcp: crate::TcpStatus,
+    pub udp: crate::UdpStatus,
     /// Everything that is wrong, in the order of the objects.
     pub diagnostics: Vec<Diagnostic>,
 }

@@ -4,7 +4,8 @@
 use crate::deadline::{Deadline, Signal};
 use crate::entry_point::EntryPoint;
 use crate::secure::Handshake;
-use crate::snapshot::View;
+use crate::snapshot::{Snapshot, View};
+use crate::tcp::{Match, TcpRouter, TcpTls, is_ssl_request};
 use crate::worker::Connection;
 use crate::{h1, h2};
 use http::HeaderValue;
@@ -14,13 +15,16 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Poll, ready};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use torana_http::h1::Io;
 use torana_http::proxy_protocol::{self, Header};
 use torana_http::{Peer, TlsFacts};
+use torana_router::TcpFacts;
 use torana_tls::{Peeked, UNRECOGNIZED_NAME, cipher_name, peek, version_name};
+use torana_upstream::l4::{Ends, Opening, POSTGRES_SSL_ACCEPTED, POSTGRES_SSL_REQUEST};
 
 /// What a ClientHello asks for.
 #[derive(Default)]
@@ -32,6 +36,16 @@ struct Hello {
 const HANDSHAKE_RECORD: u8 = 0x16;
 /// SSL 2, which nobody speaks any more: Traefik takes it for TLS too, and lets it fail there.
 const SSL2_RECORD: u8 = 0x80;
+/// What PostgreSQL's request for TLS begins with.
+const POSTGRES: u8 = 0;
+
+/// Where a TLS connection goes.
+enum Secured {
+    Https(Arc<Handshake>),
+    Tcp(Arc<TcpRouter>),
+    /// The options for its name cannot be used.
+    Nobody,
+}
 
 /// A connection of which only the addresses are known.
 pub(crate) struct Accepted {
@@ -54,18 +68,55 @@ impl Accepted {
         {
             return;
         }
+        if let Some(router) = self.at_once() {
+            return self.relay(&router, io, Opening::None).await;
+        }
         if io.read.is_empty() && !self.fill(&mut io).await {
             return;
         }
         match io.read[0] {
             HANDSHAKE_RECORD | SSL2_RECORD => Box::pin(self.secure(io)).await,
-            _ => {
-                let connection = Rc::new(self.into_connection(None));
-                if let Some(io) = h1::serve(io, &connection).await {
-                    Box::pin(h2::serve(io, &connection)).await;
-                }
-            }
+            POSTGRES if self.has_tcp() => Box::pin(self.postgres(io)).await,
+            _ => self.plain(io).await,
         }
+    }
+
+    /// Whether some TCP router serves the entry point.
+    fn has_tcp(&self) -> bool {
+        self.view.current().tcp.contains_key(&self.entry_point.name)
+    }
+
+    /// The router of a connection of which nothing needs to be read.
+    fn at_once(&self) -> Option<Arc<TcpRouter>> {
+        let snapshot = self.view.current();
+        let routes = snapshot.tcp.get(&self.entry_point.name)?;
+        let has_https = snapshot.secure.get(&self.entry_point.name).is_some_and(|s| !s.routes.is_empty());
+        routes.at_once(self.from.ip().to_canonical(), has_https).cloned()
+    }
+
+    /// Without TLS: a TCP router's, or else HTTP.
+    async fn plain(self, io: Io<TcpStream>) {
+        let snapshot = self.view.current();
+        let router = snapshot.tcp.get(&self.entry_point.name).and_then(|t| t.plain(self.from.ip().to_canonical())).cloned();
+        drop(snapshot);
+        if let Some(router) = router {
+            return self.relay(&router, io, Opening::None).await;
+        }
+        let connection = Rc::new(self.into_connection(None));
+        if let Some(io) = h1::serve(io, &connection).await {
+            Box::pin(h2::serve(io, &connection)).await;
+        }
+    }
+
+    /// Passes on what was read and everything that follows.
+    async fn relay(self, router: &TcpRouter, mut io: Io<TcpStream>, opening: Opening) {
+        self.deadline.set(None);
+        let first = std::mem::take(&mut io.read);
+        router.run(io.stream, &first, self.ends(), opening).await;
+    }
+
+    fn ends(&self) -> Ends {
+        Ends { client: self.from, local: self.local }
     }
 
     fn into_connection(self, tls: Option<Rc<TlsFacts>>) -> Connection {
@@ -109,26 +160,90 @@ impl Accepted {
         }
     }
 
+    /// What the client asks for; `None` if it goes away, or its time is over.
+    async fn hello(&self, io: &mut Io<TcpStream>) -> Option<Hello> {
+        loop {
+            match peek(&io.read) {
+                Peeked::Hello { sni, alpn } => return Some(Hello { sni, alpn }),
+                Peeked::More if self.fill(io).await => {}
+                Peeked::More => return None,
+                // The handshake finds the words for what is wrong.
+                Peeked::NotTls | Peeked::Malformed => return Some(Hello::default()),
+            }
+        }
+    }
+
     /// TLS: routed by what the ClientHello says.
     async fn secure(self, mut io: Io<TcpStream>) {
-        let hello = loop {
-            match peek(&io.read) {
-                Peeked::Hello { sni, alpn } => break Hello { sni, alpn },
-                Peeked::More => {
-                    if !self.fill(&mut io).await {
-                        return;
-                    }
-                }
-                // The handshake finds the words for what is wrong.
-                Peeked::NotTls | Peeked::Malformed => break Hello::default(),
+        let Some(hello) = self.hello(&mut io).await else { return };
+        match self.route(&hello) {
+            Secured::Https(handshake) => self.https(io, hello, handshake).await,
+            Secured::Tcp(router) => self.secure_tcp(&router, io, hello, Opening::None).await,
+            Secured::Nobody => {
+                tracing::debug!(peer = %self.from, sni = hello.sni, entryPointName = &*self.entry_point.name, "no usable TLS options: closed");
             }
-        };
+        }
+    }
+
+    /// Names that HTTPS routers name come first, catch-alls last.
+    fn route(&self, hello: &Hello) -> Secured {
         let snapshot = self.view.current();
-        let Some(handshake) = snapshot.handshake(&self.entry_point.name, hello.sni.as_deref()).cloned() else {
-            return tracing::debug!(sni = hello.sni, entryPointName = &*self.entry_point.name, "no usable TLS options: closed");
+        let name = &self.entry_point.name;
+        let (secure, sni) = (snapshot.secure.get(name), hello.sni.as_deref().unwrap_or_default());
+        let https = |handshake: &Option<Arc<Handshake>>| handshake.clone().map_or(Secured::Nobody, Secured::Https);
+        if let Some(handshake) = secure.and_then(|s| s.named(sni)) {
+            return https(handshake);
+        }
+        let tcp = self.tcp_router(&snapshot, hello);
+        match tcp {
+            Some((router, false)) => Secured::Tcp(router),
+            Some((router, true)) if !secure.is_some_and(|s| s.any) => Secured::Tcp(router),
+            _ => https(&snapshot.default_handshake),
+        }
+    }
+
+    /// The TCP router for a ClientHello, and whether it takes everything.
+    fn tcp_router(&self, snapshot: &Snapshot, hello: &Hello) -> Option<(Arc<TcpRouter>, bool)> {
+        let routes = snapshot.tcp.get(&self.entry_point.name)?;
+        let peer = self.from.ip().to_canonical();
+        let facts = TcpFacts { sni: hello.sni.as_deref().unwrap_or_default(), alpn: &hello.alpn, peer };
+        let found = routes.tls.find(&facts)?;
+        Some((found.target.clone(), found.rule.is_catch_all()))
+    }
+
+    /// PostgreSQL asks for TLS in its own words first (its documentation, 54.2.10).
+    async fn postgres(self, mut io: Io<TcpStream>) {
+        loop {
+            match is_ssl_request(&io.read) {
+                Match::Yes => break,
+                Match::No => return self.plain(io).await,
+                Match::More if self.fill(&mut io).await => {}
+                Match::More => return,
+            }
+        }
+        bytes::Buf::advance(&mut io.read, POSTGRES_SSL_REQUEST.len());
+        if io.stream.write_all(&[POSTGRES_SSL_ACCEPTED]).await.is_err() || (io.read.is_empty() && !self.fill(&mut io).await) {
+            return;
+        }
+        let Some(hello) = self.hello(&mut io).await else { return };
+        let found = self.tcp_router(&self.view.current(), &hello);
+        if let Some((router, _)) = found {
+            self.secure_tcp(&router, io, hello, Opening::PostgresTls).await;
+        }
+    }
+
+    async fn secure_tcp(self, router: &TcpRouter, io: Io<TcpStream>, hello: Hello, opening: Opening) {
+        let options = match &router.tls {
+            TcpTls::Passthrough => return self.relay(router, io, opening).await,
+            TcpTls::Terminate { options } => options,
+            TcpTls::None => return,
         };
-        drop(snapshot);
-        self.https(io, hello, handshake).await;
+        let Some(_held) = router.admit(self.from.ip().to_canonical()) else { return };
+        let Some(handshake) = self.view.current().handshakes.get(options).cloned() else { return };
+        if let Some(mut stream) = self.handshake(io, &hello, &handshake).await {
+            self.deadline.set(None);
+            router.serve(&mut stream, &[], self.ends(), Opening::None).await;
+        }
     }
 
     async fn https(self, io: Io<TcpStream>, hello: Hello, handshake: Arc<Handshake>) {

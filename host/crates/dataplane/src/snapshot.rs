@@ -32,14 +32,9 @@ pub struct Snapshot {
     pub handshakes: Arc<FxHashMap<Arc<str>, Arc<Handshake>>>,
     /// The options `default`, for names that no router names; `None` if they cannot be used.
     pub default_handshake: Option<Arc<Handshake>>,
-}
-
-impl Snapshot {
-    /// How to shake hands for HTTPS; `None` for not at all.
-    pub(crate) fn handshake(&self, entry_point: &str, sni: Option<&str>) -> Option<&Arc<Handshake>> {
-        let named = sni.and_then(|sni| self.secure.get(entry_point)?.named(sni));
-        named.unwrap_or(&self.default_handshake).as_ref()
-    }
+    pub tcp: crate::tcp::TcpEntryPoints,
+    /// The one router of each UDP entry point that has any.
+    pub udp: FxHashMap<Arc<str>, Arc<crate::udp::UdpRouter>>,
 }
 
 /// The current snapshot.

@@ -6,11 +6,12 @@ use crate::deadline::{Deadline, Deadlines};
 use crate::drain::Drain;
 use crate::entry_point::EntryPoint;
 use crate::snapshot::{Live, View};
+use crate::udp::UdpEntryPoint;
 use http::HeaderValue;
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use std::cell::RefCell;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -60,6 +61,7 @@ impl Workers {
     pub fn spawn(
         count: usize,
         entry_points: Vec<(Arc<EntryPoint>, TcpListener)>,
+        udp: &[(Arc<UdpEntryPoint>, UdpSocket)],
         live: &Live,
         drain: &Drain,
         hostname: HeaderValue,
@@ -68,9 +70,10 @@ impl Workers {
         let mut threads = Vec::with_capacity(count);
         for i in 0..count {
             let sockets = entry_points.iter().map(|(e, l)| Ok((e.clone(), l.try_clone()?))).collect::<io::Result<Vec<_>>>()?;
+            let udp = udp.iter().skip(i).step_by(count).map(|(e, s)| Ok((e.clone(), s.try_clone()?))).collect::<io::Result<Vec<_>>>()?;
             let (live, drain, hostname) = (live.clone(), drain.clone(), hostname.clone());
             threads.push(std::thread::Builder::new().name(format!("worker-{i}")).spawn(move || {
-                if let Err(e) = run(sockets, live, drain, hostname) {
+                if let Err(e) = run(sockets, udp, live, drain, hostname) {
                     tracing::error!(error = %e, "a worker could not start");
                 }
             })?);
@@ -86,7 +89,15 @@ impl Workers {
     }
 }
 
-fn run(sockets: Vec<(Arc<EntryPoint>, TcpListener)>, live: Live, drain: Drain, hostname: HeaderValue) -> io::Result<()> {
+type UdpSockets = Vec<(Arc<UdpEntryPoint>, UdpSocket)>;
+
+fn run(
+    sockets: Vec<(Arc<EntryPoint>, TcpListener)>,
+    udp: UdpSockets,
+    live: Live,
+    drain: Drain,
+    hostname: HeaderValue,
+) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().event_interval(31).build_local(Default::default())?;
     runtime.block_on(async move {
         let view = Rc::new(View::new(live));
@@ -95,6 +106,15 @@ fn run(sockets: Vec<(Arc<EntryPoint>, TcpListener)>, live: Live, drain: Drain, h
             let listener = tokio::net::TcpListener::from_std(socket)?;
             let point = Point { entry_point, view: view.clone(), hostname: hostname.clone(), deadlines: Rc::default() };
             serving.push(tokio::task::spawn_local(point.run(listener, drain.clone())));
+        }
+        for (entry_point, socket) in udp {
+            let (view, drain) = (view.clone(), drain.clone());
+            serving.push(tokio::task::spawn_local(async move {
+                let name = entry_point.name.clone();
+                if let Err(error) = crate::udp::run(entry_point, socket, view, drain).await {
+                    tracing::error!(%error, entryPointName = &*name, "a UDP socket cannot be served");
+                }
+            }));
         }
         let housekeeping = tokio::task::spawn_local(async move {
             loop {

@@ -26,7 +26,6 @@ pub struct EntryPointConfig {
     pub proxy_protocol: Option<ProxyProtocolConfig>,
     pub http: EntryPointHttpConfig,
     pub http2: Http2Config,
-    /// Not built (EP-02): the default.
     pub udp: UdpConfig,
     /// `None`: everything is observed, traces are minimal.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -2,7 +2,7 @@
 
 use super::{
     HttpConfig, Item, Items, MiddlewareConfig, PluginConfig, PluginUse, Rejected, RouterConfig, RoutingConfig, ServersTransportConfig,
-    ServiceConfig, Strategy, TlsCertificateConfig, TlsConfig, TlsOptionsConfig, TlsStoreConfig, plugin,
+    ServiceConfig, Strategy, TlsCertificateConfig, TlsConfig, TlsOptionsConfig, TlsStoreConfig, decode_tcp, plugin,
 };
 use crate::de;
 use crate::node::{Key, Node, Value};
@@ -29,6 +29,8 @@ pub fn decode(node: &Node) -> Checked<RoutingConfig> {
                     Some(Branch { name: "http", .. }) => http(value, &mut out.value.http, &mut out.diagnostics),
                     Some(tree @ Branch { name: "tls", .. }) => tls(tree, value, &mut out.value.tls, &mut out.diagnostics),
                     Some(tree @ Branch { name: "plugins", .. }) => plugins(tree, value, &mut out),
+                    Some(tree @ Branch { name: "tcp", .. }) => decode_tcp::tcp(tree, value, &mut out.value.tcp, &mut out.diagnostics),
+                    Some(tree @ Branch { name: "udp", .. }) => decode_tcp::udp(tree, value, &mut out.value.udp, &mut out.diagnostics),
                     Some(tree) => reject(tree, value, &mut out),
                     None if key.text.starts_with("x-") || key.text.starts_with("X-") => {}
                     None => {
@@ -120,7 +122,7 @@ fn plugins(tree: &Branch, node: &Node, out: &mut Checked<RoutingConfig>) {
 }
 
 /// The entries of a block, none for a null one; anything else is a mistake of the document.
-fn block<'n>(node: &'n Node, path: &str, diagnostics: &mut Vec<Diagnostic>) -> Option<&'n [(Key, Node)]> {
+pub(super) fn block<'n>(node: &'n Node, path: &str, diagnostics: &mut Vec<Diagnostic>) -> Option<&'n [(Key, Node)]> {
     match &node.value {
         Value::Map(entries) => Some(entries),
         Value::Null => None,
@@ -132,15 +134,15 @@ fn block<'n>(node: &'n Node, path: &str, diagnostics: &mut Vec<Diagnostic>) -> O
     }
 }
 
-struct Section<'a> {
-    path: &'a str,
-    options: &'a Branch,
-    objects: &'a [(Key, Node)],
-    diagnostics: &'a mut Vec<Diagnostic>,
+pub(super) struct Section<'a> {
+    pub(super) path: &'a str,
+    pub(super) options: &'a Branch,
+    pub(super) objects: &'a [(Key, Node)],
+    pub(super) diagnostics: &'a mut Vec<Diagnostic>,
 }
 
 impl Section<'_> {
-    fn items<T: Empty>(&mut self, items: &mut Items<T>, read: impl Fn(&Node, &str, &mut Item<T>)) {
+    pub(super) fn items<T: Empty>(&mut self, items: &mut Items<T>, read: impl Fn(&Node, &str, &mut Item<T>)) {
         for (name, node) in self.objects {
             let key = format!("{}.{}", self.path, name.text);
             let mut item = Item::new(T::empty(node), name.place.clone(), node.digest());
@@ -160,15 +162,17 @@ impl Section<'_> {
 }
 
 /// What an object is before it is read.
-trait Empty {
+pub(super) trait Empty {
     fn empty(node: &Node) -> Self;
 }
 
 macro_rules! empty {
-    ($($config:ty)*) => { $(impl Empty for $config {
+    ($($config:ty)*) => { $(impl $crate::routing::decode::Empty for $config {
         fn empty(_: &Node) -> Self { <$config>::default() }
     })* };
 }
+
+pub(super) use empty;
 
 empty!(RouterConfig ServiceConfig ServersTransportConfig PluginConfig TlsOptionsConfig TlsStoreConfig);
 
@@ -178,7 +182,7 @@ impl Empty for MiddlewareConfig {
     }
 }
 
-fn typed<T: DeserializeOwned + Default>(node: &Node, key: &str, item: &mut Item<T>, finish: impl Fn(&Node, &str, &mut Item<T>)) {
+pub(super) fn typed<T: DeserializeOwned + Default>(node: &Node, key: &str, item: &mut Item<T>, finish: impl Fn(&Node, &str, &mut Item<T>)) {
     let read = de::read::<T>(node, key);
     item.config = read.value;
     add(item, read.diagnostics);
@@ -202,9 +206,9 @@ fn finish_router(node: &Node, _: &str, item: &mut Item<RouterConfig>) {
     item.keep(node, "middlewares", "", "middlewares[]");
 }
 
-fn finish_service(node: &Node, key: &str, item: &mut Item<ServiceConfig>) {
-    let kinds = ["loadBalancer", "weighted", "plugin", "highestRandomWeight", "mirroring", "failover"];
-    let written: Vec<&'static str> = kinds.into_iter().filter(|k| node.child(k).is_some_and(present)).collect();
+/// Which of the kinds of a service are written; says so where it is not exactly one.
+pub(super) fn finish_kinds<T>(node: &Node, key: &str, item: &mut Item<T>, kinds: &[&'static str]) -> Vec<&'static str> {
+    let written: Vec<&'static str> = kinds.iter().copied().filter(|k| node.child(k).is_some_and(present)).collect();
     match written.as_slice() {
         [] => {
             let d = Diagnostic::error(key, "the service has no kind").at(&item.place);
@@ -216,6 +220,12 @@ fn finish_service(node: &Node, key: &str, item: &mut Item<ServiceConfig>) {
             item.diagnostics.push(d.hint("make a service of its own for each"));
         }
     }
+    written
+}
+
+fn finish_service(node: &Node, key: &str, item: &mut Item<ServiceConfig>) {
+    let kinds = ["loadBalancer", "weighted", "plugin", "highestRandomWeight", "mirroring", "failover"];
+    let written = finish_kinds(node, key, item, &kinds);
     item.config.others = written.into_iter().filter(|k| !matches!(*k, "loadBalancer" | "weighted" | "plugin")).collect();
     if item.config.load_balancer.as_ref().is_some_and(|l| l.plugin.is_some() && l.strategy != Strategy::Wrr) {
         item.keep(node, "loadBalancer.strategy", "", "loadBalancer.strategy");
@@ -281,7 +291,7 @@ fn finish_tls_store(node: &Node, key: &str, item: &mut Item<TlsStoreConfig>) {
 }
 
 /// Whether a block is switched on: not null, not `false`.
-fn present(node: &Node) -> bool {
+pub(super) fn present(node: &Node) -> bool {
     !node.is_null() && node.as_bool() != Some(false)
 }
 

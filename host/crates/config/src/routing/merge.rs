@@ -26,6 +26,13 @@ pub fn merge_first_wins(docs: Vec<RoutingConfig>) -> Checked<RoutingConfig> {
                 ),
             }
         }
+        let tcp = &mut out.value.tcp;
+        merge(&mut tcp.routers, doc.tcp.routers, "tcp.routers", warn);
+        merge(&mut tcp.services, doc.tcp.services, "tcp.services", warn);
+        merge(&mut tcp.middlewares, doc.tcp.middlewares, "tcp.middlewares", warn);
+        merge(&mut tcp.servers_transports, doc.tcp.servers_transports, "tcp.serversTransports", warn);
+        merge(&mut out.value.udp.routers, doc.udp.routers, "udp.routers", warn);
+        merge(&mut out.value.udp.services, doc.udp.services, "udp.services", warn);
         merge(&mut out.value.plugins, doc.plugins, "plugins", warn);
         out.value.rejected.extend(doc.rejected);
     }
