@@ -88,7 +88,7 @@ fn request(api: &Api, method: Method, target: &str) -> (StatusCode, http::Header
     let (path, query) = target.split_once('?').map_or((target, None), |(p, q)| (p, Some(q)));
     let request = Request { method, path: path.into(), query: query.map(Into::into), ..Request::default() };
     let addr: SocketAddr = "127.0.0.1:1".parse().unwrap();
-    let mut exchange = Exchange::new(request, Rc::new(Peer::new(addr, addr, false, "traefik".into(), false)));
+    let mut exchange = Exchange::new(request, Rc::new(Peer::new(addr, addr, None, "traefik".into(), false)));
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let response = runtime.block_on(api.serve(&mut exchange));
     let (head, body) = response.into_parts();

@@ -179,7 +179,7 @@ mod tests {
         live.publish(Arc::new(snapshot));
         let address = "127.0.0.1:1".parse().unwrap();
         let entry_point = EntryPoint::new("web", address);
-        let peer = Rc::new(Peer::new(address, address, false, "web".into(), false));
+        let peer = Rc::new(Peer::new(address, address, None, "web".into(), false));
         let mut exchange = Exchange::new(Request { path: "/".into(), host: "h".into(), ..Request::default() }, peer);
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let hostname = HeaderValue::from_static("host");

@@ -173,7 +173,7 @@ impl Point {
     fn open(&self, stream: TcpStream, from: SocketAddr) {
         let local = stream.local_addr().unwrap_or(self.entry_point.address);
         let trusted = self.entry_point.trust.includes(from.ip().to_canonical());
-        let peer = Rc::new(Peer::new(from, local, false, self.entry_point.name.clone(), trusted));
+        let peer = Rc::new(Peer::new(from, local, None, self.entry_point.name.clone(), trusted));
         let connection = Rc::new(Connection {
             peer,
             entry_point: self.entry_point.clone(),

@@ -17,4 +17,4 @@ pub use body::{Body, BodyError, Frame, Tunnel};
 pub use chain::{Around, Endpoint, Filter, Flow, LocalFuture, Next, Step, run};
 pub use error::{ErrorKind, ProxyError, Side};
 pub use exchange::{Exchange, Request, Response};
-pub use peer::{Interim, Peer};
+pub use peer::{Interim, Peer, TlsFacts};
