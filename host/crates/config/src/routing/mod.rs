@@ -1,4 +1,4 @@
-//! The dynamic configuration: routers, services, middlewares, transports and plugins, as one provider wrote them.
+//! The dynamic configuration: routers, services, middlewares, transports, TLS and plugins, as one provider wrote them.
 //! A bad object is disabled alone; the objects beside it are not touched.
 
 mod decode;
@@ -7,6 +7,7 @@ mod merge;
 mod plugin;
 mod router;
 mod service;
+mod tls;
 mod transport;
 
 pub use crate::parse::refuse_templates;
@@ -17,6 +18,7 @@ pub use plugin::*;
 pub(crate) use plugin::{check_name as check_plugin_name, is_variable};
 pub use router::*;
 pub use service::*;
+pub use tls::*;
 pub use transport::*;
 
 use crate::node::Node;
@@ -30,6 +32,7 @@ use torana_base::{Diagnostic, Place};
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RoutingConfig {
     pub http: HttpConfig,
+    pub tls: TlsConfig,
     /// `plugins`.
     pub plugins: Items<PluginConfig>,
     /// Objects of trees that are not built, such as `tcp.routers.db`.
@@ -124,7 +127,7 @@ impl<T> Item<T> {
 /// An object that Torana cannot serve yet.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rejected {
-    /// Dotted path, as in `tls.certificates[0]`.
+    /// Dotted path, as in `tcp.routers.db`.
     pub key: String,
     pub diagnostic: Diagnostic,
 }

@@ -122,12 +122,7 @@ http:
     for (found, expected) in [
         (&h.routers["good"].diagnostics, &[][..]),
         (&h.routers["v3"].diagnostics, &[]),
-        (
-            &h.routers["tls"].diagnostics,
-            &[
-                "error: `tls` is not built yet (TLS-03)\n  at  http.routers.tls.tls  (r.yml:5:40)\n  hint: remove it, and let something in front of Torana end TLS",
-            ],
-        ),
+        (&h.routers["tls"].diagnostics, &[]),
         (
             &h.routers["typo"].diagnostics,
             &[
@@ -490,17 +485,13 @@ fn documents_and_trees_that_are_not_built() {
     ] {
         assert_eq!(told(&decoded(text).diagnostics), told_about, "{text}");
     }
-    let c =
-        decoded("tcp: {routers: {db: {rule: x}}}\ntls: {certificates: [{certFile: a}], options: {default: {}}}\nudp: {services: {u: {}}}");
+    let c = decoded("tcp: {routers: {db: {rule: x}}}\nudp: {services: {u: {}}}");
     assert_eq!(told(&c.diagnostics), [""; 0]);
     let keys: Vec<_> = c.value.rejected.iter().map(|r| (r.key.as_str(), r.diagnostic.to_string())).collect();
-    assert_eq!(
-        keys.iter().map(|(k, _)| *k).collect::<Vec<_>>(),
-        ["tcp.routers.db", "tls.certificates[0]", "tls.options.default", "udp.services.u"]
-    );
+    assert_eq!(keys.iter().map(|(k, _)| *k).collect::<Vec<_>>(), ["tcp.routers.db", "udp.services.u"]);
     assert_eq!(
         keys[1].1,
-        "error: `tls.certificates` is not built yet (TLS-01)\n  at  tls.certificates[0]  (r.yml:2:22)\n  hint: remove it, and let something in front of Torana end TLS"
+        "error: `udp.services` is not built yet (UDP-01)\n  at  udp.services.u  (r.yml:2:18)\n  hint: remove it; HTTP routers, services and middlewares are built"
     );
 }
 
