@@ -165,7 +165,7 @@ tls:
         assert_eq!((a.config.cert_file.as_str(), a.config.key_file.expose(), a.config.is_served()), ("/a.pem", "/a.key", true));
         assert_eq!((b.config.is_served(), tls.certificates[2].config.is_served()), (true, false));
         assert!(!format!("{b:?}").contains("secret") && !serde_json::to_string(&b.config).unwrap().contains("secret"));
-        assert_eq!(a.place_of("keyFile").to_string(), "t.yml:4:34");
+        assert_eq!(a.place_of("keyFile").to_string(), "t.yml:4:35");
         let o = &tls.options["default"];
         assert_eq!((o.config.client_auth.ca_files.as_slice(), o.config.sni_strict), (&["/ca.pem".to_owned()][..], true));
         assert_eq!(o.config.alpn_protocols, ["h2", "http/1.1", "acme-tls/1"]);
