@@ -1,0 +1,282 @@
+use crate::certificate::Certificate;
+use rustc_hash::FxHashMap;
+use rustls::sign::CertifiedKey;
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// Certificates for the TLS-ALPN challenge of ACME (RFC 8737), which come and go without a new store.
+pub trait Challenges: fmt::Debug + Send + Sync {
+    fn find(&self, name: &str) -> Option<Arc<CertifiedKey>>;
+}
+
+/// The certificates by name, and the default one. Choosing takes a look-up or two, however many there are.
+///
+/// Traefik's choice: of the names that fit, the one that comes last in the alphabet wins. All letters come
+/// behind `*`, so that is the exact name, else the one with the fewest leading `*` labels. Of two certificates
+/// with one name in common the one whose joined names come last wins (in Traefik chance decides), and of two
+/// with all names in common the first.
+#[derive(Debug, Default)]
+pub struct Store {
+    by_name: FxHashMap<Box<str>, Named>,
+    /// The largest number of leading `*` labels of a name.
+    stars: usize,
+    addresses: bool,
+    certificates: Vec<Arc<Certificate>>,
+    default: Option<Arc<Certificate>>,
+    challenges: Option<Arc<dyn Challenges>>,
+}
+
+#[derive(Debug)]
+struct Named {
+    /// Decides between certificates: the name as written, then the names of its certificate.
+    rank: (Box<str>, Arc<str>),
+    index: usize,
+}
+
+/// A name longer than this is in no certificate (RFC 1035, 2.3.4).
+const MAX_NAME: usize = 255;
+
+impl Store {
+    /// `certificates` in the order in which they were added. Without a default one, handshakes for which none
+    /// has the right name fail.
+    pub fn new(certificates: impl IntoIterator<Item = Arc<Certificate>>, default: Option<Arc<Certificate>>) -> Self {
+        let mut store = Store { default, ..Store::default() };
+        for certificate in certificates {
+            store.add(certificate);
+        }
+        store
+    }
+
+    /// Answers for `acme-tls/1`.
+    pub fn with_challenges(mut self, challenges: Arc<dyn Challenges>) -> Self {
+        self.challenges = Some(challenges);
+        self
+    }
+
+    fn add(&mut self, certificate: Arc<Certificate>) {
+        let all: Arc<str> = certificate.names().join(",").into();
+        let index = self.certificates.len();
+        // A comma in a common name makes two of it, as in Traefik.
+        for name in all.split(',').filter(|n| !n.is_empty()) {
+            self.addresses |= name.parse::<IpAddr>().is_ok();
+            let pattern = name.trim_end_matches('.');
+            let stars = pattern.split('.').take_while(|l| *l == "*").count();
+            self.stars = self.stars.max(stars);
+            let spelled = if stars > 0 { [Some(name), Some(pattern).filter(|p| *p != name)] } else { [Some(name), None] };
+            for key in spelled.into_iter().flatten() {
+                let rank = (Box::<str>::from(name), all.clone());
+                match self.by_name.get_mut(key) {
+                    Some(there) if there.rank >= rank => {}
+                    Some(there) => *there = Named { rank, index },
+                    None => drop(self.by_name.insert(key.into(), Named { rank, index })),
+                }
+            }
+        }
+        self.certificates.push(certificate);
+    }
+
+    /// The certificate for a name as a client wrote it, or for the address that it connected to where it names
+    /// nothing. `None` where only the default one is left.
+    pub fn find(&self, sni: Option<&str>, local: Option<IpAddr>) -> Option<&Arc<Certificate>> {
+        match sni {
+            Some(name) if !name.is_empty() => self.by_name(name.strip_suffix('.').unwrap_or(name)),
+            _ if self.addresses || self.stars > 0 => self.by_name(&local?.to_canonical().to_string()),
+            _ => None,
+        }
+    }
+
+    fn by_name(&self, name: &str) -> Option<&Arc<Certificate>> {
+        if name.len() > MAX_NAME {
+            return None;
+        }
+        // One byte more in front, for the `*` of an empty label.
+        let mut room = [b'*'; MAX_NAME + 1];
+        let lower = room.get_mut(1..=name.len())?;
+        lower.copy_from_slice(name.as_bytes());
+        lower.make_ascii_lowercase();
+        let lower = std::str::from_utf8(lower).ok()?;
+        if let Some(found) = self.by_name.get(lower) {
+            return self.certificates.get(found.index);
+        }
+        if self.stars == 0 {
+            return None;
+        }
+        let dots: Option<usize> = lower.find('.');
+        let end = name.len() + 1;
+        let first = dots.map_or(end, |d| d + 1);
+        *room.get_mut(first - 1)? = b'*';
+        let one = std::str::from_utf8(room.get(first - 1..end)?).ok()?;
+        let found = self.by_name.get(one).or_else(|| self.many_stars(one));
+        found.and_then(|f| self.certificates.get(f.index))
+    }
+
+    /// Names such as `*.*.test`, which Traefik takes too.
+    fn many_stars(&self, one: &str) -> Option<&Named> {
+        let mut rest = one.strip_prefix('*')?;
+        let mut stars = "*".to_owned();
+        for _ in 1..self.stars {
+            rest = rest.strip_prefix('.')?;
+            rest = rest.find('.').map_or("", |dot| &rest[dot..]);
+            stars.push_str(".*");
+            if let Some(found) = self.by_name.get(format!("{stars}{rest}").as_str()) {
+                return Some(found);
+            }
+        }
+        None
+    }
+
+    /// Whether a handshake without a name may need the address: see [`crate::with_certificate`].
+    pub fn has_addresses(&self) -> bool {
+        self.addresses || self.stars > 0
+    }
+
+    /// For names that no certificate has.
+    pub fn default_certificate(&self) -> Option<&Arc<Certificate>> {
+        self.default.as_ref()
+    }
+
+    pub(crate) fn challenge(&self, name: Option<&str>) -> Option<Arc<CertifiedKey>> {
+        self.challenges.as_ref()?.find(name?)
+    }
+
+    /// All that were added, also those that another one hides; without the default one.
+    pub fn certificates(&self) -> &[Arc<Certificate>] {
+        &self.certificates
+    }
+
+    /// Whether one certificate has all these names as they are written (`*.x` is not covered by `y.x`): then
+    /// none is asked of a resolver.
+    pub fn covers(&self, names: &[impl AsRef<str>]) -> bool {
+        let has = |c: &Arc<Certificate>, wanted: &str| {
+            c.names().iter().any(|n| {
+                n == wanted
+                    || n.strip_prefix('*').is_some_and(|end| {
+                        wanted.split_once('.').is_some_and(|(first, rest)| first != "*" && end.strip_prefix('.') == Some(rest))
+                    })
+            })
+        };
+        self.certificates.iter().any(|c| names.iter().all(|n| has(c, &n.as_ref().to_ascii_lowercase())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::make;
+    use proptest::prelude::*;
+    use std::sync::OnceLock;
+
+    /// Certificates are costly to make: one for each set of names, and again for its twin.
+    fn certificate(names: &[&str]) -> Arc<Certificate> {
+        make("", names).certificate()
+    }
+
+    fn found(store: &Store, name: &str) -> Option<usize> {
+        store.find(Some(name), None).and_then(|c| store.certificates().iter().position(|k| Arc::ptr_eq(k, c)))
+    }
+
+    #[test]
+    fn exact_before_wildcard_and_one_label_only() {
+        let all = [&["*.a.test"][..], &["www.a.test"], &["b.test", "10.0.0.1", "::1"], &["*.*.deep.test"], &["*"]];
+        let store = Store::new(all.map(certificate), None);
+        for (name, expected) in [
+            ("www.a.test", Some(1)),
+            ("WWW.A.TEST", Some(1)),
+            ("www.a.test.", Some(1)),
+            ("x.a.test", Some(0)),
+            ("a.test", None),
+            ("y.x.a.test", None),
+            ("b.test", Some(2)),
+            ("x.b.test", None),
+            ("y.x.deep.test", Some(3)),
+            ("x.deep.test", None),
+            ("single", Some(4)),
+            (".a.test", Some(0)),
+            ("..", None),
+            ("é.a.test", Some(0)),
+        ] {
+            assert_eq!(found(&store, name), expected, "{name}");
+        }
+        assert_eq!(found(&store, &format!("{}.a.test", "x".repeat(300))), None);
+        let by_address = |ip: &str| store.find(None, Some(ip.parse().unwrap())).is_some();
+        assert_eq!(["10.0.0.1", "::ffff:10.0.0.1", "::1", "10.0.0.2"].map(by_address), [true, true, true, false]);
+        assert!(store.find(None, None).is_none() && store.has_addresses());
+    }
+
+    #[test]
+    fn the_first_of_twins_and_the_last_of_relatives() {
+        let all = [&["a.test", "b.test"][..], &["b.test", "a.test"], &["a.test", "z.test"], &["a.test"]];
+        let store = Store::new(all.map(certificate), None);
+        assert_eq!((found(&store, "b.test"), found(&store, "a.test"), found(&store, "z.test")), (Some(0), Some(2), Some(2)));
+    }
+
+    #[test]
+    fn covers_needs_all_names_in_one_certificate() {
+        let store = Store::new([&["a.test", "*.b.test"][..], &["c.test"]].map(certificate), None);
+        for (names, expected) in [
+            (&["a.test"][..], true),
+            (&["A.test", "x.b.test"], true),
+            (&["*.b.test"], true),
+            (&["a.test", "c.test"], false),
+            (&["y.x.b.test"], false),
+            (&["*.test"], false),
+            (&["b.test"], false),
+        ] {
+            assert_eq!(store.covers(names), expected, "{names:?}");
+        }
+    }
+
+    /// Traefik's words: every name of every certificate is tried, and of those that fit the last one wins.
+    fn naive(certificates: &[Arc<Certificate>], server: &str) -> Option<usize> {
+        let server = server.to_lowercase();
+        let fits = |name: &str| {
+            if name == server {
+                return true;
+            }
+            let name = name.trim_end_matches('.');
+            let mut labels: Vec<&str> = server.split('.').collect();
+            (0..labels.len()).any(|i| {
+                labels[i] = "*";
+                labels.join(".") == name
+            })
+        };
+        let all = certificates.iter().enumerate().flat_map(|(i, c)| c.names().iter().map(move |n| (n, c.names().join(","), i)));
+        let best = all.filter(|(n, _, _)| fits(n)).max_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)).then(b.2.cmp(&a.2)));
+        best.map(|(_, _, i)| i)
+    }
+
+    const NAMES: [&str; 12] = ["a.t", "b.t", "*.t", "x.a.t", "*.a.t", "*.*.t", "*.*.*", "t", "*", "x.*.t", "*.x.a.t", "*.a.t."];
+
+    fn pool() -> &'static Vec<Arc<Certificate>> {
+        static POOL: OnceLock<Vec<Arc<Certificate>>> = OnceLock::new();
+        POOL.get_or_init(|| {
+            let mut rng = fastrand::Rng::with_seed(7);
+            (0..60)
+                .map(|_| {
+                    let n = rng.usize(1..4);
+                    certificate(&(0..n).map(|_| NAMES[rng.usize(..NAMES.len())]).collect::<Vec<_>>())
+                })
+                .collect()
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+        #[test]
+        fn finds_what_a_search_through_all_finds(
+            chosen in prop::collection::vec(0usize..60, 0..6),
+            labels in prop::collection::vec(prop::sample::select(vec!["a", "b", "x", "t", "A", "*", ""]), 1..5),
+        ) {
+            let certificates: Vec<_> = chosen.iter().map(|i| pool()[*i].clone()).collect();
+            let store = Store::new(certificates.clone(), None);
+            let name = labels.join(".");
+            // a dot at the end is taken away, and nothing is no name
+            let plain = name.strip_suffix('.').unwrap_or(&name);
+            prop_assume!(!plain.is_empty());
+            let expected = naive(&certificates, plain).map(|i| &certificates[i]);
+            let got = store.find(Some(&name), None);
+            prop_assert_eq!(got.map(Arc::as_ptr), expected.map(Arc::as_ptr), "{} in {:?}", name, certificates.iter().map(|c| c.names()).collect::<Vec<_>>());
+        }
+    }
+}
