@@ -70,7 +70,6 @@ impl ClientAuth {
             return Ok(ClientAuth(Some(Arc::new(AnyCertificate { required, subjects: roots.subjects(), algorithms }))));
         }
         if good == 0 {
-            // They may have been told already, one by one.
             return Err("there is no certificate of an authority that can be used".to_owned());
         }
         let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::new(provider.clone()));

@@ -186,3 +186,162 @@ fn protocols(mut content: Reader<'_>) -> Option<Vec<Vec<u8>>> {
     }
     Some(all)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use rustls::pki_types::ServerName;
+    use rustls::{ClientConfig, ClientConnection, RootCertStore};
+    use std::sync::Arc;
+
+    fn real(name: &str, alpn: &[&str]) -> Vec<u8> {
+        let mut config = ClientConfig::builder_with_provider(crate::provider())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(RootCertStore::empty())
+            .with_no_client_auth();
+        config.alpn_protocols = alpn.iter().map(|p| p.as_bytes().to_vec()).collect();
+        let mut c = ClientConnection::new(Arc::new(config), ServerName::try_from(name.to_owned()).unwrap()).unwrap();
+        let mut wire = Vec::new();
+        c.write_tls(&mut wire).unwrap();
+        wire
+    }
+
+    fn hello(sni: Option<&str>, alpn: &[&str]) -> Peeked {
+        Peeked::Hello { sni: sni.map(str::to_owned), alpn: alpn.iter().map(|p| p.as_bytes().to_vec()).collect() }
+    }
+
+    fn record(content: &[u8]) -> Vec<u8> {
+        [&[22, 3, 1][..], &(content.len() as u16).to_be_bytes(), content].concat()
+    }
+
+    fn extension(kind: u16, content: &[u8]) -> Vec<u8> {
+        [&kind.to_be_bytes()[..], &(content.len() as u16).to_be_bytes(), content].concat()
+    }
+
+    fn names(all: &[(u8, &[u8])]) -> Vec<u8> {
+        let list: Vec<u8> = all.iter().flat_map(|(t, n)| [&[*t][..], &(n.len() as u16).to_be_bytes(), n].concat()).collect();
+        extension(SERVER_NAME, &[&(list.len() as u16).to_be_bytes()[..], &list].concat())
+    }
+
+    fn made(extensions: &[u8]) -> Vec<u8> {
+        let mut body = vec![3, 3];
+        body.extend([7; 32]);
+        body.extend([0, 0, 2, 0x13, 1, 1, 0]);
+        body.extend((extensions.len() as u16).to_be_bytes());
+        body.extend(extensions);
+        [&[1, 0][..], &(body.len() as u16).to_be_bytes(), &body].concat()
+    }
+
+    #[test]
+    fn name_and_protocols_of_a_real_client() {
+        let wire = real("Www.Example.test", &["h2", "http/1.1"]);
+        let expected = hello(Some("www.example.test"), &["h2", "http/1.1"]);
+        assert_eq!(peek(&wire), expected);
+        assert_eq!(peek(&[&wire[..], b"and what follows"].concat()), expected);
+        assert_eq!(peek(&real("127.0.0.1", &[])), hello(None, &[]));
+        for cut in 0..wire.len() {
+            assert_eq!(peek(&wire[..cut]), Peeked::More, "{cut}");
+        }
+        // the same message in many records, one byte of it in each
+        let pieces: Vec<u8> = wire[5..].iter().flat_map(|b| record(&[*b])).collect();
+        assert_eq!(peek(&pieces), expected);
+        for cut in 0..pieces.len() {
+            assert_eq!(peek(&pieces[..cut]), Peeked::More, "{cut}");
+        }
+    }
+
+    #[test]
+    fn names_are_folded() {
+        for (name, expected) in [
+            (&b"A.Test."[..], Some("a.test")),
+            (b"a.test", Some("a.test")),
+            (b"", None),
+            (b".", None),
+            (b"a b", None),
+            (b"a\0b", None),
+            (b"\xff", None),
+            ("é".as_bytes(), None),
+        ] {
+            assert_eq!(peek(&record(&made(&names(&[(0, name)])))), hello(expected, &[]), "{name:?}");
+        }
+        assert_eq!(peek(&record(&made(&names(&[(9, b"x"), (0, b"a")])))), hello(Some("a"), &[]));
+        assert_eq!(peek(&record(&made(&[]))), hello(None, &[]));
+    }
+
+    #[test]
+    fn what_is_no_hello() {
+        let good = made(&names(&[(0, b"a")]));
+        let twice = [names(&[(0, b"a")]), names(&[(0, b"b")])].concat();
+        let cut = {
+            let mut m = good.clone();
+            let n = m.len();
+            m[n - 2] = 200; // the length of the name
+            m
+        };
+        let short = [&[1, 0, 0, 10][..], &[3; 10]].concat();
+        for (bytes, expected) in [
+            (b"GET / HTTP/1.1".to_vec(), Peeked::NotTls),
+            (b"PRI * HTTP/2.0".to_vec(), Peeked::NotTls),
+            (vec![0x80, 0x2e, 1, 3, 1], Peeked::NotTls),
+            (vec![], Peeked::More),
+            (vec![22], Peeked::More),
+            (vec![22, 2], Peeked::NotTls),
+            (vec![22, 3, 1, 0, 0], Peeked::Malformed),
+            (vec![22, 3, 1, 0x40, 1], Peeked::Malformed),
+            (record(&[2, 0, 0, 1, 0]), Peeked::Malformed),
+            (record(&[1, 255, 255, 255]), Peeked::Malformed),
+            (record(&short), Peeked::Malformed),
+            (record(&cut), Peeked::Malformed),
+            (record(&made(&twice)), Peeked::Malformed),
+            (record(&made(&names(&[(0, b"a"), (0, b"b")]))), Peeked::Malformed),
+            (record(&made(&extension(ALPN, &[0, 1, 0]))), Peeked::Malformed),
+            (record(&made(&extension(ALPN, &[0, 2, 5, 1]))), Peeked::Malformed),
+            (record(&made(&[0])), Peeked::Malformed),
+            ([record(&good[..9]), vec![23, 3, 3, 0, 1, 0]].concat(), Peeked::Malformed),
+            // records with a byte each: the limit ends it
+            (record(&[1]).into_iter().chain(std::iter::repeat_n(record(&[0x40]), 10).flatten()).collect(), Peeked::Malformed),
+        ] {
+            assert_eq!(peek(&bytes), expected, "{bytes:?}");
+        }
+        let huge = [&[1, 0, 0x7f, 0xf0][..], &vec![0; 0x7ff0 - 1]].concat();
+        let endless: Vec<u8> = huge.chunks(16000).flat_map(record).collect();
+        assert!(endless.len() >= MAX_HELLO - 16);
+        let drip: Vec<u8> = huge.iter().flat_map(|b| record(&[*b])).take(MAX_HELLO).collect();
+        assert_eq!((peek(&drip[..MAX_HELLO - 1]), peek(&drip)), (Peeked::More, Peeked::Malformed));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(3000))]
+        #[test]
+        fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            peek(&bytes);
+            peek(&record(&bytes));
+            peek(&record(&made(&bytes)));
+        }
+
+        #[test]
+        fn damage_is_survived_and_cuts_change_nothing(at in 0usize..400, to in any::<u8>(), cuts in prop::collection::vec(1usize..80, 1..12)) {
+            let wire = real("a.test", &["h2"]);
+            let mut damaged = wire.clone();
+            let n = damaged.len();
+            damaged[at % n] = to;
+            let whole = peek(&damaged);
+            for end in 0..n {
+                // what is told of a part stays true of the whole
+                let part = peek(&damaged[..end]);
+                prop_assert!(part == Peeked::More || part == whole, "{part:?} {whole:?}");
+            }
+            let mut rest = &wire[5..];
+            let mut pieces = Vec::new();
+            for cut in cuts {
+                let (a, b) = rest.split_at(cut.min(rest.len()));
+                if !a.is_empty() { pieces.extend(record(a)); }
+                rest = b;
+            }
+            if !rest.is_empty() { pieces.extend(record(rest)); }
+            prop_assert_eq!(peek(&pieces), peek(&wire));
+        }
+    }
+}

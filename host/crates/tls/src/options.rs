@@ -47,8 +47,13 @@ impl TlsOptions {
         let client_auth = client_auth::kind(&config.client_auth.client_auth_type, !config.client_auth.ca_files.is_empty())
             .map_err(|(message, hint)| told.error("clientAuth.clientAuthType", message, hint))
             .and_then(|kind| {
-                ClientAuth::new(kind, cas, &chosen)
-                    .map_err(|e| told.error("clientAuth.caFiles", e, "write certificates of authorities".into()))
+                // What is wrong with a file has been told.
+                let told_already = told.diagnostics.iter().any(|d| d.key.contains(".clientAuth.caFiles"));
+                ClientAuth::new(kind, cas, &chosen).map_err(|e| {
+                    if !told_already {
+                        told.error("clientAuth.caFiles", e, "write certificates of authorities".into());
+                    }
+                })
             });
         for (i, protocol) in config.alpn_protocols.iter().enumerate() {
             if protocol.is_empty() || protocol.len() > 255 {

@@ -121,3 +121,6 @@ impl Store {
         options.sni_strict && !alpn.iter().any(|p| p == ACME_TLS) && self.find(sni, Some(local)).is_none()
     }
 }
+
+#[cfg(test)]
+mod tests;

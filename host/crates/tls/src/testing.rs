@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 /// Chain and key as PEM.
+#[derive(Debug)]
 pub(crate) struct Made {
     pub(crate) cert: String,
     pub(crate) key: String,

@@ -491,7 +491,10 @@ fn documents_and_trees_that_are_not_built() {
 fn the_first_of_two_wins() {
     let doc = |name: &str, text: &str| decode(&parse(text, Format::Yaml, name.into()).unwrap()).value;
     let merged = merge_first_wins(vec![
-        doc("a.yml", "http: {routers: {r: {rule: one}}}\ntls: {options: {u: {}}}\nudp: {routers: {u: {service: a}}}\nplugins: {p: {path: one}}"),
+        doc(
+            "a.yml",
+            "http: {routers: {r: {rule: one}}}\ntls: {options: {u: {}}}\nudp: {routers: {u: {service: a}}}\nplugins: {p: {path: one}}",
+        ),
         doc("b.yml", "http: {routers: {r: {rule: two}, q: {rule: three}}}\nplugins: {p: {path: two}, q: {path: three}}"),
     ]);
     assert_eq!(
