@@ -8,6 +8,7 @@ pub mod exchange;
 pub mod forwarded;
 pub mod h1;
 pub mod h2io;
+pub mod h3;
 pub mod hop;
 pub mod path;
 pub mod peer;
