@@ -1,7 +1,7 @@
 //! systemd: readiness, watchdog, socket activation.
 
+use socket2::{Socket, Type};
 use std::collections::HashMap;
-use std::net::TcpListener;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::time::Duration;
 use torana_config::install::InstallConfig;
@@ -27,16 +27,23 @@ pub(crate) async fn notify(config: std::sync::Arc<InstallConfig>) {
     }
 }
 
+/// What kind of socket was passed; an entry point with HTTP/3 may have one of each under its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Kind {
+    Stream,
+    Datagram,
+}
+
 /// Sockets that systemd opened, by the name of their entry point (`FileDescriptorName=`).
-pub(crate) fn sockets() -> HashMap<String, OwnedFd> {
+pub(crate) fn sockets() -> HashMap<(String, Kind), OwnedFd> {
     let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
     let Ok(fds) = sd_notify::listen_fds() else { return HashMap::new() };
     fds.zip(names.split(':'))
         .filter_map(|(fd, name)| {
-            // A flag of the open file, whatever its kind.
-            let socket = TcpListener::from(adopt(fd));
+            let socket = Socket::from(adopt(fd));
             socket.set_nonblocking(true).ok()?;
-            Some((name.to_owned(), socket.into()))
+            let kind = if socket.r#type().ok()? == Type::DGRAM { Kind::Datagram } else { Kind::Stream };
+            Some(((name.to_owned(), kind), socket.into()))
         })
         .collect()
 }

@@ -2,6 +2,7 @@
 
 use crate::egress::Outgoing;
 use crate::local_plugins;
+use crate::systemd::Kind;
 use http::HeaderValue;
 use std::collections::BTreeMap;
 use std::net::{TcpListener, UdpSocket};
@@ -14,7 +15,7 @@ use torana_config::install::{InstallConfig, Loaded};
 use torana_config::routing::RoutingConfig;
 use torana_control::apply::Apply;
 use torana_control::{Compiler, Parts, Published, internal_routing, internal_services};
-use torana_dataplane::{Drain, EntryPoint, Live, UdpEntryPoint, Workers, bind, bind_udp};
+use torana_dataplane::{Drain, EntryPoint, Live, QuicSockets, UdpEntryPoint, Workers, bind, bind_udp};
 use torana_extend::{Event, PluginHost, Provider, ProviderOut};
 use torana_upstream::Transport;
 use torana_wasm::Plugins;
@@ -100,7 +101,7 @@ pub(crate) fn serve(loaded: Loaded) -> Result<(), Vec<Diagnostic>> {
     let install = Arc::new(loaded.config);
     let entry_points = torana_control::entry_points::compile(&install.entry_points)?;
     let udp_entry_points = torana_control::entry_points::compile_udp(&install.entry_points)?;
-    let (sockets, udp) = listen(entry_points, udp_entry_points)?;
+    let sockets = listen(entry_points, udp_entry_points)?;
     let drain = Drain::default();
     let live = Live::default();
     let providers = providers(&install, &plugins);
@@ -118,7 +119,7 @@ pub(crate) fn serve(loaded: Loaded) -> Result<(), Vec<Diagnostic>> {
         .enable_all()
         .build_local(Default::default())
         .map_err(|e| vec![Diagnostic::error("", format!("cannot start the runtime: {e}"))])?;
-    runtime.block_on(run(Running { install, apply, providers, published, sockets, udp, live, drain, log }))
+    runtime.block_on(run(Running { install, apply, providers, published, sockets, live, drain, log }))
 }
 
 struct Running {
@@ -126,8 +127,7 @@ struct Running {
     apply: Apply,
     providers: Vec<Box<dyn Provider>>,
     published: Published,
-    sockets: Vec<(Arc<EntryPoint>, TcpListener)>,
-    udp: Vec<(Arc<UdpEntryPoint>, UdpSocket)>,
+    sockets: Sockets,
     live: Live,
     drain: Drain,
     log: torana_telemetry::log::LogHandle,
@@ -160,15 +160,19 @@ async fn run(r: Running) -> Result<(), Vec<Diagnostic>> {
     let hostname = gethostname::gethostname();
     let hostname = HeaderValue::from_str(&hostname.to_string_lossy()).unwrap_or(HeaderValue::from_static("torana"));
     let count = workers();
-    for (e, l) in &r.sockets {
+    let Sockets { tcp, udp, quic } = r.sockets;
+    for (e, l) in &tcp {
         let address = l.local_addr().map(|a| a.to_string()).unwrap_or_default();
         tracing::info!(entryPointName = &*e.name, address, "listening");
     }
-    for (e, s) in &r.udp {
+    for (e, s) in &udp {
         let address = s.local_addr().map(|a| a.to_string()).unwrap_or_default();
         tracing::info!(entryPointName = &*e.name, address, protocol = "udp", "listening");
     }
-    let workers = Workers::spawn(count, r.sockets, &r.udp, &r.live, &r.drain, hostname)
+    for (e, s) in &quic {
+        tracing::info!(entryPointName = &*e.name, address = %s.address(), protocol = "http3", "listening");
+    }
+    let workers = Workers::spawn(count, tcp, &udp, quic, &r.live, &r.drain, hostname)
         .map_err(|e| vec![Diagnostic::error("", format!("cannot start the workers: {e}"))])?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), workers = count, "serving");
     let watchdog = tokio::task::spawn_local(crate::systemd::notify(r.install.clone()));
@@ -260,34 +264,61 @@ fn start_log(config: &InstallConfig) -> Result<torana_telemetry::log::LogHandle,
     })
 }
 
-/// Every open entry point: TCP, UDP.
-type Sockets = (Vec<(Arc<EntryPoint>, TcpListener)>, Vec<(Arc<UdpEntryPoint>, UdpSocket)>);
+/// Every open entry point.
+#[derive(Default)]
+struct Sockets {
+    tcp: Vec<(Arc<EntryPoint>, TcpListener)>,
+    udp: Vec<(Arc<UdpEntryPoint>, UdpSocket)>,
+    /// HTTP/3 of those of `tcp` that have it.
+    quic: Vec<(Arc<EntryPoint>, QuicSockets)>,
+}
 
 /// Opens every entry point, or says all that cannot be opened.
 fn listen(tcp: Vec<Arc<EntryPoint>>, udp: Vec<Arc<UdpEntryPoint>>) -> Result<Sockets, Vec<Diagnostic>> {
     let mut passed = crate::systemd::sockets();
     let mut wrong = Vec::new();
-    let mut failed = |name: &str, address: std::net::SocketAddr, error: std::io::Error| {
+    let mut failed = |name: &str, option: &str, address: std::net::SocketAddr, error: std::io::Error| {
         let hint = match error.kind() {
             std::io::ErrorKind::AddrInUse => "another process listens there: stop it, or choose another port",
             std::io::ErrorKind::PermissionDenied => "ports below 1024 need the capability CAP_NET_BIND_SERVICE",
             std::io::ErrorKind::AddrNotAvailable => "this machine has no such address",
             _ => "choose another address",
         };
-        let key = format!("entryPoints.{name}.address");
-        wrong.push(Diagnostic::error(key, format!("cannot listen on {address}: {error}")).hint(hint));
+        let what = if option == "http3" { " for UDP" } else { "" };
+        let key = format!("entryPoints.{name}.{option}");
+        wrong.push(Diagnostic::error(key, format!("cannot listen on {address}{what}: {error}")).hint(hint));
     };
-    let mut sockets: Sockets = Default::default();
+    let mut sockets = Sockets::default();
+    let mut adopted = 0;
     for e in tcp {
-        match passed.remove(&*e.name).map_or_else(|| bind(&e), |fd| Ok(fd.into())) {
-            Ok(socket) => sockets.0.push((e, socket)),
-            Err(error) => failed(&e.name, e.address, error),
+        let socket = match passed.remove(&(e.name.to_string(), Kind::Stream)).map_or_else(|| bind(&e), |fd| Ok(fd.into())) {
+            Ok(socket) => socket,
+            Err(error) => {
+                failed(&e.name, "address", e.address, error);
+                continue;
+            }
+        };
+        if e.http3.is_some() {
+            // Port 0 was chosen by the system for TCP.
+            let address = socket.local_addr().unwrap_or(e.address);
+            let opened = match passed.remove(&(e.name.to_string(), Kind::Datagram)) {
+                Some(fd) => {
+                    adopted += 1;
+                    QuicSockets::adopt(fd.into(), (adopted - 1) % workers())
+                }
+                None => QuicSockets::bind(&e, address, workers()),
+            };
+            match opened {
+                Ok(quic) => sockets.quic.push((e.clone(), quic)),
+                Err(error) => failed(&e.name, "http3", address, error),
+            }
         }
+        sockets.tcp.push((e, socket));
     }
     for e in udp {
-        match passed.remove(&*e.name).map_or_else(|| bind_udp(&e), |fd| Ok(fd.into())) {
-            Ok(socket) => sockets.1.push((e, socket)),
-            Err(error) => failed(&e.name, e.address, error),
+        match passed.remove(&(e.name.to_string(), Kind::Datagram)).map_or_else(|| bind_udp(&e), |fd| Ok(fd.into())) {
+            Ok(socket) => sockets.udp.push((e, socket)),
+            Err(error) => failed(&e.name, "address", e.address, error),
         }
     }
     if wrong.is_empty() { Ok(sockets) } else { Err(wrong) }

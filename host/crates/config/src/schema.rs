@@ -480,7 +480,7 @@ mod tests {
     fn unknown_and_unbuilt_options_are_told() {
         for (text, told) in [
             ("api: {insecure: true, dashboard: false}\nlog: true\nping:\n", vec![]),
-            ("entryPoints: {web: {HTTP3: false, udp: {timeout: 3}}}\naccessLog: false", vec![]),
+            ("entryPoints: {web: {HTTP3: {}, udp: {timeout: 3}}}\naccessLog: false", vec![]),
             (
                 "api: {dashboard: true}",
                 vec![
@@ -488,8 +488,10 @@ mod tests {
                 ],
             ),
             (
-                "entrypoints: {web: {http3: {}}}",
-                vec!["error: `http3` is not built yet (EP-16)\n  at  entryPoints.web.http3  (t.yml:1:21)\n  hint: remove it"],
+                "entrypoints: {web: {allowACMEByPass: true}}",
+                vec![
+                    "error: `allowACMEByPass` is not built yet (EP-02)\n  at  entryPoints.web.allowACMEByPass  (t.yml:1:21)\n  hint: remove it",
+                ],
             ),
             (
                 "entryPoints: {web: {adress: ':80'}}",

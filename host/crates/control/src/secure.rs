@@ -11,7 +11,7 @@ use torana_base::{Diagnostic, Place, Secret};
 use torana_config::routing::{Item, RoutingConfig, TlsOptionsConfig};
 use torana_dataplane::{Handshake, Router, Secure};
 use torana_router::{Route, RouteTable};
-use torana_tls::{Certificate, Loaded, SessionShared, Store, TlsOptions, server_config};
+use torana_tls::{Certificate, Loaded, SessionShared, Store, TlsOptions, quic_config, server_config};
 
 /// A file as it was when it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -222,7 +222,7 @@ impl TlsState {
             match built.value {
                 Some(options) => {
                     let config = server_config(&options, store.clone(), &self.shared);
-                    handshakes.insert(name, Arc::new(Handshake { options, store: store.clone(), config }));
+                    handshakes.insert(name, Arc::new(Handshake { options, store: store.clone(), quic: quic_config(&config), config }));
                 }
                 None => {
                     let all = item.diagnostics.iter().chain(&built.diagnostics);

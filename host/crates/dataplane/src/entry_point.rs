@@ -1,4 +1,4 @@
-use http::HeaderName;
+use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -23,6 +23,21 @@ pub struct Trust {
 impl Trust {
     pub fn includes(&self, ip: IpAddr) -> bool {
         self.everyone || self.nets.iter().any(|n| n.contains(&ip))
+    }
+}
+
+/// A compiled `entryPoints.<name>.http3`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Http3 {
+    /// `Alt-Svc` of responses over TCP and TLS.
+    pub alt_svc: HeaderValue,
+}
+
+impl Http3 {
+    pub fn new(port: u64) -> Self {
+        // As Traefik words it: a month.
+        let text = format!("h3=\":{port}\"; ma=2592000");
+        Http3 { alt_svc: HeaderValue::from_maybe_shared(bytes::Bytes::from(text)).unwrap_or(HeaderValue::from_static("clear")) }
     }
 }
 
@@ -61,6 +76,8 @@ pub struct EntryPoint {
     pub h2_max_streams: u32,
     pub h2_decoder_table: u32,
     pub h2_encoder_table: u32,
+    /// `None` without HTTP/3.
+    pub http3: Option<Http3>,
 }
 
 impl EntryPoint {
@@ -89,6 +106,7 @@ impl EntryPoint {
             h2_max_streams: 250,
             h2_decoder_table: 4096,
             h2_encoder_table: 4096,
+            http3: None,
         }
     }
 

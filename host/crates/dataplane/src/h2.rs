@@ -1,25 +1,24 @@
-//! HTTP/2 with clients: by prior knowledge, later by ALPN.
+//! HTTP/2 with clients: by prior knowledge and by ALPN.
 
 use crate::deadline::Signal;
 use crate::encoder_limit::EncoderLimit;
+use crate::multiplex::{self, Active, Streams, join_cookies, watch_upload};
 use crate::serve;
 use crate::worker::Connection;
 use bytes::Bytes;
 use bytestring::ByteString;
 use h2::server::SendResponse;
-use http::header::{self, HeaderMap, HeaderValue};
+use http::header::{self, HeaderMap};
 use http::{Method, StatusCode, Version};
-use std::cell::{Cell, RefCell};
-use std::pin::Pin;
+use std::cell::RefCell;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::Sleep;
 use torana_http::body::H2Body;
 use torana_http::h1::Io;
 use torana_http::h2io::{self, SendError};
-use torana_http::{Body, BodyError, Exchange, Frame, Interim, Request, Response};
+use torana_http::{Exchange, Interim, Request, Response};
 
 /// Unread bytes that a connection may have on the way to us (what Go allows).
 const CONNECTION_WINDOW: u32 = 1 << 20;
@@ -54,7 +53,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(io: Io<S>, connecti
     std::future::poll_fn(|cx| {
         loop {
             match connection.deadline.poll(cx) {
-                Signal::Expired if active.count.get() == 0 && !closing => {
+                Signal::Expired if active.none() && !closing => {
                     closing = true;
                     client.abrupt_shutdown(h2::Reason::NO_ERROR);
                 }
@@ -67,11 +66,9 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(io: Io<S>, connecti
             match client.poll_accept(cx) {
                 Poll::Pending if closing => return Poll::Ready(()),
                 Poll::Pending => {
-                    active.idle(cx, || {
-                        if std::mem::take(&mut was_busy) {
-                            connection.deadline.set(if leaving { Some(FAREWELL) } else { entry_point.idle_timeout });
-                        }
-                    });
+                    if active.poll_none(cx).is_ready() && std::mem::take(&mut was_busy) {
+                        connection.deadline.set(if leaving { Some(FAREWELL) } else { entry_point.idle_timeout });
+                    }
                     return Poll::Pending;
                 }
                 Poll::Ready(None) => return Poll::Ready(()),
@@ -104,91 +101,6 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(io: Io<S>, connecti
         }
     })
     .await;
-}
-
-/// The streams under way on a connection.
-#[derive(Default)]
-struct Streams {
-    count: Cell<usize>,
-    /// Of the connection, which is told when the last stream ends.
-    waker: RefCell<Option<Waker>>,
-}
-
-impl Streams {
-    /// Runs `then` if no stream is under way; else has the connection woken when none is.
-    fn idle(&self, cx: &Context<'_>, then: impl FnOnce()) {
-        if self.count.get() == 0 {
-            return then();
-        }
-        let mut waker = self.waker.borrow_mut();
-        if waker.as_ref().is_none_or(|w| !w.will_wake(cx.waker())) {
-            *waker = Some(cx.waker().clone());
-        }
-    }
-}
-
-struct Active(Rc<Streams>);
-
-impl Active {
-    fn new(streams: &Rc<Streams>) -> Self {
-        streams.count.set(streams.count.get() + 1);
-        Active(streams.clone())
-    }
-}
-
-impl Drop for Active {
-    fn drop(&mut self) {
-        let left = self.0.count.get() - 1;
-        self.0.count.set(left);
-        if left == 0
-            && let Some(w) = self.0.waker.borrow_mut().take()
-        {
-            w.wake();
-        }
-    }
-}
-
-/// The body of a request that has one.
-struct Upload {
-    body: Body,
-    /// By which `100 Continue` is sent when the body is first read, if it is owed.
-    owes_continue: Option<Interim>,
-    /// `readTimeout`
-    limit: Option<Pin<Box<Sleep>>>,
-}
-
-impl http_body::Body for Upload {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, BodyError>>> {
-        if let Some(interim) = self.owes_continue.take() {
-            interim(StatusCode::CONTINUE, &HeaderMap::new());
-        }
-        match self.body.poll_frame(cx) {
-            Poll::Pending if self.limit.as_mut().is_some_and(|l| l.as_mut().poll(cx).is_ready()) => {
-                Poll::Ready(Some(Err(BodyError::Timeout)))
-            }
-            frame => frame,
-        }
-    }
-}
-
-/// Between client and gateway an expectation is met here (RFC 9110, 10.1.1), and time is kept.
-fn watch_upload(request: &mut Request, interim: &Interim, limit: Option<Duration>) {
-    let expects = request.headers.get(header::EXPECT).is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"100-continue"));
-    if expects {
-        request.headers.remove(header::EXPECT);
-    }
-    if !request.body.is_empty() && (expects || limit.is_some()) {
-        let length = request.body.length();
-        let body = Upload {
-            body: std::mem::take(&mut request.body),
-            owes_continue: expects.then(|| interim.clone()),
-            limit: limit.map(|l| Box::pin(tokio::time::sleep(l))),
-        };
-        request.body = Body::stream(body, length);
-    }
 }
 
 async fn stream(request: http::Request<h2::RecvStream>, respond: SendResponse<Bytes>, connection: &Rc<Connection>) {
@@ -245,8 +157,7 @@ fn request(request: http::Request<h2::RecvStream>) -> Option<Request> {
     headers.remove(header::HOST);
     join_cookies(&mut headers);
     let body = H2Body::body(stream, &headers);
-    let path = parts.uri.path();
-    let path = if path.is_empty() && parts.method == Method::OPTIONS { "*" } else { path };
+    let path = multiplex::asterisk(parts.uri.path(), &parts.method);
     Some(Request {
         version: Version::HTTP_2,
         path: path.into(),
@@ -258,44 +169,11 @@ fn request(request: http::Request<h2::RecvStream>) -> Option<Request> {
     })
 }
 
-/// Cookie crumbs become one header again (RFC 9113, 8.2.3).
-fn join_cookies(headers: &mut HeaderMap) {
-    let mut all = headers.get_all(header::COOKIE).iter();
-    if all.next().is_none() || all.next().is_none() {
-        return;
-    }
-    let crumbs: Vec<&[u8]> = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
-    if let Ok(joined) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
-        headers.insert(header::COOKIE, joined);
-    }
-}
-
 async fn send(answer: Response, asked_head: bool, respond: &RefCell<SendResponse<Bytes>>) {
-    let (parts, mut body) = answer.into_parts();
+    let (status, headers, mut body) = multiplex::outgoing(answer, asked_head);
     let mut head = http::Response::new(());
-    *head.status_mut() = parts.status;
-    *head.headers_mut() = parts.headers;
-    let headers = head.headers_mut();
-    h2io::strip_connection_headers(headers);
-    let bodiless = asked_head || parts.status == StatusCode::NO_CONTENT || parts.status == StatusCode::NOT_MODIFIED;
-    match body.length() {
-        Some(n) if !bodiless => {
-            headers.insert(header::CONTENT_LENGTH, HeaderValue::from(n));
-        }
-        Some(n) if asked_head && n > 0 && !headers.contains_key(header::CONTENT_LENGTH) => {
-            headers.insert(header::CONTENT_LENGTH, HeaderValue::from(n));
-        }
-        None if !bodiless => {
-            headers.remove(header::CONTENT_LENGTH);
-        }
-        _ => {}
-    }
-    if !headers.contains_key(header::DATE) {
-        headers.insert(header::DATE, crate::worker::date());
-    }
-    if bodiless {
-        body = Body::Empty;
-    }
+    *head.status_mut() = status;
+    *head.headers_mut() = headers;
     let empty = body.is_empty();
     let started = respond.borrow_mut().send_response(head, empty);
     let mut stream = match started {

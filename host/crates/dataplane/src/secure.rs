@@ -15,11 +15,22 @@ pub struct Handshake {
     pub options: TlsOptions,
     pub store: Arc<Store>,
     pub config: Arc<ServerConfig>,
+    /// The same for HTTP/3.
+    pub quic: Arc<ServerConfig>,
 }
 
 impl Handshake {
     /// `None` where `sniStrict` refuses the name.
     pub(crate) fn config_for(&self, sni: Option<&str>, alpn: &[Vec<u8>], local: IpAddr) -> Option<Arc<ServerConfig>> {
+        self.config_with(&self.config, sni, alpn, local)
+    }
+
+    /// The same for HTTP/3.
+    pub(crate) fn quic_for(&self, sni: Option<&str>, alpn: &[Vec<u8>], local: IpAddr) -> Option<Arc<ServerConfig>> {
+        self.config_with(&self.quic, sni, alpn, local)
+    }
+
+    fn config_with(&self, config: &Arc<ServerConfig>, sni: Option<&str>, alpn: &[Vec<u8>], local: IpAddr) -> Option<Arc<ServerConfig>> {
         if self.store.refuses(&self.options, sni, alpn, local) {
             return None;
         }
@@ -27,9 +38,9 @@ impl Handshake {
             && self.store.has_addresses()
             && let Some(certificate) = self.store.find(None, Some(local))
         {
-            return Some(torana_tls::with_certificate(&self.config, certificate.key().clone()));
+            return Some(torana_tls::with_certificate(config, certificate.key().clone()));
         }
-        Some(self.config.clone())
+        Some(config.clone())
     }
 }
 

@@ -1,10 +1,10 @@
-//! One request through the entry point's pipeline, the router and its chain. The same for HTTP/1 and 2.
+//! One request through the entry point's pipeline, the router and its chain. The same for HTTP/1, 2 and 3.
 
 use crate::entry_point::{EntryPoint, HeaderStrategy};
 use crate::snapshot::View;
 use bytestring::ByteString;
 use futures_util::FutureExt;
-use http::header::CONNECTION;
+use http::header::{ALT_SVC, CONNECTION};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use smallvec::SmallVec;
 use std::borrow::Cow;
@@ -83,12 +83,27 @@ fn bad_request() -> Response {
 /// Serves one request; a bug in a middleware or a service costs that request only. `hostname` is what
 /// `X-Forwarded-Server` says.
 pub(crate) async fn serve(exchange: &mut Exchange, entry_point: &EntryPoint, view: &View, hostname: &HeaderValue) -> Response {
+    let over_tls = exchange.peer.is_tls() && exchange.request.version != http::Version::HTTP_3;
+    let advertised = entry_point.http3.as_ref().map(|h| &h.alt_svc).filter(|_| over_tls);
     // What a panic leaves half done belongs to the exchange, which ends here.
     let guarded = AssertUnwindSafe(route(exchange, entry_point, view, hostname)).catch_unwind();
-    guarded.await.unwrap_or_else(|_| {
+    let mut answer = guarded.await.unwrap_or_else(|_| {
         tracing::error!("a request made Torana panic: this is a bug, please report it");
         status_text(StatusCode::INTERNAL_SERVER_ERROR)
-    })
+    });
+    if let Some(value) = advertised {
+        advertise(answer.headers_mut(), value);
+    }
+    answer
+}
+
+/// Tells of HTTP/3, before what the service says of other places, as in Traefik.
+fn advertise(headers: &mut HeaderMap, ours: &HeaderValue) {
+    let theirs: SmallVec<[HeaderValue; 1]> = headers.get_all(ALT_SVC).iter().cloned().collect();
+    headers.insert(ALT_SVC, ours.clone());
+    for t in theirs {
+        headers.append(ALT_SVC, t);
+    }
 }
 
 async fn route(exchange: &mut Exchange, entry_point: &EntryPoint, view: &View, hostname: &HeaderValue) -> Response {

@@ -5,6 +5,7 @@ use crate::accept::Accepted;
 use crate::deadline::{Deadline, Deadlines};
 use crate::drain::Drain;
 use crate::entry_point::EntryPoint;
+use crate::quic::{self, QuicSocket, QuicSockets};
 use crate::snapshot::{Live, View};
 use crate::udp::UdpEntryPoint;
 use http::HeaderValue;
@@ -20,7 +21,7 @@ use tokio::net::TcpStream;
 use torana_http::Peer;
 
 /// How often time-outs are looked at, at most and at least.
-const TICK: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
+pub(crate) const TICK: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 const KEEP_ALIVE: Duration = Duration::from_secs(180);
 
 /// One client connection and what serves it.
@@ -62,6 +63,7 @@ impl Workers {
         count: usize,
         entry_points: Vec<(Arc<EntryPoint>, TcpListener)>,
         udp: &[(Arc<UdpEntryPoint>, UdpSocket)],
+        mut quic: Vec<(Arc<EntryPoint>, QuicSockets)>,
         live: &Live,
         drain: &Drain,
         hostname: HeaderValue,
@@ -71,9 +73,10 @@ impl Workers {
         for i in 0..count {
             let sockets = entry_points.iter().map(|(e, l)| Ok((e.clone(), l.try_clone()?))).collect::<io::Result<Vec<_>>>()?;
             let udp = udp.iter().skip(i).step_by(count).map(|(e, s)| Ok((e.clone(), s.try_clone()?))).collect::<io::Result<Vec<_>>>()?;
+            let quic = quic.iter_mut().filter_map(|(e, s)| Some((e.clone(), s.take(i)?))).collect();
             let (live, drain, hostname) = (live.clone(), drain.clone(), hostname.clone());
             threads.push(std::thread::Builder::new().name(format!("worker-{i}")).spawn(move || {
-                if let Err(e) = run(sockets, udp, live, drain, hostname) {
+                if let Err(e) = run(sockets, udp, quic, live, drain, hostname) {
                     tracing::error!(error = %e, "a worker could not start");
                 }
             })?);
@@ -91,10 +94,17 @@ impl Workers {
 
 type UdpSockets = Vec<(Arc<UdpEntryPoint>, UdpSocket)>;
 
-fn run(sockets: Vec<(Arc<EntryPoint>, TcpListener)>, udp: UdpSockets, live: Live, drain: Drain, hostname: HeaderValue) -> io::Result<()> {
+fn run(
+    sockets: Vec<(Arc<EntryPoint>, TcpListener)>,
+    udp: UdpSockets,
+    quic: Vec<(Arc<EntryPoint>, QuicSocket)>,
+    live: Live,
+    drain: Drain,
+    hostname: HeaderValue,
+) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().event_interval(31).build_local(Default::default())?;
     runtime.block_on(async move {
-        let view = Rc::new(View::new(live));
+        let view = Rc::new(View::new(live.clone()));
         let mut serving = Vec::with_capacity(sockets.len());
         for (entry_point, socket) in sockets {
             let listener = tokio::net::TcpListener::from_std(socket)?;
@@ -107,6 +117,15 @@ fn run(sockets: Vec<(Arc<EntryPoint>, TcpListener)>, udp: UdpSockets, live: Live
                 let name = entry_point.name.clone();
                 if let Err(error) = crate::udp::run(entry_point, socket, view, drain).await {
                     tracing::error!(%error, entryPointName = &*name, "a UDP socket cannot be served");
+                }
+            }));
+        }
+        for (entry_point, socket) in quic {
+            let (view, live, hostname, drain) = (view.clone(), live.clone(), hostname.clone(), drain.clone());
+            serving.push(tokio::task::spawn_local(async move {
+                let name = entry_point.name.clone();
+                if let Err(error) = quic::run(entry_point, socket, view, live, hostname, drain).await {
+                    tracing::error!(%error, entryPointName = &*name, "HTTP/3 cannot be served");
                 }
             }));
         }

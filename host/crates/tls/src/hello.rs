@@ -41,6 +41,19 @@ pub fn peek(bytes: &[u8]) -> Peeked {
     }
 }
 
+/// The same for a message without records around it, as QUIC carries it (RFC 9001, 4.1.3).
+pub fn peek_message(bytes: &[u8]) -> Peeked {
+    if bytes.first().is_some_and(|t| *t != CLIENT_HELLO) {
+        return Peeked::NotTls;
+    }
+    let Some((header, body)) = bytes.split_at_checked(4) else { return Peeked::More };
+    let wanted = usize::from(header.get(1).copied().unwrap_or(0)) << 16 | usize::from(be16(header.get(2..)));
+    if wanted > MAX_HELLO {
+        return Peeked::Malformed;
+    }
+    body.get(..wanted).map_or(Peeked::More, |body| hello(body).unwrap_or(Peeked::Malformed))
+}
+
 enum Message<'a> {
     More,
     Whole(&'a [u8]),
@@ -244,6 +257,14 @@ mod tests {
         for cut in 0..wire.len() {
             assert_eq!(peek(&wire[..cut]), Peeked::More, "{cut}");
         }
+        // without its record
+        assert_eq!(peek_message(&wire[5..]), expected);
+        for cut in 5..wire.len() {
+            assert_eq!(peek_message(&wire[5..cut]), Peeked::More, "{cut}");
+        }
+        assert_eq!(peek_message(&[2]), Peeked::NotTls);
+        assert_eq!(peek_message(&[1, 1, 0, 0]), Peeked::Malformed);
+        assert_eq!(peek_message(&[1, 0, 0, 1, 0]), Peeked::Malformed);
         // the same message in many records, one byte of it in each
         let pieces: Vec<u8> = wire[5..].iter().flat_map(|b| record(&[*b])).collect();
         assert_eq!(peek(&pieces), expected);

@@ -14,10 +14,10 @@ mod store;
 mod testing;
 
 pub use certificate::{Certificate, CertificateError, Loaded};
-pub use hello::{MAX_HELLO, Peeked, peek};
+pub use hello::{MAX_HELLO, Peeked, peek, peek_message};
 pub use names::{cipher_name, version_name};
 pub use options::TlsOptions;
-pub use server::{SessionShared, UNRECOGNIZED_NAME, server_config, with_certificate};
+pub use server::{SessionShared, UNRECOGNIZED_NAME, quic_config, server_config, with_certificate};
 pub use store::{Challenges, Store};
 
 use rustls::crypto::CryptoProvider;

@@ -75,6 +75,13 @@ pub fn server_config(options: &TlsOptions, store: Arc<Store>, shared: &SessionSh
     Arc::new(config)
 }
 
+/// The same configuration for QUIC, which carries HTTP/3 and nothing else.
+pub fn quic_config(config: &ServerConfig) -> Arc<ServerConfig> {
+    let mut config = config.clone();
+    config.alpn_protocols = vec![b"h3".to_vec()];
+    Arc::new(config)
+}
+
 /// The same configuration with one certificate for whatever name: for a client that names nothing and whose
 /// certificate [`Store::find`] found by the address it connected to.
 pub fn with_certificate(config: &ServerConfig, key: Arc<CertifiedKey>) -> Arc<ServerConfig> {

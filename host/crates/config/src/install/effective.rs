@@ -90,6 +90,19 @@ impl Validate<'_> {
                     self.push(Diagnostic::error(key(&format!(".http2.{option}")), format!("`{n}` is below 0")), "write 0 or more");
                 }
             }
+            if let Some(h3) = &e.http3 {
+                let key = key(".http3.advertisedPort");
+                if h3.advertised_port < 0 {
+                    self.push(Diagnostic::error(key, format!("`{}` is below 0", h3.advertised_port)), "write a port, or leave it out");
+                } else if h3.advertised_port > i64::from(u16::MAX) {
+                    let d = Diagnostic::warning(key, format!("`{}` is no port: no client will come", h3.advertised_port));
+                    self.push(d, "write the port that clients see, at most 65535");
+                }
+                if e.address.protocol == Protocol::Udp {
+                    let d = Diagnostic::warning(format!("entryPoints.{name}.http3"), "it has no effect on a UDP entry point");
+                    self.push(d, "write it at the TCP entry point of the same port");
+                }
+            }
             for (i, text) in e.forwarded_headers.trusted_ips.iter().enumerate() {
                 if !is_network(text) {
                     let d = Diagnostic::error(

@@ -26,6 +26,9 @@ pub struct EntryPointConfig {
     pub proxy_protocol: Option<ProxyProtocolConfig>,
     pub http: EntryPointHttpConfig,
     pub http2: Http2Config,
+    /// `None`: no HTTP/3.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http3: Option<Http3Config>,
     pub udp: UdpConfig,
     /// `None`: everything is observed, traces are minimal.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -260,6 +263,15 @@ impl Default for Http2Config {
     fn default() -> Self {
         Http2Config { max_concurrent_streams: 250, max_decoder_header_table_size: 4096, max_encoder_header_table_size: 4096 }
     }
+}
+
+/// `entryPoints.<name>.http3`: HTTP/3 on the UDP port of the same number.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Http3Config {
+    /// What `Alt-Svc` says; 0 for the port of the entry point; below 0 is an error.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub advertised_port: i64,
 }
 
 /// `entryPoints.<name>.udp`.

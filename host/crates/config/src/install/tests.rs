@@ -220,6 +220,10 @@ fn mistakes_are_all_told() {
             "error: `-1` is below 0\n  at  entryPoints.web.http2.maxConcurrentStreams  (torana.yml:1:67)\n  hint: write 0 or more",
         ),
         (
+            "entryPoints: {web: {address: ':80', http3: {advertisedPort: -1}}}",
+            "error: `-1` is below 0\n  at  entryPoints.web.http3.advertisedPort  (torana.yml:1:61)\n  hint: write a port, or leave it out",
+        ),
+        (
             "entryPoints: {web: {address: ':80', http: {underscoreHeadersStrategy: keep, aliasHeadersStrategy: reject}}}",
             "error: it contradicts `aliasHeadersStrategy`\n  at  entryPoints.web.http.underscoreHeadersStrategy  (torana.yml:1:71)\n  hint: keep `aliasHeadersStrategy` only; it covers underscores too",
         ),
