@@ -9,6 +9,8 @@ mod cases {
     mod cli;
     mod examples;
     mod http2;
+    mod http3;
+    mod http3_limits;
     mod ladder;
     mod lifecycle;
     mod memory;

@@ -4,6 +4,7 @@ mod cli;
 mod demo;
 mod egress;
 mod healthcheck;
+mod listen;
 mod local_plugins;
 mod plugin;
 mod systemd;

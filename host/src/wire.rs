@@ -1,11 +1,10 @@
 //! Puts the parts together: who is started in which order, and who stops whom.
 
 use crate::egress::Outgoing;
+use crate::listen::{Sockets, listen};
 use crate::local_plugins;
-use crate::systemd::Kind;
 use http::HeaderValue;
 use std::collections::BTreeMap;
-use std::net::{TcpListener, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
@@ -15,7 +14,7 @@ use torana_config::install::{InstallConfig, Loaded};
 use torana_config::routing::RoutingConfig;
 use torana_control::apply::Apply;
 use torana_control::{Compiler, Parts, Published, internal_routing, internal_services};
-use torana_dataplane::{Drain, EntryPoint, Live, QuicSockets, UdpEntryPoint, Workers, bind, bind_udp};
+use torana_dataplane::{Drain, Live, Workers};
 use torana_extend::{Event, PluginHost, Provider, ProviderOut};
 use torana_upstream::Transport;
 use torana_wasm::Plugins;
@@ -70,7 +69,7 @@ fn started(plugins: &Plugins, internal: &RoutingConfig) -> Result<(), Vec<Diagno
     if wrong.is_empty() { Ok(()) } else { Err(wrong) }
 }
 
-fn workers() -> usize {
+pub(crate) fn workers() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
@@ -262,66 +261,6 @@ fn start_log(config: &InstallConfig) -> Result<torana_telemetry::log::LogHandle,
         Diagnostic::error("log.filePath", format!("cannot write the log to `{}`: {e}", l.file_path))
             .hint("create the folder, or let torana's user write there")
     })
-}
-
-/// Every open entry point.
-#[derive(Default)]
-struct Sockets {
-    tcp: Vec<(Arc<EntryPoint>, TcpListener)>,
-    udp: Vec<(Arc<UdpEntryPoint>, UdpSocket)>,
-    /// HTTP/3 of those of `tcp` that have it.
-    quic: Vec<(Arc<EntryPoint>, QuicSockets)>,
-}
-
-/// Opens every entry point, or says all that cannot be opened.
-fn listen(tcp: Vec<Arc<EntryPoint>>, udp: Vec<Arc<UdpEntryPoint>>) -> Result<Sockets, Vec<Diagnostic>> {
-    let mut passed = crate::systemd::sockets();
-    let mut wrong = Vec::new();
-    let mut failed = |name: &str, option: &str, address: std::net::SocketAddr, error: std::io::Error| {
-        let hint = match error.kind() {
-            std::io::ErrorKind::AddrInUse => "another process listens there: stop it, or choose another port",
-            std::io::ErrorKind::PermissionDenied => "ports below 1024 need the capability CAP_NET_BIND_SERVICE",
-            std::io::ErrorKind::AddrNotAvailable => "this machine has no such address",
-            _ => "choose another address",
-        };
-        let what = if option == "http3" { " for UDP" } else { "" };
-        let key = format!("entryPoints.{name}.{option}");
-        wrong.push(Diagnostic::error(key, format!("cannot listen on {address}{what}: {error}")).hint(hint));
-    };
-    let mut sockets = Sockets::default();
-    let mut adopted = 0;
-    for e in tcp {
-        let socket = match passed.remove(&(e.name.to_string(), Kind::Stream)).map_or_else(|| bind(&e), |fd| Ok(fd.into())) {
-            Ok(socket) => socket,
-            Err(error) => {
-                failed(&e.name, "address", e.address, error);
-                continue;
-            }
-        };
-        if e.http3.is_some() {
-            // Port 0 was chosen by the system for TCP.
-            let address = socket.local_addr().unwrap_or(e.address);
-            let opened = match passed.remove(&(e.name.to_string(), Kind::Datagram)) {
-                Some(fd) => {
-                    adopted += 1;
-                    QuicSockets::adopt(fd.into(), (adopted - 1) % workers())
-                }
-                None => QuicSockets::bind(&e, address, workers()),
-            };
-            match opened {
-                Ok(quic) => sockets.quic.push((e.clone(), quic)),
-                Err(error) => failed(&e.name, "http3", address, error),
-            }
-        }
-        sockets.tcp.push((e, socket));
-    }
-    for e in udp {
-        match passed.remove(&(e.name.to_string(), Kind::Datagram)).map_or_else(|| bind_udp(&e), |fd| Ok(fd.into())) {
-            Ok(socket) => sockets.udp.push((e, socket)),
-            Err(error) => failed(&e.name, "address", e.address, error),
-        }
-    }
-    if wrong.is_empty() { Ok(sockets) } else { Err(wrong) }
 }
 
 /// What is wrong with the routing configuration of every provider, each asked once.

@@ -25,7 +25,16 @@ impl TlsClient {
     }
 
     pub(crate) fn with_versions(versions: &[&'static SupportedProtocolVersion]) -> TlsClient {
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        TlsClient::made(rustls::crypto::aws_lc_rs::default_provider(), versions)
+    }
+
+    /// With other cipher suites or key exchanges.
+    pub(crate) fn with_provider(provider: rustls::crypto::CryptoProvider) -> TlsClient {
+        TlsClient::made(provider, &[&rustls::version::TLS13])
+    }
+
+    fn made(provider: rustls::crypto::CryptoProvider, versions: &[&'static SupportedProtocolVersion]) -> TlsClient {
+        let provider = Arc::new(provider);
         let mut config = ClientConfig::builder_with_provider(provider.clone())
             .with_protocol_versions(versions)
             .unwrap()

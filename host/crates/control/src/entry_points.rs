@@ -85,9 +85,8 @@ fn one(name: &str, config: &EntryPointConfig) -> Result<EntryPoint, Diagnostic> 
     e.h2_max_streams = u32::try_from(h2.max_concurrent_streams).ok().filter(|n| *n > 0).unwrap_or(250);
     e.h2_decoder_table = table(h2.max_decoder_header_table_size);
     e.h2_encoder_table = table(h2.max_encoder_header_table_size);
-    // A port of 0 is the one that the entry point listens on.
-    let port = |n: i64| u64::try_from(n).ok().filter(|n| *n > 0).unwrap_or(e.address.port().into());
-    e.http3 = config.http3.as_ref().map(|h3| Http3::new(port(h3.advertised_port)));
+    let advertised = |n: i64| u64::try_from(n).ok().filter(|n| *n > 0);
+    e.http3 = config.http3.as_ref().map(|h3| Http3::new(advertised(h3.advertised_port), e.address.port()));
     Ok(e)
 }
 

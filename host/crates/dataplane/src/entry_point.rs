@@ -29,15 +29,18 @@ impl Trust {
 /// A compiled `entryPoints.<name>.http3`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Http3 {
+    advertised_port: Option<u64>,
     /// `Alt-Svc` of responses over TCP and TLS.
     pub alt_svc: HeaderValue,
 }
 
 impl Http3 {
-    pub fn new(port: u64) -> Self {
+    /// Without an advertised port it is the one that is listened on.
+    pub fn new(advertised_port: Option<u64>, listening: u16) -> Self {
         // As Traefik words it: a month.
-        let text = format!("h3=\":{port}\"; ma=2592000");
-        Http3 { alt_svc: HeaderValue::from_maybe_shared(bytes::Bytes::from(text)).unwrap_or(HeaderValue::from_static("clear")) }
+        let text = format!("h3=\":{}\"; ma=2592000", advertised_port.unwrap_or(listening.into()));
+        let alt_svc = HeaderValue::from_maybe_shared(bytes::Bytes::from(text)).unwrap_or(HeaderValue::from_static("clear"));
+        Http3 { advertised_port, alt_svc }
     }
 }
 
@@ -107,6 +110,17 @@ impl EntryPoint {
             h2_decoder_table: 4096,
             h2_encoder_table: 4096,
             http3: None,
+        }
+    }
+
+    /// The same, where the system chose the address.
+    pub fn listening_on(self: Arc<Self>, address: SocketAddr) -> Arc<Self> {
+        match &self.http3 {
+            Some(http3) if address.port() != self.address.port() => {
+                let http3 = Some(Http3::new(http3.advertised_port, address.port()));
+                Arc::new(EntryPoint { http3, ..(*self).clone() })
+            }
+            _ => self,
         }
     }
 

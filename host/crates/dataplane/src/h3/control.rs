@@ -2,7 +2,7 @@
 
 use super::close;
 use bytes::Bytes;
-use quinn::{RecvStream, VarInt};
+use quinn::{ReadError, RecvStream, VarInt};
 use std::cell::Cell;
 use std::rc::Rc;
 use torana_http::h3::frame::{Frames, Piece, SETTINGS, of_control, varint};
@@ -25,6 +25,15 @@ pub(super) async fn read(quic: quinn::Connection) {
                 close(&quic, code, why);
             }
         });
+    }
+}
+
+/// The next bytes; `Some(None)` when the stream has ended, `None` when the connection has.
+async fn more(recv: &mut RecvStream) -> Option<Option<Bytes>> {
+    match recv.read_chunk(ROOM, true).await {
+        Ok(chunk) => Some(chunk.map(|c| c.bytes)),
+        Err(ReadError::ConnectionLost(_)) => None,
+        Err(_) => Some(None),
     }
 }
 
@@ -52,8 +61,8 @@ async fn one(mut recv: RecvStream, seen: &Cell<u8>) -> Broken {
     match kind {
         stream::CONTROL => control(recv).await,
         stream::QPACK_ENCODER => {
-            while let Ok(Some(chunk)) = recv.read_chunk(ROOM, true).await {
-                if chunk.bytes.iter().any(|b| *b != NO_TABLE) {
+            while let Some(bytes) = more(&mut recv).await? {
+                if bytes.iter().any(|b| *b != NO_TABLE) {
                     return Some((code::QPACK_ENCODER_STREAM_ERROR, "a dynamic table was not allowed"));
                 }
             }
@@ -61,7 +70,7 @@ async fn one(mut recv: RecvStream, seen: &Cell<u8>) -> Broken {
         }
         // It acknowledges what we never send.
         stream::QPACK_DECODER => {
-            while let Ok(Some(_)) = recv.read_chunk(ROOM, true).await {}
+            while more(&mut recv).await?.is_some() {}
             Some((code::CLOSED_CRITICAL_STREAM, "the decoder's stream ended"))
         }
         stream::PUSH => Some((code::STREAM_CREATION_ERROR, "clients push nothing")),
@@ -76,9 +85,8 @@ async fn control(mut recv: RecvStream) -> Broken {
     let mut frames = Frames::new(of_control, MOST_SETTINGS);
     let mut settled = false;
     loop {
-        let mut input: Bytes = match recv.read_chunk(ROOM, true).await {
-            Ok(Some(chunk)) => chunk.bytes,
-            _ => return Some((code::CLOSED_CRITICAL_STREAM, "the control stream ended")),
+        let Some(mut input) = more(&mut recv).await? else {
+            return Some((code::CLOSED_CRITICAL_STREAM, "the control stream ended"));
         };
         loop {
             match frames.next(&mut input) {

@@ -59,7 +59,8 @@ pub(super) struct Upload {
 
 impl Upload {
     pub(super) fn new(recv: RecvStream, quic: quinn::Connection, limit: usize) -> Self {
-        let frames = Frames::new(of_request, limit);
+        // Coded, a head may take more than it is: a little, or it is made to.
+        let frames = Frames::new(of_request, limit.saturating_mul(2));
         Upload { recv, quic, frames, input: Bytes::new(), state: State::Head, limit, left: None, ahead: None }
     }
 
