@@ -40,7 +40,7 @@ fn what_keeps_torana_from_starting() {
     for (options, told) in [
         (
             "acme: {storage: '', tlsChallenge: {}}",
-            "error: there is no place for the certificates\n  at  certificatesResolvers.le.acme.storage  (t.yml:2:42)\n  hint: name a file",
+            "error: there is no place for the certificates\n  at  certificatesResolvers.le.acme.storage  (t.yml:2:46)\n  hint: name a file",
         ),
         ("acme: {tlsChallenge: {}}, tailscale: {}", "has both `acme` and `tailscale`"),
         ("tailscale: {}", "error: `tailscale` is not built yet (ACM-07)"),

@@ -42,7 +42,8 @@ pub(crate) fn due(facts: &Facts, hours: i64, window: Option<&RenewalWindow>, spr
 /// looks old as soon as it comes must not be ordered without end.
 pub(crate) fn pause(facts: &Facts) -> Duration {
     let life = facts.not_after.duration_since(facts.not_before).unwrap_or_default();
-    (life / 10).clamp(Duration::from_secs(60), Duration::from_secs(DAY))
+    let least = (life / 2).clamp(Duration::from_secs(5), Duration::from_secs(60));
+    (life / 10).clamp(least, Duration::from_secs(DAY))
 }
 
 /// Minutes to the next try after refusals. Five fall into the first hour, which is what Let's Encrypt allows.
@@ -109,7 +110,7 @@ mod tests {
         assert_eq!(due(&facts(6), 2160, None, 0.0), at(4 * DAY));
         let window = RenewalWindow { start: at(10), end: at(20), explanation: None };
         assert_eq!(due(&facts(90), 2160, Some(&window), 0.5), at(15));
-        assert_eq!((pause(&facts(90)), pause(&facts(0))), (Duration::from_secs(DAY), Duration::from_secs(60)));
+        assert_eq!((pause(&facts(90)), pause(&facts(0))), (Duration::from_secs(DAY), Duration::from_secs(5)));
     }
 
     #[test]

@@ -26,6 +26,9 @@ const ORDERS: usize = 12;
 /// Longest pause between two looks at what is due: the clock of the machine may be set.
 const LOOK: Duration = Duration::from_secs(60);
 
+/// For certificates that are being written when the gateway stops.
+const WRITES: Duration = Duration::from_secs(3);
+
 /// Whether a certificate that did not come from here covers all of the names.
 pub type Covered = Arc<dyn Fn(&[String]) -> bool + Send + Sync>;
 
@@ -141,7 +144,6 @@ struct Tries {
 enum Done {
     Order(Job, Result<(StoredCertificate, Facts), AcmeError>),
     Window(Vec<String>, String, Result<Option<(RenewalWindow, Duration)>, AcmeError>),
-    Stored(Result<(), AcmeError>),
 }
 
 impl AcmeResolver {
@@ -211,6 +213,7 @@ impl AcmeResolver {
     pub async fn run(self: Arc<Self>, mut wanted: watch::Receiver<Vec<Wanted>>, mut stop: Stop) {
         let permits = Arc::new(Semaphore::new(ORDERS));
         let mut tasks: JoinSet<Done> = JoinSet::new();
+        let mut writes: JoinSet<()> = JoinSet::new();
         let mut tries: FxHashMap<Vec<String>, Tries> = FxHashMap::default();
         let mut round = 0;
         let mut counts = (0, 0);
@@ -249,10 +252,13 @@ impl AcmeResolver {
                 // when nobody will want anything else, renewals go on
                 changed = wanted.changed(), if open => open = changed.is_ok(),
                 () = tokio::time::sleep_until(next) => {}
-                Some(done) = tasks.join_next() => self.done(done, &mut tasks, &mut tries, &mut counts),
+                Some(_) = writes.join_next() => {}
+                Some(done) = tasks.join_next() => self.done(done, &mut writes, &mut tries, &mut counts),
             }
         }
         tasks.shutdown().await;
+        // what was ordered is not to be lost
+        let _ = tokio::time::timeout(WRITES, async { while writes.join_next().await.is_some() {} }).await;
     }
 
     /// What has to be ordered or renewed now or later, and the status of all that need not.
@@ -360,7 +366,7 @@ impl AcmeResolver {
     fn done(
         self: &Arc<Self>,
         done: Result<Done, tokio::task::JoinError>,
-        tasks: &mut JoinSet<Done>,
+        writes: &mut JoinSet<()>,
         tries: &mut FxHashMap<Vec<String>, Tries>,
         counts: &mut (u64, u64),
     ) {
@@ -377,7 +383,7 @@ impl AcmeResolver {
             Ok(Done::Order(job, Ok((stored, facts)))) => {
                 counts.0 += 1;
                 tries.remove(&job.names);
-                self.take(&job, stored, facts, tasks);
+                self.take(&job, stored, facts, writes);
             }
             Ok(Done::Order(job, Err(e))) => {
                 counts.1 += 1;
@@ -413,15 +419,11 @@ impl AcmeResolver {
                     (None, _) => {}
                 }
             }
-            Ok(Done::Stored(Ok(()))) => {}
-            Ok(Done::Stored(Err(e))) => {
-                tracing::error!(resolver = %self.name, error = %e, "a certificate could not be stored: it serves, but a restart would order it again");
-            }
         }
     }
 
     /// Serves and stores a new certificate.
-    fn take(self: &Arc<Self>, job: &Job, stored: StoredCertificate, facts: Facts, tasks: &mut JoinSet<Done>) {
+    fn take(self: &Arc<Self>, job: &Job, stored: StoredCertificate, facts: Facts, writes: &mut JoinSet<()>) {
         let now = SystemTime::now();
         if facts.not_before > now + Duration::from_secs(300) || facts.not_after <= now {
             tracing::warn!(
@@ -450,15 +452,17 @@ impl AcmeResolver {
         }
         self.publish();
         let me = Arc::clone(self);
-        tasks.spawn(async move {
-            let mut result = me.store(&stored).await;
-            for pause in [1, 10, 60, 600] {
-                let Err(e) = &result else { break };
-                tracing::error!(resolver = %me.name, error = %e, "a certificate could not be stored, it is tried again");
+        writes.spawn(async move {
+            for pause in [1, 10, 60, 600, 3600] {
+                let Err(e) = me.store(&stored).await else { return };
+                tracing::error!(
+                    resolver = %me.name,
+                    domains = ?stored.domains,
+                    error = %e,
+                    "a certificate could not be stored: it serves, but a restart would order it again; it is tried again in {pause} s"
+                );
                 tokio::time::sleep(Duration::from_secs(pause)).await;
-                result = me.store(&stored).await;
             }
-            Done::Stored(result)
         });
     }
 
