@@ -25,14 +25,15 @@ pub(crate) fn periods(hours: i64) -> (Duration, Duration) {
 /// on different moments.
 ///
 /// A certificate of less life than the table reckons with is renewed after two thirds of it: by the table it would
-/// be renewed all the time.
+/// be renewed all the time. A window that leaves no time before the end counts only up to there.
 pub(crate) fn due(facts: &Facts, hours: i64, window: Option<&RenewalWindow>, spread: f64) -> SystemTime {
+    let life = facts.not_after.duration_since(facts.not_before).unwrap_or_default();
     if let Some(window) = window {
         let length = window.end.duration_since(window.start).unwrap_or_default();
-        return window.start + length.mul_f64(spread);
+        let latest = facts.not_after.checked_sub(life / 10).unwrap_or(facts.not_before);
+        return (window.start + length.mul_f64(spread)).min(latest);
     }
     let (before, every) = periods(hours);
-    let life = facts.not_after.duration_since(facts.not_before).unwrap_or_default();
     let before = before.min(life / 3);
     let every = every.min(life / 20);
     facts.not_after.checked_sub(before).unwrap_or(facts.not_before) + every.mul_f64(spread)
@@ -110,6 +111,8 @@ mod tests {
         assert_eq!(due(&facts(6), 2160, None, 0.0), at(4 * DAY));
         let window = RenewalWindow { start: at(10), end: at(20), explanation: None };
         assert_eq!(due(&facts(90), 2160, Some(&window), 0.5), at(15));
+        let late = RenewalWindow { start: at(91 * DAY), end: at(92 * DAY), explanation: None };
+        assert_eq!(due(&facts(90), 2160, Some(&late), 0.5), at(81 * DAY));
         assert_eq!((pause(&facts(90)), pause(&facts(0))), (Duration::from_secs(DAY), Duration::from_secs(5)));
     }
 

@@ -130,8 +130,8 @@ pub(crate) fn pem_der(pem: &str) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn certificates_are_renewed_when_the_ca_says_so() {
-    // the CA wants them renewed after two thirds of this
+async fn certificates_are_renewed_before_they_end() {
+    // the CA's window is hours wide, and far behind the end: nine tenths of the life is the latest
     let Some(lab) = Lab::start(&[("LIFE", "20")]) else { return };
     let shared = shared();
     serve_http(lab.ports["PORT_HTTP"], Arc::clone(&shared.challenges)).await;
@@ -145,7 +145,8 @@ async fn certificates_are_renewed_when_the_ca_says_so() {
     }
     let mut all = r.resolver.certificates();
     let renewed = tokio::time::timeout(Duration::from_secs(40), all.wait_for(|c| c[0].chain != first.chain)).await;
-    let renewed = Arc::clone(&renewed.expect("it is renewed").unwrap()[0]);
+    let Ok(renewed) = renewed else { panic!("not renewed: {:#?}", r.resolver.status().borrow().clone()) };
+    let renewed = Arc::clone(&renewed.unwrap()[0]);
     assert!(renewed.not_after > first.not_after);
     let stored = file(lab.path("acme.json"));
     assert_eq!(stored["le"]["Certificates"].as_array().unwrap().len(), 1, "the old one is replaced");
