@@ -193,7 +193,7 @@ pub(crate) fn check(c: &ObtainedCertificate) -> (Vec<String>, String) {
 }
 
 /// Answers HTTP-01 as an entry point would.
-pub(crate) async fn serve_http(port: u16, challenges: Arc<Challenges>) {
+pub(crate) async fn serve_http(port: u16, challenges: Arc<Challenges>) -> tokio::task::JoinHandle<()> {
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await.unwrap();
     serve(listener, move |head, _| {
         let path = head.split(' ').nth(1).unwrap_or_default();
@@ -203,14 +203,14 @@ pub(crate) async fn serve_http(port: u16, challenges: Arc<Challenges>) {
             Some(body) => (200, "text/plain", String::new(), body),
             None => (404, "text/plain", String::new(), "no".to_owned()),
         }
-    });
+    })
 }
 
 /// Answers requests with status, content type, more header lines and a body.
 pub(crate) fn serve(
     listener: tokio::net::TcpListener,
     answer: impl Fn(&str, &str) -> (u16, &'static str, String, String) + Send + Sync + 'static,
-) {
+) -> tokio::task::JoinHandle<()> {
     let answer = Arc::new(answer);
     tokio::spawn(async move {
         loop {
@@ -240,7 +240,7 @@ pub(crate) fn serve(
                 }
             });
         }
-    });
+    })
 }
 
 /// Answers TLS-ALPN-01 as an entry point would.

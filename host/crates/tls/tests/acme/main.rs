@@ -2,6 +2,7 @@
 
 mod dns;
 mod lab;
+mod traefik;
 mod trouble;
 
 use lab::*;
