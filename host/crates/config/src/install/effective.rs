@@ -46,6 +46,7 @@ impl InstallConfig {
         v.entry_points();
         v.rest();
         v.plugins();
+        v.resolvers();
         v.out
     }
 }
@@ -122,7 +123,7 @@ impl Validate<'_> {
     }
 
     /// The entry points there are, the nearest first.
-    fn known(&self, name: &str) -> String {
+    pub(super) fn known(&self, name: &str) -> String {
         let names = || self.config.entry_points.keys().map(String::as_str);
         let all = names().collect::<Vec<_>>().join(", ");
         closest(name, names()).map_or_else(|| format!("known here: {all}"), |near| format!("did you mean `{near}`? known here: {all}"))

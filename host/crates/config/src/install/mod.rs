@@ -1,6 +1,7 @@
 //! The static configuration: what Torana reads once, when it starts. Field by field Traefik's install
 //! configuration, as far as it is built.
 
+mod acme;
 mod address;
 mod effective;
 mod entry_point;
@@ -11,6 +12,7 @@ mod load;
 mod plugins;
 mod removed;
 
+pub use acme::*;
 pub use address::{Address, Protocol};
 pub use entry_point::*;
 pub use help::help;
@@ -40,6 +42,8 @@ pub struct InstallConfig {
     pub ping: Option<PingConfig>,
     pub log: LogConfig,
     pub core: CoreConfig,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub certificates_resolvers: BTreeMap<String, CertificatesResolverConfig>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub plugins: BTreeMap<String, PluginConfig>,
     #[serde(skip_serializing)]
