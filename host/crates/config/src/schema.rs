@@ -409,7 +409,7 @@ pub(crate) fn unbuilt(path: &str, name: &str, feature: &str, accept: Option<&str
 /// What to do instead.
 fn advice(feature: &str) -> &'static str {
     match feature.split_once('-').map_or(feature, |(area, _)| area) {
-        "TLS" | "ACM" if feature != "TLS-05" => "remove it, and let something in front of Torana end TLS",
+        "ACM" => "remove it, and use `acme`",
         "PRV" if feature == "PRV-03" => "remove it; files are read as they are, without templates",
         "PRV" | "K8S" | "GW" | "NGX" | "KN" => "remove it, and configure with `providers.file`",
         "DSH" => "write `dashboard: false` or leave the option out; the API itself is served",
