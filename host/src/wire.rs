@@ -13,7 +13,7 @@ use torana_base::Diagnostic;
 use torana_config::install::{InstallConfig, Loaded};
 use torana_config::routing::RoutingConfig;
 use torana_control::apply::Apply;
-use torana_control::{Compiler, Parts, Published, internal_routing, internal_services};
+use torana_control::{Compiler, Parts, Published, Resolvers, internal_routing, internal_services};
 use torana_dataplane::{Drain, EntryPoint, Live, UdpEntryPoint, Workers, bind, bind_udp};
 use torana_extend::{Event, PluginHost, Provider, ProviderOut};
 use torana_upstream::Transport;
@@ -30,18 +30,29 @@ const SAME_SIGNAL: Duration = Duration::from_secs(1);
 /// Documents on their way to the task that applies.
 const CHANNEL: usize = 64;
 
-fn compiler(install: &Arc<InstallConfig>, plugins: &Plugins, published: &Published, drain: &Drain) -> Result<Compiler, Diagnostic> {
+fn compiler(
+    install: &Arc<InstallConfig>,
+    plugins: &Plugins,
+    resolvers: &Resolvers,
+    published: &Published,
+    drain: &Drain,
+) -> Result<Compiler, Diagnostic> {
     let ready = published.clone();
     let mut internals = internal_services(install, drain, move || ready.is_ready());
     if install.api.is_some() {
-        internals.insert("api", Arc::new(torana_api::Api::new(install.clone(), published.clone(), Arc::new(plugins.clone()))));
+        internals.insert(
+            "api",
+            Arc::new(torana_api::Api::new(install.clone(), published.clone(), Arc::new(plugins.clone()), resolvers.clone())),
+        );
     }
+    internals.insert("acme-http", resolvers.endpoint());
     Compiler::new(Parts {
         install: install.clone(),
         kinds: torana_middleware::kind,
         tcp_kinds: torana_middleware::tcp::kind,
         internals,
         plugins: Arc::new(plugins.clone()),
+        resolvers: resolvers.clone(),
     })
 }
 
@@ -105,7 +116,11 @@ pub(crate) fn serve(loaded: Loaded) -> Result<(), Vec<Diagnostic>> {
     let live = Live::default();
     let providers = providers(&install, &plugins);
     let published = Published::new(providers.iter().map(|p| p.name()));
-    let compiler = compiler(&install, &plugins, &published, &drain).map_err(|d| vec![d])?;
+    let (resolvers, wrong) = Resolvers::open(&install, Arc::new(plugins.clone()));
+    for d in &wrong {
+        tracing::error!("{}", d.to_string().replace('\n', " "));
+    }
+    let compiler = compiler(&install, &plugins, &resolvers, &published, &drain).map_err(|d| vec![d])?;
     let apply = Apply {
         compiler,
         live: live.clone(),
@@ -118,11 +133,12 @@ pub(crate) fn serve(loaded: Loaded) -> Result<(), Vec<Diagnostic>> {
         .enable_all()
         .build_local(Default::default())
         .map_err(|e| vec![Diagnostic::error("", format!("cannot start the runtime: {e}"))])?;
-    runtime.block_on(run(Running { install, apply, providers, published, sockets, udp, live, drain, log }))
+    runtime.block_on(run(Running { install, resolvers, apply, providers, published, sockets, udp, live, drain, log }))
 }
 
 struct Running {
     install: Arc<InstallConfig>,
+    resolvers: Resolvers,
     apply: Apply,
     providers: Vec<Box<dyn Provider>>,
     published: Published,
@@ -140,6 +156,7 @@ async fn run(r: Running) -> Result<(), Vec<Diagnostic>> {
         tokio::task::spawn_local(p.run(out.clone(), stopped.clone()));
     }
     drop(out);
+    r.resolvers.spawn(&stopped);
     let applying = tokio::task::spawn_local(r.apply.run(events));
 
     // Nobody is told 404 only because the gateway is younger than its configuration.
@@ -307,7 +324,9 @@ pub(crate) fn check(loaded: Loaded) -> Vec<Diagnostic> {
     found.extend(wrong);
     let providers = providers(&install, &plugins);
     let published = Published::new(providers.iter().map(|p| p.name()));
-    let mut compiler = match compiler(&install, &plugins, &published, &Drain::default()) {
+    let (resolvers, wrong) = Resolvers::open(&install, Arc::new(plugins.clone()));
+    found.extend(wrong);
+    let mut compiler = match compiler(&install, &plugins, &resolvers, &published, &Drain::default()) {
         Ok(c) => c,
         Err(d) => {
             found.push(d);

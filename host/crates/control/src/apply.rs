@@ -84,6 +84,7 @@ impl Apply {
     pub async fn run(mut self, mut events: mpsc::Receiver<Event>) {
         let plugins = self.compiler.plugins().clone();
         let mut reloaded = plugins.changed();
+        let mut obtained = self.compiler.resolvers().changed();
         let mut last: BTreeMap<&'static str, Instant> = BTreeMap::new();
         let mut waiting: BTreeMap<&'static str, Waiting> = BTreeMap::new();
         let mut logged = BTreeSet::new();
@@ -114,6 +115,10 @@ impl Apply {
                     self.compiler.read_tls_files_again();
                     self = self.apply(&mut logged).await;
                     files.send_replace(self.compiler.tls_files().clone());
+                    continue;
+                }
+                Ok(()) = obtained.changed() => {
+                    self = self.apply(&mut logged).await;
                     continue;
                 }
                 Ok(()) = reloaded.changed() => {

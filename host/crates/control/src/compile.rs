@@ -1,5 +1,6 @@
 //! Documents to a snapshot. No I/O but the certificates that a transport names, and no clock.
 
+use crate::acme::{Resolvers, Wishes};
 use crate::copies::{self, RouterCopy};
 use crate::expand::Models;
 use crate::internal::Internals;
@@ -15,7 +16,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use std::sync::Arc;
 use torana_base::{Diagnostic, Severity, qualify, unqualified};
 use torana_config::install::InstallConfig;
-use torana_config::routing::{Item, RouterConfig};
+use torana_config::routing::{Item, RouterConfig, RouterTlsConfig};
 use torana_dataplane::{Router, Snapshot};
 use torana_extend::PluginHost;
 use torana_http::{Endpoint, Step};
@@ -29,6 +30,7 @@ pub struct Parts {
     pub tcp_kinds: TcpKinds,
     pub internals: Internals,
     pub plugins: Arc<dyn PluginHost>,
+    pub resolvers: Resolvers,
 }
 
 /// A compiled configuration, not visible yet.
@@ -108,6 +110,10 @@ impl Compiler {
             udp,
             generation: 0,
         })
+    }
+
+    pub(crate) fn resolvers(&self) -> &Resolvers {
+        &self.parts.resolvers
     }
 
     /// What hosts the plugins.
@@ -190,11 +196,17 @@ impl Compiler {
                 status.middlewares.insert(name, shown);
             }
         }
-        self.tls.update(inputs);
+        let resolvers = self.parts.resolvers.clone();
+        self.tls.update(inputs, &resolvers.certificates());
         status.diagnostics.extend(self.tls.diagnostics().cloned());
         let mut parsed = Parsed::default();
         let before = &self.routers;
-        let plan = copies::plan(&self.models, inputs, |provider, name, item| {
+        let mut wishes = Wishes::default();
+        let wanted = |name: &str, item: &Item<RouterConfig>, tls: &RouterTlsConfig, hosts: &[Arc<str>]| {
+            let key = format!("http.routers.{name}.tls.certResolver");
+            wishes.add(&resolvers, &tls.cert_resolver, &tls.domains, || hosts.iter().map(|h| h.to_string()).collect(), item, &key);
+        };
+        let plan = copies::plan(&self.models, inputs, wanted, |provider, name, item| {
             let versions = matchers.versions(&item.config.rule);
             let kept = before.get(provider).and_then(|b| b.get(name)).filter(|b| b.digest == item.digest && b.versions == versions);
             if let Some(kept) = kept {
@@ -205,6 +217,9 @@ impl Compiler {
             parsed.insert(qualify(name, provider).into(), rule.clone());
             Some(rule)
         });
+        wishes.add_others(&resolvers, inputs);
+        status.diagnostics.append(&mut wishes.diagnostics);
+        resolvers.want(wishes, self.tls.configured().clone());
         let severity = if self.parts.install.core.strict_tls_options { Severity::Error } else { Severity::Warning };
         status.diagnostics.extend(plan.told.iter().map(|t| Diagnostic { severity, ..Diagnostic::warning("", t.clone()) }));
         let mut routes: FxHashMap<Arc<str>, Vec<Route<Arc<Router>>>> = FxHashMap::default();
@@ -300,6 +315,7 @@ impl Compiler {
             secure: secure(secured, plan.hosts, &self.tls),
             default_handshake: self.tls.handshake(DEFAULT).cloned(),
             handshakes: self.tls.handshakes().clone(),
+            challenges: resolvers.in_handshakes(),
             tcp,
             udp,
         };

@@ -46,6 +46,7 @@ fn one(name: &str, config: &EntryPointConfig) -> Result<EntryPoint, Diagnostic> 
     let key = |option: &str| format!("entryPoints.{name}.{option}");
     let mut e = EntryPoint::new(name, address(name, config)?);
     e.reuse_port = config.reuse_port;
+    e.acme_bypass = config.allow_acme_by_pass;
     let forwarded = &config.forwarded_headers;
     e.trust = Trust { everyone: forwarded.insecure, nets: nets(&forwarded.trusted_ips, &key("forwardedHeaders.trustedIPs"))? };
     if let Some(proxy) = &config.proxy_protocol {

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use torana_http::{Endpoint, Step};
 use torana_router::RouteTable;
+use torana_tls::acme::Challenges;
 
 use crate::secure::{Handshake, Secure};
 
@@ -32,6 +33,8 @@ pub struct Snapshot {
     pub handshakes: Arc<FxHashMap<Arc<str>, Arc<Handshake>>>,
     /// The options `default`, for names that no router names; `None` if they cannot be used.
     pub default_handshake: Option<Arc<Handshake>>,
+    /// Answers to the TLS-ALPN challenges of ACME (RFC 8737), if some resolver uses them.
+    pub challenges: Option<Arc<Challenges>>,
     pub tcp: crate::tcp::TcpEntryPoints,
     /// The one router of each UDP entry point that has any.
     pub udp: FxHashMap<Arc<str>, Arc<crate::udp::UdpRouter>>,

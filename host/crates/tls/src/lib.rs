@@ -17,7 +17,7 @@ pub use certificate::{Certificate, CertificateError, Loaded};
 pub use hello::{MAX_HELLO, Peeked, peek};
 pub use names::{cipher_name, version_name};
 pub use options::TlsOptions;
-pub use server::{SessionShared, UNRECOGNIZED_NAME, server_config, with_certificate};
+pub use server::{SessionShared, UNRECOGNIZED_NAME, challenge_config, server_config, with_certificate};
 pub use store::{Challenges, Store};
 
 use rustls::crypto::CryptoProvider;

@@ -83,6 +83,15 @@ pub fn with_certificate(config: &ServerConfig, key: Arc<CertifiedKey>) -> Arc<Se
     Arc::new(config)
 }
 
+/// For one handshake that answers a challenge (RFC 8737): this certificate, and no other protocol.
+pub fn challenge_config(key: Arc<CertifiedKey>) -> Arc<ServerConfig> {
+    let options = TlsOptions::defaults("acme");
+    let mut config = (*options.base).clone();
+    config.alpn_protocols = vec![ACME_TLS.to_vec()];
+    config.cert_resolver = Arc::new(Fixed(key));
+    Arc::new(config)
+}
+
 #[derive(Debug)]
 struct Fixed(Arc<CertifiedKey>);
 
