@@ -170,7 +170,7 @@ tls:
         assert_eq!((o.config.client_auth.ca_files.as_slice(), o.config.sni_strict), (&["/ca.pem".to_owned()][..], true));
         assert_eq!(o.config.alpn_protocols, ["h2", "http/1.1", "acme-tls/1"]);
         assert_eq!(tls.options["none"].config.alpn_protocols, ["h2"]);
-        assert_eq!(tls.options["none"].place_of("cipherSuites[1]").to_string(), "t.yml:14:87");
+        assert_eq!(tls.options["none"].place_of("cipherSuites[1]").to_string(), "t.yml:14:83");
         assert!(!tls.options["none"].has_errors() && tls.options["odd"].has_errors());
         assert_eq!(tls.stores["default"].config.default_certificate.as_ref().unwrap().cert_file, "/d.pem");
         assert_eq!(tls.stores["other"].diagnostics.len(), 1);
