@@ -115,6 +115,20 @@ impl Certificate {
         Checked { value: None, diagnostics: vec![Diagnostic { hint: problem.hint.map(str::to_owned), ..d }] }
     }
 
+    /// The same with an OCSP answer that is sent along in handshakes.
+    pub(crate) fn with_staple(&self, ocsp: &[u8]) -> Self {
+        let mut key = (*self.key).clone();
+        key.ocsp = Some(ocsp.to_vec());
+        Certificate {
+            key: Arc::new(key),
+            names: self.names.clone(),
+            common_name: self.common_name.clone(),
+            sans: self.sans.clone(),
+            serial: self.serial.clone(),
+            ..*self
+        }
+    }
+
     /// What is wrong with its dates, and what to do.
     pub fn out_of_date(&self, now: SystemTime) -> Option<(String, &'static str)> {
         let names = || if self.names.is_empty() { "without a name".to_owned() } else { format!("of {}", self.names.join(", ")) };
@@ -230,9 +244,9 @@ fn read_pair(cert: &str, key: &Secret) -> Result<(Vec<u8>, Vec<u8>), Certificate
         hint: Some("write the path of a PEM file that Torana may read, or the PEM text itself"),
     };
     let chain = read_or_content(cert).map_err(|e| unreadable("certFile", e, cert))?;
-    // What is no path may be a key that was cut: it is not shown unless it looks like a path.
+    // What is no path may be a piece of a key: only what has a dot, which base64 has not, is shown.
     let text = key.expose();
-    let shown = if text.contains('\n') || text.len() > 256 || !(text.contains('/') || text.contains('.')) { "the key" } else { text };
+    let shown = if text.len() <= 256 && text.contains('.') && !text.contains('\n') { text } else { "the key" };
     let key = read_or_content(text).map_err(|e| unreadable("keyFile", e, shown))?;
     Ok((chain, key))
 }
@@ -367,7 +381,9 @@ mod tests {
         let e = load(&made.cert, "/nope.key");
         assert_eq!((e.option, e.message.as_str()), ("keyFile", "`/nope.key` cannot be read: No such file or directory (os error 2)"));
         let body = made.key.lines().nth(1).unwrap();
-        assert!(!load(&made.cert, body).message.contains(body));
+        for piece in [body, "/ab+c/d"] {
+            assert!(!load(&made.cert, piece).message.contains(piece));
+        }
     }
 
     #[test]
