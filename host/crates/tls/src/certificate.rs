@@ -240,14 +240,14 @@ fn memchr_text(text: &[u8], word: &[u8]) -> bool {
 fn read_pair(cert: &str, key: &Secret) -> Result<(Vec<u8>, Vec<u8>), CertificateError> {
     let unreadable = |option, e: std::io::Error, shown: &str| CertificateError {
         option,
-        message: format!("`{shown}` cannot be read: {e}"),
+        message: format!("{shown} cannot be read: {e}"),
         hint: Some("write the path of a PEM file that Torana may read, or the PEM text itself"),
     };
-    let chain = read_or_content(cert).map_err(|e| unreadable("certFile", e, cert))?;
     // What is no path may be a piece of a key: only what has a dot, which base64 has not, is shown.
+    let path = |text: &str| (text.len() <= 256 && text.contains('.') && !text.contains('\n')).then(|| format!("`{text}`"));
     let text = key.expose();
-    let shown = if text.len() <= 256 && text.contains('.') && !text.contains('\n') { text } else { "the key" };
-    let key = read_or_content(text).map_err(|e| unreadable("keyFile", e, shown))?;
+    let chain = read_or_content(cert).map_err(|e| unreadable("certFile", e, path(cert).as_deref().unwrap_or("the certificate")))?;
+    let key = read_or_content(text).map_err(|e| unreadable("keyFile", e, path(text).as_deref().unwrap_or("the key")))?;
     Ok((chain, key))
 }
 
