@@ -351,6 +351,21 @@ mod tests {
         }
     }
 
+    /// Made by openssl: a SEC1 key behind its parameters with a certificate of version 1, a PKCS #1 key, and
+    /// one with Ed25519; key and certificate in one file.
+    #[test]
+    fn all_kinds_of_keys_are_read() {
+        for (pem, name) in [
+            (&include_bytes!("testdata/v1.pem")[..], "v1.test"),
+            (include_bytes!("testdata/rsa.pem"), "rsa.test"),
+            (include_bytes!("testdata/ed.pem"), "ed.test"),
+        ] {
+            assert_eq!(Certificate::from_pem(pem, pem).unwrap().names(), [name]);
+        }
+        let small = include_bytes!("testdata/rsa1024.pem");
+        assert_eq!(Certificate::from_pem(small, small).unwrap_err().message, "the private key is of a kind that cannot be used");
+    }
+
     #[test]
     fn files_and_text_are_read_and_kept_while_they_are_the_same() {
         let made = make("a.test", &[]);

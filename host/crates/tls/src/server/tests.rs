@@ -157,6 +157,21 @@ fn the_certificate_follows_the_name() {
     assert_eq!(got(&empty, "a.test"), Err("nobody".to_owned()));
 }
 
+#[test]
+fn every_kind_of_key_serves() {
+    for (pem, name) in [
+        (&include_bytes!("../testdata/v1.pem")[..], "v1.test"),
+        (include_bytes!("../testdata/rsa.pem"), "rsa.test"),
+        (include_bytes!("../testdata/ed.pem"), "ed.test"),
+    ] {
+        let certificate = Arc::new(crate::Certificate::from_pem(pem, pem).unwrap());
+        let server = server_config(&TlsOptions::defaults("default"), Arc::new(Store::new([certificate], None)), &SessionShared::default());
+        for tls12 in [false, true] {
+            assert_eq!(meet(&server, &Arc::new(client(None, tls12)), name).map(|m| m.shown), Ok(0), "{name}");
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Challenge(Made);
 
