@@ -19,7 +19,7 @@ pub use hello::{MAX_HELLO, Peeked, peek};
 pub use names::{cipher_name, version_name};
 pub use ocsp::Stapler;
 pub use options::TlsOptions;
-pub use server::{SessionShared, UNRECOGNIZED_NAME, server_config, with_certificate};
+pub use server::{SessionShared, UNRECOGNIZED_NAME, choose, server_config};
 pub use store::{Challenges, Store};
 
 use rustls::crypto::CryptoProvider;
