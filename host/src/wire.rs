@@ -12,10 +12,11 @@ use tokio::sync::watch;
 use torana_base::Diagnostic;
 use torana_config::install::{InstallConfig, Loaded};
 use torana_config::routing::RoutingConfig;
+use torana_control::Stapler;
 use torana_control::apply::Apply;
 use torana_control::{Compiler, Parts, Published, Resolvers, internal_routing, internal_services};
 use torana_dataplane::{Drain, EntryPoint, Live, UdpEntryPoint, Workers, bind, bind_udp};
-use torana_extend::{Event, PluginHost, Provider, ProviderOut};
+use torana_extend::{Egress, Event, PluginHost, Provider, ProviderOut};
 use torana_upstream::Transport;
 use torana_wasm::Plugins;
 
@@ -33,6 +34,7 @@ const CHANNEL: usize = 64;
 fn compiler(
     install: &Arc<InstallConfig>,
     plugins: &Plugins,
+    out: Arc<dyn Egress>,
     resolvers: &Resolvers,
     published: &Published,
     drain: &Drain,
@@ -53,16 +55,18 @@ fn compiler(
         internals,
         plugins: Arc::new(plugins.clone()),
         resolvers: resolvers.clone(),
+        stapler: install.ocsp.as_ref().map(|o| Arc::new(Stapler::new(out, o.responder_overrides.clone()))),
     })
 }
 
-/// The plugins of this process, and what the install configuration says of them.
-fn plugins(loaded: &Loaded) -> Result<(Plugins, RoutingConfig, Vec<Diagnostic>), Diagnostic> {
+/// The plugins of this process, what sends their requests, and what the install configuration says of them.
+fn plugins(loaded: &Loaded) -> Result<(Plugins, RoutingConfig, Vec<Diagnostic>, Arc<dyn Egress>), Diagnostic> {
     let transport = Transport::build(&loaded.config.servers_transport.transport());
     let out = Outgoing::spawn(transport).map_err(|e| Diagnostic::error("", format!("cannot start a thread: {e}")))?;
+    let out: Arc<dyn Egress> = Arc::new(out);
     let (declared, wrong) = local_plugins::installed(loaded);
     let config = RoutingConfig { plugins: declared, ..internal_routing(&loaded.config) };
-    Ok((Plugins::new(Arc::new(out), workers()), config, wrong))
+    Ok((Plugins::new(out.clone(), workers()), config, wrong, out))
 }
 
 /// `experimental.abortOnPluginFailure`: waits for the plugins of the install configuration.
@@ -98,7 +102,7 @@ pub(crate) fn serve(loaded: Loaded) -> Result<(), Vec<Diagnostic>> {
         tracing::warn!("{}", w.to_string().replace('\n', " "));
     }
     tracing::info!("configuration: {}", loaded.origins_summary());
-    let (plugins, internal, wrong) = plugins(&loaded).map_err(|d| vec![d])?;
+    let (plugins, internal, wrong, out) = plugins(&loaded).map_err(|d| vec![d])?;
     for d in &wrong {
         tracing::error!("{}", d.to_string().replace('\n', " "));
     }
@@ -120,7 +124,7 @@ pub(crate) fn serve(loaded: Loaded) -> Result<(), Vec<Diagnostic>> {
     for d in &wrong {
         tracing::error!("{}", d.to_string().replace('\n', " "));
     }
-    let compiler = compiler(&install, &plugins, &resolvers, &published, &drain).map_err(|d| vec![d])?;
+    let compiler = compiler(&install, &plugins, out, &resolvers, &published, &drain).map_err(|d| vec![d])?;
     let apply = Apply {
         compiler,
         live: live.clone(),
@@ -312,7 +316,7 @@ fn listen(tcp: Vec<Arc<EntryPoint>>, udp: Vec<Arc<UdpEntryPoint>>) -> Result<Soc
 
 /// What is wrong with the routing configuration of every provider, each asked once.
 pub(crate) fn check(loaded: Loaded) -> Vec<Diagnostic> {
-    let (plugins, internal, wrong) = match plugins(&loaded) {
+    let (plugins, internal, wrong, out) = match plugins(&loaded) {
         Ok(p) => p,
         Err(d) => return vec![d],
     };
@@ -326,7 +330,7 @@ pub(crate) fn check(loaded: Loaded) -> Vec<Diagnostic> {
     let published = Published::new(providers.iter().map(|p| p.name()));
     let (resolvers, wrong) = Resolvers::open(&install, Arc::new(plugins.clone()));
     found.extend(wrong);
-    let mut compiler = match compiler(&install, &plugins, &resolvers, &published, &Drain::default()) {
+    let mut compiler = match compiler(&install, &plugins, out, &resolvers, &published, &Drain::default()) {
         Ok(c) => c,
         Err(d) => {
             found.push(d);

@@ -79,6 +79,7 @@ fn api(install: Arc<InstallConfig>, file: &str) -> Arc<Api> {
         internals,
         plugins: Arc::new(torana_extend::NoPlugins),
         resolvers,
+        stapler: None,
     })
     .unwrap();
     let inputs = BTreeMap::from([("file", config(file)), ("internal", config(INTERNAL))]);

@@ -91,6 +91,13 @@ impl Apply {
         self = self.apply(&mut logged).await;
         let files = watch::Sender::new(self.compiler.tls_files().clone());
         let (tell, mut rewritten) = mpsc::channel(1);
+        let again = tell.clone();
+        // A call that is under way already will see the newest answers too.
+        if let Some(work) = self.compiler.tls().stapling(move || {
+            let _ = again.try_send(());
+        }) {
+            tokio::task::spawn_local(work);
+        }
         tokio::task::spawn_local(follow(files.subscribe(), tell));
         loop {
             files.send_if_modified(|f| {

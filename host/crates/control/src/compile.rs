@@ -21,6 +21,7 @@ use torana_dataplane::{Router, Snapshot};
 use torana_extend::PluginHost;
 use torana_http::{Endpoint, Step};
 use torana_router::{CompiledRule, MAX_USER_PRIORITY, Route, RouteTable, default_priority};
+use torana_tls::Stapler;
 use torana_upstream::{LoadBalancer, Transport};
 
 /// What the compiler works with.
@@ -31,6 +32,8 @@ pub struct Parts {
     pub internals: Internals,
     pub plugins: Arc<dyn PluginHost>,
     pub resolvers: Resolvers,
+    /// Fetches OCSP answers, if that is configured.
+    pub stapler: Option<Arc<Stapler>>,
 }
 
 /// A compiled configuration, not visible yet.
@@ -96,6 +99,7 @@ impl Compiler {
         let default_transport = Arc::new(Transport::build(&transport));
         let models = Models::new(&parts.install);
         let ranks = parts.install.providers.precedence.iter().enumerate().map(|(i, n)| (n.to_lowercase(), i as u32)).collect();
+        let stapler = parts.stapler.clone();
         Ok(Compiler {
             parts,
             models,
@@ -105,7 +109,7 @@ impl Compiler {
             middlewares: Kept::default(),
             routers: FxHashMap::default(),
             middleware_status: FxHashMap::default(),
-            tls: TlsState::default(),
+            tls: TlsState::new(stapler),
             tcp,
             udp,
             generation: 0,
@@ -124,6 +128,11 @@ impl Compiler {
     /// The files that certificates were read from.
     pub(crate) fn tls_files(&self) -> &Arc<Files> {
         self.tls.files()
+    }
+
+    /// See [`TlsState::stapling`].
+    pub(crate) fn tls(&self) -> &TlsState {
+        &self.tls
     }
 
     /// The next compile reads certificates anew.

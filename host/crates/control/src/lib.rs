@@ -30,4 +30,4 @@ pub use status_l4::{
     ObjectStatus, TcpMiddlewareStatus, TcpRouterStatus, TcpServiceStatus, TcpStatus, UdpRouterStatus, UdpServiceStatus, UdpStatus,
 };
 pub use tcp::{TcpChecks, TcpKinds};
-pub use torana_tls::acme::AcmeStatus;
+pub use torana_tls::{Stapler, acme::AcmeStatus};

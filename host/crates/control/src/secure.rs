@@ -7,12 +7,13 @@ use std::hash::{Hash, Hasher};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
+use tokio::sync::watch;
 use torana_base::{Diagnostic, Place, Secret};
 use torana_config::routing::{DomainConfig, Item, RoutingConfig, TlsOptionsConfig};
 use torana_dataplane::{Handshake, Router, Secure};
 use torana_router::{Route, RouteTable};
 use torana_tls::acme::ObtainedCertificate;
-use torana_tls::{Certificate, Loaded, SessionShared, Store, TlsOptions, server_config};
+use torana_tls::{Certificate, Loaded, SessionShared, Stapler, Store, TlsOptions, server_config};
 
 /// A file as it was when it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,9 +71,22 @@ pub(crate) struct TlsState {
     diagnostics: Vec<Diagnostic>,
     loaded: Loaded,
     shared: SessionShared,
+    stapler: Option<Arc<Stapler>>,
+    /// Certificates whose OCSP answers are wanted.
+    stapled: watch::Sender<Vec<Arc<Certificate>>>,
 }
 
 impl TlsState {
+    pub(crate) fn new(stapler: Option<Arc<Stapler>>) -> Self {
+        TlsState { stapler, ..TlsState::default() }
+    }
+
+    /// The work of fetching OCSP answers; `changed` is called when there are new ones.
+    pub(crate) fn stapling<F: Fn() + 'static>(&self, changed: F) -> Option<impl Future<Output = ()> + use<F>> {
+        let (stapler, certificates) = (self.stapler.clone()?, self.stapled.subscribe());
+        Some(async move { stapler.run(certificates, changed).await })
+    }
+
     pub(crate) fn files(&self) -> &Arc<Files> {
         &self.files
     }
@@ -180,6 +194,11 @@ impl TlsState {
             }
         }
         self.certificates = kept;
+        if let Some(stapler) = &self.stapler {
+            self.stapled.send_replace(all.iter().chain(&default).cloned().collect());
+            all = all.into_iter().map(|c| stapler.staple(c)).collect();
+            default = default.map(|c| stapler.staple(c));
+        }
         let default = default.or_else(|| {
             let made = self.loaded.self_signed();
             made.map_err(|e| wrong.push(Diagnostic::error("tls.stores.default", format!("no self-signed certificate: {}", e.message)))).ok()

@@ -5,7 +5,7 @@ use rustls::ServerConfig;
 use std::net::IpAddr;
 use std::sync::Arc;
 use torana_router::RouteTable;
-use torana_tls::{Store, TlsOptions};
+use torana_tls::{Store, TlsOptions, choose};
 
 use crate::snapshot::Router;
 
@@ -18,18 +18,9 @@ pub struct Handshake {
 }
 
 impl Handshake {
-    /// `None` where `sniStrict` refuses the name.
+    /// `None` where no certificate may be shown.
     pub(crate) fn config_for(&self, sni: Option<&str>, alpn: &[Vec<u8>], local: IpAddr) -> Option<Arc<ServerConfig>> {
-        if self.store.refuses(&self.options, sni, alpn, local) {
-            return None;
-        }
-        if sni.is_none()
-            && self.store.has_addresses()
-            && let Some(certificate) = self.store.find(None, Some(local))
-        {
-            return Some(torana_tls::with_certificate(&self.config, certificate.key().clone()));
-        }
-        Some(self.config.clone())
+        choose(&self.config, &self.options, &self.store, sni, alpn, local)
     }
 }
 

@@ -41,6 +41,8 @@ pub struct InstallConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ping: Option<PingConfig>,
     pub log: LogConfig,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ocsp: Option<OcspConfig>,
     pub core: CoreConfig,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub certificates_resolvers: BTreeMap<String, CertificatesResolverConfig>,
@@ -51,6 +53,15 @@ pub struct InstallConfig {
     /// `configFile`: where the file was looked for; kept so that the option may stand in any source.
     #[serde(skip_serializing)]
     config_file: Option<String>,
+}
+
+/// `ocsp`: what the issuers of certificates say of them is sent in handshakes.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct OcspConfig {
+    /// Responders to ask in place of those that certificates name, by URL.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub responder_overrides: BTreeMap<String, String>,
 }
 
 /// `global`.
