@@ -36,7 +36,13 @@ fn compiler(install: &Arc<InstallConfig>, plugins: &Plugins, published: &Publish
     if install.api.is_some() {
         internals.insert("api", Arc::new(torana_api::Api::new(install.clone(), published.clone(), Arc::new(plugins.clone()))));
     }
-    Compiler::new(Parts { install: install.clone(), kinds: torana_middleware::kind, tcp_kinds: torana_middleware::tcp::kind, internals, plugins: Arc::new(plugins.clone()) })
+    Compiler::new(Parts {
+        install: install.clone(),
+        kinds: torana_middleware::kind,
+        tcp_kinds: torana_middleware::tcp::kind,
+        internals,
+        plugins: Arc::new(plugins.clone()),
+    })
 }
 
 /// The plugins of this process, and what the install configuration says of them.

@@ -230,9 +230,10 @@ impl Build<'_, '_> {
         for entry_point in &using {
             let Some(filters) = self.filters(&middlewares, entry_point) else { break };
             let Some(service) = &service else { continue };
-            let reuse = self.placed_before.iter().find(|(e, r)| {
-                e == entry_point && r.service.is_same(service) && r.tls == tls && same_filters(&r.middlewares, &filters)
-            });
+            let reuse = self
+                .placed_before
+                .iter()
+                .find(|(e, r)| e == entry_point && r.service.is_same(service) && r.tls == tls && same_filters(&r.middlewares, &filters));
             let router = match reuse {
                 Some((_, r)) => r.clone(),
                 None => Arc::new(TcpRouter { name: self.name.clone(), middlewares: filters, service: service.clone(), tls: tls.clone() }),

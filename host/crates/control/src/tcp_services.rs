@@ -44,7 +44,12 @@ impl TcpServiceStore {
     /// The error is about the transport by default.
     pub(crate) fn new(default_config: TcpServersTransportConfig) -> Result<Self, Diagnostic> {
         let default = TcpTransport::build(&default_config).map_err(|e| Diagnostic::error("tcpServersTransport", e))?;
-        Ok(TcpServiceStore { services: FxHashMap::default(), transports: Transports::default(), default_config, default: Arc::new(default) })
+        Ok(TcpServiceStore {
+            services: FxHashMap::default(),
+            transports: Transports::default(),
+            default_config,
+            default: Arc::new(default),
+        })
     }
 }
 
@@ -100,10 +105,11 @@ impl<'a> TcpServices<'a> {
         let found = self.inputs.get(provider_of(qualified)).and_then(|c| c.tcp.services.get(unqualified(qualified)));
         let Some(item) = found.cloned() else {
             let all: Vec<String> = self.inputs.iter().flat_map(|(p, c)| c.tcp.services.keys().map(move |n| qualify(n, p))).collect();
-            return Err(vec![
-                Diagnostic::error("", format!("the service `{qualified}` does not exist in tcp.services"))
-                    .hint(known(qualified, &all, "TCP services")),
-            ]);
+            return Err(vec![Diagnostic::error("", format!("the service `{qualified}` does not exist in tcp.services")).hint(known(
+                qualified,
+                &all,
+                "TCP services",
+            ))]);
         };
         let name: Arc<str> = qualified.into();
         above.push(qualified.to_owned());
@@ -150,7 +156,10 @@ impl<'a> TcpServices<'a> {
                 let text = format!("`{option}` has no effect beside `serversTransport`");
                 warn(wrong(name, item, &format!("loadBalancer.{option}"), text), "write it in the serversTransport");
             } else if old {
-                let text = format!("`{option}` of a load balancer is old{}", if option == "terminationDelay" { ", and counts nanoseconds" } else { "" });
+                let text = format!(
+                    "`{option}` of a load balancer is old{}",
+                    if option == "terminationDelay" { ", and counts nanoseconds" } else { "" }
+                );
                 warn(wrong(name, item, &format!("loadBalancer.{option}"), text), "write it in one of tcp.serversTransports, and name that");
             }
         }
@@ -174,9 +183,10 @@ impl<'a> TcpServices<'a> {
         }
         // Several gateways that start together do not all begin with the same server.
         fastrand::shuffle(&mut servers);
-        let health = lb.health_check.as_ref().map(|h| {
-            health_check(h, &mut |text, hint| warn(wrong(name, item, "loadBalancer.healthCheck", text), hint))
-        });
+        let health = lb
+            .health_check
+            .as_ref()
+            .map(|h| health_check(h, &mut |text, hint| warn(wrong(name, item, "loadBalancer.healthCheck", text), hint)));
         let built = TcpLoadBalancer::new(name.clone(), servers, health);
         if let (Some(TcpService::LoadBalancer(old)), true) = (before.map(|k| &k.usable.service), built.health.is_some()) {
             for (i, server) in built.servers.iter().enumerate() {
@@ -203,7 +213,10 @@ impl<'a> TcpServices<'a> {
             let usable = self.build(&qualified, above).map_err(|why| {
                 let first = why.into_iter().next();
                 let text = first.as_ref().map_or_else(|| "it is disabled".to_owned(), |d| d.message.clone());
-                Diagnostic { hint: first.and_then(|d| d.hint), ..wrong(name, item, &option, format!("service `{qualified}` cannot be used: {text}")) }
+                Diagnostic {
+                    hint: first.and_then(|d| d.hint),
+                    ..wrong(name, item, &option, format!("service `{qualified}` cannot be used: {text}"))
+                }
             })?;
             if weighted.health_check.is_some() && !usable.service.checks_health() {
                 let text = format!("service `{qualified}` has no healthCheck of its own that `weighted.healthCheck` could follow");

@@ -39,7 +39,11 @@ pub(crate) struct UdpCompiler {
 impl UdpCompiler {
     pub(crate) fn new(install: &InstallConfig) -> Self {
         let udp = install.entry_points.iter().filter(|(_, e)| e.address.protocol == Protocol::Udp);
-        UdpCompiler { entry_points: udp.map(|(n, _)| n.as_str().into()).collect(), services: FxHashMap::default(), routers: FxHashMap::default() }
+        UdpCompiler {
+            entry_points: udp.map(|(n, _)| n.as_str().into()).collect(),
+            services: FxHashMap::default(),
+            routers: FxHashMap::default(),
+        }
     }
 
     pub(crate) fn compile(&mut self, inputs: &Inputs, status: &mut RuntimeStatus) -> FxHashMap<Arc<str>, Arc<UdpRouter>> {

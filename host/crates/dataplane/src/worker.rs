@@ -93,13 +93,7 @@ impl Workers {
 
 type UdpSockets = Vec<(Arc<UdpEntryPoint>, UdpSocket)>;
 
-fn run(
-    sockets: Vec<(Arc<EntryPoint>, TcpListener)>,
-    udp: UdpSockets,
-    live: Live,
-    drain: Drain,
-    hostname: HeaderValue,
-) -> io::Result<()> {
+fn run(sockets: Vec<(Arc<EntryPoint>, TcpListener)>, udp: UdpSockets, live: Live, drain: Drain, hostname: HeaderValue) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().event_interval(31).build_local(Default::default())?;
     runtime.block_on(async move {
         let view = Rc::new(View::new(live));

@@ -30,7 +30,7 @@ pub use matcher::{Extra, HostKey, MATCHERS, Matcher, MatcherKind, Need, NoExtra,
 pub use parser::{MAX_DEPTH, parse, parse_with};
 pub use request::{RequestView, canonical_host, routing_path};
 pub use rule::{Offset, Rule, RuleError};
+pub use table::{MAX_USER_PRIORITY, Route, RouteTable, default_priority};
 pub use tcp::{
     ALPN_ACME, CompiledTcpRule, TCP_MATCHERS, TcpFacts, TcpMatcher, TcpRoute, TcpTable, canonical_sni, compile_tcp, parse_tcp, tcp_priority,
 };
-pub use table::{MAX_USER_PRIORITY, Route, RouteTable, default_priority};

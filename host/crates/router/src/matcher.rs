@@ -32,9 +32,10 @@ impl<M> MatcherKind<M> {
         let plural = if max == 1 { "" } else { "s" };
         let e = RuleError::new(at, format!("{} takes {wanted} argument{plural}, not {given}", self.name));
         Err(match (given, self.name) {
-            (2.., "Host" | "HostRegexp" | "Path" | "PathPrefix" | "PathRegexp" | "Method" | "ClientIP" | "HostSNI" | "HostSNIRegexp" | "ALPN") => {
-                e.hint(format!("for several values write {0}(`..`) || {0}(`..`)", self.name))
-            }
+            (
+                2..,
+                "Host" | "HostRegexp" | "Path" | "PathPrefix" | "PathRegexp" | "Method" | "ClientIP" | "HostSNI" | "HostSNIRegexp" | "ALPN",
+            ) => e.hint(format!("for several values write {0}(`..`) || {0}(`..`)", self.name)),
             _ => e.hint(format!("for example {}", self.example)),
         })
     }

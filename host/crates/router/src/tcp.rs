@@ -138,8 +138,7 @@ pub struct CompiledTcpRule {
 pub fn compile_tcp(rule: &Rule) -> Result<CompiledTcpRule, RuleError> {
     let mut sni_values: Vec<Box<str>> = Vec::new();
     let (expr, needs) = build(rule, &mut |name, args, at, negated| {
-        let kind =
-            TCP_MATCHERS.iter().find(|k| k.name == name).ok_or_else(|| RuleError::new(at, format!("unknown matcher `{name}`")))?;
+        let kind = TCP_MATCHERS.iter().find(|k| k.name == name).ok_or_else(|| RuleError::new(at, format!("unknown matcher `{name}`")))?;
         if args.iter().any(String::is_empty) {
             return Err(RuleError::new(at, format!("an argument of {name} is empty")));
         }
@@ -348,7 +347,8 @@ mod tests {
 
     #[test]
     fn the_table_goes_by_priority_over_all_its_indexes() {
-        let texts = ["HostSNI(`*`)", "HostSNI(`*.a.test`)", "HostSNI(`b.a.test`)", "HostSNIRegexp(`long.enough.to.win`)", "ClientIP(`10.0.0.1`)"];
+        let texts =
+            ["HostSNI(`*`)", "HostSNI(`*.a.test`)", "HostSNI(`b.a.test`)", "HostSNIRegexp(`long.enough.to.win`)", "ClientIP(`10.0.0.1`)"];
         let table = TcpTable::new(texts.iter().map(|t| {
             let parsed = parse_tcp(t).unwrap();
             let rule = Arc::new(compile_tcp(&parsed).unwrap());

@@ -490,14 +490,10 @@ fn documents_and_trees_that_are_not_built() {
     ] {
         assert_eq!(told(&decoded(text).diagnostics), told_about, "{text}");
     }
-    let c =
-        decoded("x-tcp: {routers: {db: {rule: x}}}\ntls: {certificates: [{certFile: a}], options: {default: {}}}\nudp: {services: {}}");
+    let c = decoded("x-tcp: {routers: {db: {rule: x}}}\ntls: {certificates: [{certFile: a}], options: {default: {}}}\nudp: {services: {}}");
     assert_eq!(told(&c.diagnostics), [""; 0]);
     let keys: Vec<_> = c.value.rejected.iter().map(|r| (r.key.as_str(), r.diagnostic.to_string())).collect();
-    assert_eq!(
-        keys.iter().map(|(k, _)| *k).collect::<Vec<_>>(),
-        ["tls.certificates[0]", "tls.options.default"]
-    );
+    assert_eq!(keys.iter().map(|(k, _)| *k).collect::<Vec<_>>(), ["tls.certificates[0]", "tls.options.default"]);
     assert_eq!(
         keys[0].1,
         "error: `tls.certificates` is not built yet (TLS-01)\n  at  tls.certificates[0]  (r.yml:2:22)\n  hint: remove it, and let something in front of Torana end TLS"
@@ -508,7 +504,10 @@ fn documents_and_trees_that_are_not_built() {
 fn the_first_of_two_wins() {
     let doc = |name: &str, text: &str| decode(&parse(text, Format::Yaml, name.into()).unwrap()).value;
     let merged = merge_first_wins(vec![
-        doc("a.yml", "http: {routers: {r: {rule: one}}}\ntls: {options: {u: {}}}\nudp: {routers: {u: {service: a}}}\nplugins: {p: {path: one}}"),
+        doc(
+            "a.yml",
+            "http: {routers: {r: {rule: one}}}\ntls: {options: {u: {}}}\nudp: {routers: {u: {service: a}}}\nplugins: {p: {path: one}}",
+        ),
         doc("b.yml", "http: {routers: {r: {rule: two}, q: {rule: three}}}\nplugins: {p: {path: two}, q: {path: three}}"),
     ]);
     assert_eq!(

@@ -16,8 +16,13 @@ impl FromStr for HostPort {
     fn from_str(text: &str) -> Result<Self, String> {
         let (host, port) = text.rsplit_once(':').ok_or_else(|| format!("`{text}` has no port: write `host:port`"))?;
         let host = match host.strip_prefix('[') {
-            Some(inner) => inner.strip_suffix(']').filter(|i| !i.contains(['[', ']'])).ok_or_else(|| format!("`{text}` has a bracket too many or too few"))?,
-            None if host.contains(':') => return Err(format!("`{text}` has too many colons: write `host:port`, and IPv6 addresses in brackets")),
+            Some(inner) => inner
+                .strip_suffix(']')
+                .filter(|i| !i.contains(['[', ']']))
+                .ok_or_else(|| format!("`{text}` has a bracket too many or too few"))?,
+            None if host.contains(':') => {
+                return Err(format!("`{text}` has too many colons: write `host:port`, and IPv6 addresses in brackets"));
+            }
             None if host.contains(['[', ']']) => return Err(format!("`{text}` has a bracket too many or too few")),
             None => host,
         };
@@ -44,7 +49,9 @@ mod tests {
 
     #[test]
     fn hosts_and_ports() {
-        for (text, host, port) in [("a.test:80", "a.test", 80), ("[::1]:5", "::1", 5), (":9", "", 9), ("127.0.0.1:65535", "127.0.0.1", 65535)] {
+        for (text, host, port) in
+            [("a.test:80", "a.test", 80), ("[::1]:5", "::1", 5), (":9", "", 9), ("127.0.0.1:65535", "127.0.0.1", 65535)]
+        {
             assert_eq!(text.parse::<HostPort>().unwrap(), HostPort { host: host.into(), port }, "{text}");
         }
         for text in ["", "a", "http://a:80", "::1:5", "[::1:5", "a]:5", "a:65536", "a:", "a:x", "[::1]]:5"] {

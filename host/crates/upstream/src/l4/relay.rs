@@ -253,12 +253,9 @@ mod tests {
     async fn the_other_direction_has_its_time() {
         let ms = Duration::from_millis;
         let long = vec![b'x'; 100_000];
-        for (delay, waits, arrives) in [
-            (Some(ms(100)), ms(50), true),
-            (Some(ms(100)), ms(500), false),
-            (None, ms(100_000), true),
-            (Some(ms(0)), ms(0), false),
-        ] {
+        for (delay, waits, arrives) in
+            [(Some(ms(100)), ms(50), true), (Some(ms(100)), ms(500), false), (None, ms(100_000), true), (Some(ms(0)), ms(0), false)]
+        {
             let (to_server, to_client) = talk(delay, &long, waits, b"answer").await;
             assert_eq!(to_server.len(), long.len() + 6);
             assert!(to_server.starts_with(b"first x"));

@@ -112,8 +112,7 @@ impl TcpTransport {
         };
         tcp.set_nodelay(true)?;
         if let Some(period) = self.keep_alive {
-            let _ = socket2::SockRef::from(&tcp)
-                .set_tcp_keepalive(&socket2::TcpKeepalive::new().with_time(period).with_interval(period));
+            let _ = socket2::SockRef::from(&tcp).set_tcp_keepalive(&socket2::TcpKeepalive::new().with_time(period).with_interval(period));
         }
         if let (Some(version), Some(ends)) = (self.proxy_protocol, ends) {
             tcp.write_all(&header(version, ends.client, ends.local)).await?;
