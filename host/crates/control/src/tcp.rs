@@ -48,6 +48,8 @@ struct KeptRouter {
 type FilterSlot = (Arc<str>, Arc<str>, Arc<str>);
 type Filters = FxHashMap<FilterSlot, (u64, Arc<dyn TcpFilter>)>;
 
+type Routes = Vec<TcpRoute<Arc<TcpRouter>>>;
+
 /// Compiles `tcp`; keeps what does not change.
 pub(crate) struct TcpCompiler {
     kinds: TcpKinds,
@@ -99,7 +101,7 @@ impl TcpCompiler {
                 status.tcp.middlewares.insert(name, Arc::new(object));
             }
         }
-        let mut routes: FxHashMap<Arc<str>, [Vec<TcpRoute<Arc<TcpRouter>>>; 2]> = FxHashMap::default();
+        let mut routes: FxHashMap<Arc<str>, [Routes; 2]> = FxHashMap::default();
         let (mut kept, mut filters) = (FxHashMap::default(), Filters::default());
         for (provider, config) in cx.inputs {
             let rank = cx.ranks.get(*provider).copied().unwrap_or(u32::MAX);
@@ -136,7 +138,7 @@ impl TcpCompiler {
         status.diagnostics.append(&mut services.finish());
         self.routers = kept;
         self.filters = filters;
-        let table = |[plain, tls]: [Vec<_>; 2]| TcpRoutes { plain: TcpTable::new(plain), tls: TcpTable::new(tls) };
+        let table = |[plain, tls]: [Routes; 2]| TcpRoutes { plain: TcpTable::new(plain), tls: TcpTable::new(tls) };
         (routes.into_iter().map(|(e, r)| (e, table(r))).collect(), checks(&status.tcp))
     }
 }

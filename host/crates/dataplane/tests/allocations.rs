@@ -76,7 +76,7 @@ fn a_proxied_get_stays_within_its_budget() {
     let socket = bind(&entry_point).unwrap();
     let address = socket.local_addr().unwrap();
     let drain = Drain::default();
-    let workers = Workers::spawn(1, vec![(entry_point, socket)], &live, &drain, http::HeaderValue::from_static("host")).unwrap();
+    let workers = Workers::spawn(1, vec![(entry_point, socket)], &[], &live, &drain, http::HeaderValue::from_static("host")).unwrap();
 
     let mut client = TcpStream::connect(address).unwrap();
     client.set_nodelay(true).unwrap();
