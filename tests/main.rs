@@ -18,5 +18,7 @@ mod cases {
     mod reload;
     mod services;
     mod streams;
+    mod tcp;
+    mod udp;
     mod wit;
 }

@@ -14,6 +14,7 @@ mod client;
 mod gateway;
 mod guests;
 mod h2;
+pub(crate) mod l4;
 mod message;
 mod pki;
 
