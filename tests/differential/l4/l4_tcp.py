@@ -71,7 +71,7 @@ for n, (o, t) in {
     one("l4-tls-out-" + n, opts=o, transports=t, backend=TLSB, srv=", tls: true", steps=[TCP("hello")])
 one("l4-tls-out-static-skip", backend=TLSB, srv=", tls: true", static=E + "tcpServersTransport: {tls: {insecureSkipVerify: true}}\n", steps=[TCP("hello")])
 one("l4-tls-out-only-transport", backend=TB, opts="serversTransport: t, ", transports="t: {tls: {insecureSkipVerify: true}}", steps=[TCP("hello")])
-case("l4-tls-out-mtls", static=E, backends={"a": {"kind": "tcp", "tls": "backend", "client_ca": "ca", "require": True}}, dyn=tcp(ANY, lb("a", opts="serversTransport: t, ", srv=", tls: true"), transports='t: {tls: {insecureSkipVerify: true, certificates: [{certFile: "${PKI}/client.crt", keyFile: "${PKI}/client.key"}]}}'), steps=[TCP("hello")])
+case("l4-tls-out-mtls", static=E, backends={"a": {"kind": "tcp", "tls": "backend", "client_ca": "ca", "require": True}}, dyn=tcp(ANY, lb("a", opts="serversTransport: t, ", srv=", tls: true"), transports='t: {tls: {insecureSkipVerify: true, certificates: [{certFile: "${PKI}/client1.crt", keyFile: "${PKI}/client1.key"}]}}'), steps=[TCP("hello")])
 
 # servers that are not there
 case("l4-dead", static=E, dyn=tcp('r: {rule: "HostSNI(`*`)", service: s, entryPoints: [tcp]}', 's: {loadBalancer: {servers: [{address: "${DEAD_x}"}]}}'), steps=[TCP("x")])
