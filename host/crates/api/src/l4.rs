@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use torana_base::{qualify, unqualified};
-use torana_config::routing::{TcpMiddlewareConfig, TcpRouterTlsConfig, TcpServiceConfig, UdpServiceConfig};
+use torana_config::routing::{TcpRouterTlsConfig, TcpServiceConfig, UdpServiceConfig};
 use torana_control::{RuntimeStatus, State, TcpMiddlewareStatus, TcpRouterStatus, TcpServiceStatus, UdpRouterStatus, UdpServiceStatus};
 
 /// Who uses what, counted once per generation. Holds names only: never what would keep a service alive.
@@ -189,7 +189,7 @@ pub(crate) struct ServiceView<'a, C: Clone> {
 #[derive(Serialize)]
 pub(crate) struct TcpMiddlewareView<'a> {
     #[serde(flatten)]
-    config: &'a TcpMiddlewareConfig,
+    config: &'a serde_json::Value,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     error: &'a [String],
     status: State,
@@ -202,10 +202,16 @@ pub(crate) struct TcpMiddlewareView<'a> {
 }
 
 pub(crate) fn tcp_middleware(m: &TcpMiddlewareStatus) -> TcpMiddlewareView<'_> {
-    let config = &m.item.config;
-    // Of several kinds Traefik names the first.
-    let kind = config.others.first().map_or(&config.kind, |(kind, _)| kind).to_ascii_lowercase();
-    TcpMiddlewareView { config, error: &m.errors, status: m.state, name: Some(&m.name), provider: Some(&m.provider), kind }
+    let (object, written) = (&m.object, &m.object.item.config);
+    TcpMiddlewareView {
+        config: &m.shown,
+        error: &object.errors,
+        status: object.state,
+        name: Some(&object.name),
+        provider: Some(&object.provider),
+        // Of several kinds Traefik names the first.
+        kind: written.others.first().map_or(&written.kind, |(kind, _)| kind).to_ascii_lowercase(),
+    }
 }
 
 /// An element of `/api/udp/routers`. Without name and provider in `/api/rawdata`.
@@ -345,9 +351,9 @@ row!(TcpServiceStatus, s => s.object, {
     }
 });
 
-row!(TcpMiddlewareStatus, m => m, {
+row!(TcpMiddlewareStatus, m => m.object, {
     fn key(&self, by: &str) -> Option<Key<'_>> {
-        (by == "type").then(|| Key::Folded(&self.item.config.kind))
+        (by == "type").then(|| Key::Folded(&self.object.item.config.kind))
     }
 });
 

@@ -95,7 +95,7 @@ pub(crate) fn overview(install: &InstallConfig, status: &RuntimeStatus) -> Overv
         tcp: Tree {
             routers: Section::of(status.tcp.routers.values().map(|r| r.object.state)),
             services: Section::of(status.tcp.services.values().map(|s| s.object.state)),
-            middlewares: Section::of(status.tcp.middlewares.values().map(|m| m.state)),
+            middlewares: Section::of(status.tcp.middlewares.values().map(|m| m.object.state)),
         },
         udp: UdpTree {
             routers: Section::of(status.udp.routers.values().map(|r| r.object.state)),

@@ -6,6 +6,8 @@ pub mod compile;
 pub mod entry_points;
 mod expand;
 mod internal;
+#[cfg(test)]
+mod l4_tests;
 mod plugins;
 mod resolve;
 mod services;

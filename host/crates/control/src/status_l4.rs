@@ -39,7 +39,11 @@ pub struct TcpServiceStatus {
     pub children: Vec<Arc<str>>,
 }
 
-pub type TcpMiddlewareStatus = ObjectStatus<TcpMiddlewareConfig>;
+pub struct TcpMiddlewareStatus {
+    pub object: ObjectStatus<TcpMiddlewareConfig>,
+    /// `{"<kind>": {...}}`, options with their defaults, or as written where they cannot be read.
+    pub shown: serde_json::Value,
+}
 
 pub struct UdpRouterStatus {
     pub object: ObjectStatus<UdpRouterConfig>,

@@ -10,7 +10,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use std::sync::Arc;
 use torana_base::{Diagnostic, Severity, provider_of, qualify, unqualified};
 use torana_config::install::InstallConfig;
-use torana_config::routing::{Item, TcpRouterConfig};
+use torana_config::routing::{Item, TcpMiddlewareConfig, TcpRouterConfig};
 use torana_dataplane::{TcpEntryPoints, TcpRouter, TcpRoutes, TcpTls};
 use torana_extend::TcpMiddlewareKind;
 use torana_http::TcpFilter;
@@ -97,8 +97,8 @@ impl TcpCompiler {
                 let built = filter(cx.inputs, self.kinds, &name);
                 let (state, errors, wrong) = judge(&item.diagnostics, built.as_ref().err());
                 status.diagnostics.extend(wrong);
-                let object = TcpMiddlewareStatus { name: name.clone(), provider: provider.clone(), item: item.clone(), state, errors };
-                status.tcp.middlewares.insert(name, Arc::new(object));
+                let object = ObjectStatus { name: name.clone(), provider: provider.clone(), item: item.clone(), state, errors };
+                status.tcp.middlewares.insert(name, Arc::new(TcpMiddlewareStatus { object, shown: shown(&item.config, self.kinds) }));
             }
         }
         let mut routes: FxHashMap<Arc<str>, [Routes; 2]> = FxHashMap::default();
@@ -158,6 +158,17 @@ fn checks(status: &TcpStatus) -> TcpChecks {
     let (used, idle): (Vec<_>, Vec<_>) = status.services.values().partition(|s| seen.contains(&s.object.name));
     let balancers = |all: Vec<&Arc<TcpServiceStatus>>| all.into_iter().filter_map(|s| s.balancer.clone()).collect();
     TcpChecks { activate: balancers(used), rest: balancers(idle) }
+}
+
+/// Every kind of a middleware that is written, with the options as the kind shows them.
+fn shown(config: &TcpMiddlewareConfig, kinds: TcpKinds) -> serde_json::Value {
+    let own = (!config.kind.is_empty()).then_some((&config.kind, &config.node));
+    let all = config.others.iter().map(|(k, n)| (k, n)).chain(own);
+    let read = |(kind, node): (&String, _)| Some((kind.clone(), kinds(kind).and_then(|k| (k.show)(node, "").ok())?));
+    match all.map(read).collect::<Option<serde_json::Map<_, _>>>() {
+        Some(options) => options.into(),
+        None => serde_json::to_value(config).unwrap_or_default(),
+    }
 }
 
 /// A middleware, made anew, with the digest of its configuration.
