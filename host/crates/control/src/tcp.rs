@@ -36,12 +36,40 @@ impl TcpChecks {
 }
 
 /// A router of the last compile.
+#[derive(Clone)]
 struct KeptRouter {
     digest: u64,
     rule: Arc<CompiledTcpRule>,
     priority: i64,
     /// By entry point.
     placed: Vec<(Arc<str>, Arc<TcpRouter>)>,
+    status: Arc<TcpRouterStatus>,
+    /// Nothing is wrong with it and no middleware is involved: only its service can make it another.
+    plain: bool,
+}
+
+impl KeptRouter {
+    /// The router as it was, if nothing that it depends on has changed.
+    fn unchanged(&self, item: &Arc<Item<TcpRouterConfig>>, services: &mut TcpServices<'_>, cx: &TcpCx<'_>) -> Option<KeptRouter> {
+        let target = &self.placed.first().filter(|_| self.plain && self.digest == item.digest)?.1;
+        let options = match &target.tls {
+            TcpTls::Terminate { options } => &**options,
+            _ => "default",
+        };
+        let service = services.service(&self.status.service).ok()?.service;
+        if !service.is_same(&target.service) || options != "default" && !(cx.tls_options)(options) {
+            return None;
+        }
+        let mut kept = self.clone();
+        if !Arc::ptr_eq(&self.status.object.item, item) {
+            // The same text on other lines.
+            kept.status = Arc::new(TcpRouterStatus {
+                object: ObjectStatus { item: item.clone(), ..self.status.object.clone() },
+                ..(*self.status).clone()
+            });
+        }
+        Some(kept)
+    }
 }
 
 /// A middleware's own state belongs to a router on an entry point.
@@ -54,7 +82,8 @@ type Routes = Vec<TcpRoute<Arc<TcpRouter>>>;
 pub(crate) struct TcpCompiler {
     kinds: TcpKinds,
     services: TcpServiceStore,
-    routers: FxHashMap<Arc<str>, KeptRouter>,
+    /// By provider and unqualified name.
+    routers: FxHashMap<&'static str, FxHashMap<String, KeptRouter>>,
     filters: Filters,
 }
 
@@ -103,38 +132,58 @@ impl TcpCompiler {
         }
         let mut routes: FxHashMap<Arc<str>, [Routes; 2]> = FxHashMap::default();
         let (mut kept, mut filters) = (FxHashMap::default(), Filters::default());
+        let mut statuses = Vec::new();
         for (provider, config) in cx.inputs {
             let rank = cx.ranks.get(*provider).copied().unwrap_or(u32::MAX);
+            let before = self.routers.get(provider);
+            let kept: &mut FxHashMap<String, KeptRouter> = kept.entry(*provider).or_default();
             let provider: Arc<str> = (*provider).into();
             for (name, item) in &config.tcp.routers {
-                let name: Arc<str> = qualify(name, &provider).into();
-                let before = self.routers.get(&name);
-                let mut build = Build {
-                    cx,
-                    kinds: self.kinds,
-                    services: &mut services,
-                    before_filters: &self.filters,
-                    filters: &mut filters,
-                    before: before.filter(|b| b.digest == item.digest),
-                    placed_before: before.map_or(&[], |b| &b.placed),
-                    name: name.clone(),
-                    provider: &provider,
-                    item,
-                    errors: item.diagnostics.clone(),
+                let before = before.and_then(|b| b.get(name));
+                let made = match before.and_then(|b| b.unchanged(item, &mut services, cx)) {
+                    Some(made) => made,
+                    None => {
+                        let mut build = Build {
+                            cx,
+                            kinds: self.kinds,
+                            services: &mut services,
+                            before_filters: &self.filters,
+                            filters: &mut filters,
+                            before: before.filter(|b| b.digest == item.digest),
+                            placed_before: before.map_or(&[], |b| &b.placed),
+                            name: qualify(name, &provider).into(),
+                            provider: &provider,
+                            item,
+                            errors: item.diagnostics.clone(),
+                        };
+                        let (router, made) = build.run();
+                        status.diagnostics.append(&mut build.errors);
+                        let Some(made) = made else {
+                            statuses.push((router.object.name.clone(), router));
+                            continue;
+                        };
+                        made
+                    }
                 };
-                let (router, made) = build.run();
-                status.diagnostics.append(&mut build.errors);
-                status.tcp.routers.insert(name.clone(), Arc::new(router));
-                let Some(made) = made else { continue };
                 for (entry_point, target) in &made.placed {
-                    let both = routes.entry(entry_point.clone()).or_default();
-                    let list = &mut both[usize::from(target.tls != TcpTls::None)];
-                    let (rule, target) = (made.rule.clone(), target.clone());
-                    list.push(TcpRoute { rule, priority: made.priority, rank, name: name.clone(), target });
+                    let route = TcpRoute {
+                        rule: made.rule.clone(),
+                        priority: made.priority,
+                        rank,
+                        name: target.name.clone(),
+                        target: target.clone(),
+                    };
+                    let side = usize::from(target.tls != TcpTls::None);
+                    match routes.get_mut(entry_point) {
+                        Some(both) => both[side].push(route),
+                        None => routes.entry(entry_point.clone()).or_default()[side].push(route),
+                    }
                 }
-                kept.insert(name, made);
+                statuses.push((made.status.object.name.clone(), made.status.clone()));
+                kept.insert(name.clone(), made);
             }
         }
+        status.tcp.routers = statuses.into_iter().collect();
         status.diagnostics.append(&mut services.finish());
         self.routers = kept;
         self.filters = filters;
@@ -211,7 +260,7 @@ impl Build<'_, '_> {
     }
 
     /// Its status, and what is served of it, if anything is.
-    fn run(&mut self) -> (TcpRouterStatus, Option<KeptRouter>) {
+    fn run(&mut self) -> (Arc<TcpRouterStatus>, Option<KeptRouter>) {
         let config = &self.item.config;
         let (rule, priority) = self.rule();
         if priority > MAX_USER_PRIORITY {
@@ -258,10 +307,6 @@ impl Build<'_, '_> {
             (false, true) => State::Enabled,
             (false, false) => State::Warning,
         };
-        let made = match rule {
-            Some(rule) if state != State::Disabled => Some(KeptRouter { digest: self.item.digest, rule, priority, placed }),
-            _ => None,
-        };
         let object = ObjectStatus {
             name: self.name.clone(),
             provider: self.provider.clone(),
@@ -269,7 +314,15 @@ impl Build<'_, '_> {
             state,
             errors: self.errors.iter().map(|d| d.message.clone()).collect(),
         };
-        (TcpRouterStatus { object, priority, middlewares, service: service_name, entry_points: listed, using }, made)
+        let plain = self.errors.is_empty() && middlewares.is_empty();
+        let status = Arc::new(TcpRouterStatus { object, priority, middlewares, service: service_name, entry_points: listed, using });
+        let made = match rule {
+            Some(rule) if state != State::Disabled => {
+                Some(KeptRouter { digest: self.item.digest, rule, priority, placed, status: status.clone(), plain })
+            }
+            _ => None,
+        };
+        (status, made)
     }
 
     /// The compiled rule, and the priority.
