@@ -15,6 +15,7 @@ mod gateway;
 mod guests;
 mod h2;
 mod https;
+pub(crate) mod l4;
 mod message;
 mod pki;
 

@@ -6,6 +6,7 @@
 //! generation, on a blocking thread.
 
 mod index;
+mod l4;
 mod list;
 mod overview;
 mod query;
@@ -141,6 +142,42 @@ impl Shared {
                 let providers = self.published.providers.load();
                 let sources = providers.values().flat_map(|p| &p.diagnostics);
                 json(&sources.chain(&status.diagnostics).map(Diagnostic::to_json).collect::<Vec<_>>())
+            }
+            Route::TcpList(kind) => {
+                let (index, query) = (self.index(&status).await?, query());
+                let (tcp, l4) = (&status.tcp, &index.l4);
+                match kind {
+                    Kind::Router => page(query.select(tcp.routers.values().map(Arc::as_ref).collect())?, |r| l4.tcp_router(r)),
+                    Kind::Service => page(query.select(tcp.services.values().map(Arc::as_ref).collect())?, |s| l4.tcp_service(s)),
+                    Kind::Middleware => page(query.select(tcp.middlewares.values().map(Arc::as_ref).collect())?, l4::tcp_middleware),
+                }
+            }
+            Route::TcpOne(kind, name) => {
+                let index = self.index(&status).await?;
+                let (tcp, l4) = (&status.tcp, &index.l4);
+                let found = match kind {
+                    Kind::Router => tcp.routers.get(name.as_str()).map(|r| json(&l4.tcp_router(r))),
+                    Kind::Service => tcp.services.get(name.as_str()).map(|s| json(&l4.tcp_service(s))),
+                    Kind::Middleware => tcp.middlewares.get(name.as_str()).map(|m| json(&l4::tcp_middleware(m))),
+                };
+                found.unwrap_or_else(|| Err(Refusal::Unknown(format!("{} not found: {name}", kind.name()))))
+            }
+            Route::UdpList(kind) => {
+                let (index, query) = (self.index(&status).await?, query());
+                match kind {
+                    Kind::Router => page(query.select(status.udp.routers.values().map(Arc::as_ref).collect())?, l4::udp_router),
+                    Kind::Service | Kind::Middleware => {
+                        page(query.select(status.udp.services.values().map(Arc::as_ref).collect())?, |s| index.l4.udp_service(s))
+                    }
+                }
+            }
+            Route::UdpOne(kind, name) => {
+                let index = self.index(&status).await?;
+                let found = match kind {
+                    Kind::Router => status.udp.routers.get(name.as_str()).map(|r| json(&l4::udp_router(r))),
+                    Kind::Service | Kind::Middleware => status.udp.services.get(name.as_str()).map(|s| json(&index.l4.udp_service(s))),
+                };
+                found.unwrap_or_else(|| Err(Refusal::Unknown(format!("{} not found: {name}", kind.name()))))
             }
             Route::List(kind) => {
                 let index = self.index(&status).await?;

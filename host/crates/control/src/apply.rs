@@ -144,7 +144,7 @@ impl Apply {
                     let now = Instant::now();
                     let provider = document.provider;
                     let due = last.get(provider).map_or(now, |l| *l + self.throttle).max(now);
-                    waiting.insert(provider, Waiting { document, due });
+                    waiting.insert(provider, Waiting { document: *document, due });
                 }
                 None => {}
             }

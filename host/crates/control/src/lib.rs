@@ -8,6 +8,8 @@ mod copies;
 pub mod entry_points;
 mod expand;
 mod internal;
+#[cfg(test)]
+mod l4_tests;
 mod plugins;
 mod resolve;
 mod secure;

@@ -10,7 +10,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use std::sync::Arc;
 use torana_base::{Diagnostic, Severity, provider_of, qualify, unqualified};
 use torana_config::install::InstallConfig;
-use torana_config::routing::{Item, TcpRouterConfig};
+use torana_config::routing::{Item, TcpMiddlewareConfig, TcpRouterConfig};
 use torana_dataplane::{TcpEntryPoints, TcpRouter, TcpRoutes, TcpTls};
 use torana_extend::TcpMiddlewareKind;
 use torana_http::TcpFilter;
@@ -36,23 +36,54 @@ impl TcpChecks {
 }
 
 /// A router of the last compile.
+#[derive(Clone)]
 struct KeptRouter {
     digest: u64,
     rule: Arc<CompiledTcpRule>,
     priority: i64,
     /// By entry point.
     placed: Vec<(Arc<str>, Arc<TcpRouter>)>,
+    status: Arc<TcpRouterStatus>,
+    /// Nothing is wrong with it and no middleware is involved: only its service can make it another.
+    plain: bool,
+}
+
+impl KeptRouter {
+    /// The router as it was, if nothing that it depends on has changed.
+    fn unchanged(&self, item: &Arc<Item<TcpRouterConfig>>, services: &mut TcpServices<'_>, cx: &TcpCx<'_>) -> Option<KeptRouter> {
+        let target = &self.placed.first().filter(|_| self.plain && self.digest == item.digest)?.1;
+        let options = match &target.tls {
+            TcpTls::Terminate { options } => &**options,
+            _ => "default",
+        };
+        let service = services.service(&self.status.service).ok()?.service;
+        if !service.is_same(&target.service) || options != "default" && !(cx.tls_options)(options) {
+            return None;
+        }
+        let mut kept = self.clone();
+        if !Arc::ptr_eq(&self.status.object.item, item) {
+            // The same text on other lines.
+            kept.status = Arc::new(TcpRouterStatus {
+                object: ObjectStatus { item: item.clone(), ..self.status.object.clone() },
+                ..(*self.status).clone()
+            });
+        }
+        Some(kept)
+    }
 }
 
 /// A middleware's own state belongs to a router on an entry point.
 type FilterSlot = (Arc<str>, Arc<str>, Arc<str>);
 type Filters = FxHashMap<FilterSlot, (u64, Arc<dyn TcpFilter>)>;
 
+type Routes = Vec<TcpRoute<Arc<TcpRouter>>>;
+
 /// Compiles `tcp`; keeps what does not change.
 pub(crate) struct TcpCompiler {
     kinds: TcpKinds,
     services: TcpServiceStore,
-    routers: FxHashMap<Arc<str>, KeptRouter>,
+    /// By provider and unqualified name.
+    routers: FxHashMap<&'static str, FxHashMap<String, KeptRouter>>,
     filters: Filters,
 }
 
@@ -95,48 +126,68 @@ impl TcpCompiler {
                 let built = filter(cx.inputs, self.kinds, &name);
                 let (state, errors, wrong) = judge(&item.diagnostics, built.as_ref().err());
                 status.diagnostics.extend(wrong);
-                let object = TcpMiddlewareStatus { name: name.clone(), provider: provider.clone(), item: item.clone(), state, errors };
-                status.tcp.middlewares.insert(name, Arc::new(object));
+                let object = ObjectStatus { name: name.clone(), provider: provider.clone(), item: item.clone(), state, errors };
+                status.tcp.middlewares.insert(name, Arc::new(TcpMiddlewareStatus { object, shown: shown(&item.config, self.kinds) }));
             }
         }
-        let mut routes: FxHashMap<Arc<str>, [Vec<TcpRoute<Arc<TcpRouter>>>; 2]> = FxHashMap::default();
+        let mut routes: FxHashMap<Arc<str>, [Routes; 2]> = FxHashMap::default();
         let (mut kept, mut filters) = (FxHashMap::default(), Filters::default());
+        let mut statuses = Vec::new();
         for (provider, config) in cx.inputs {
             let rank = cx.ranks.get(*provider).copied().unwrap_or(u32::MAX);
+            let before = self.routers.get(provider);
+            let kept: &mut FxHashMap<String, KeptRouter> = kept.entry(*provider).or_default();
             let provider: Arc<str> = (*provider).into();
             for (name, item) in &config.tcp.routers {
-                let name: Arc<str> = qualify(name, &provider).into();
-                let before = self.routers.get(&name);
-                let mut build = Build {
-                    cx,
-                    kinds: self.kinds,
-                    services: &mut services,
-                    before_filters: &self.filters,
-                    filters: &mut filters,
-                    before: before.filter(|b| b.digest == item.digest),
-                    placed_before: before.map_or(&[], |b| &b.placed),
-                    name: name.clone(),
-                    provider: &provider,
-                    item,
-                    errors: item.diagnostics.clone(),
+                let before = before.and_then(|b| b.get(name));
+                let made = match before.and_then(|b| b.unchanged(item, &mut services, cx)) {
+                    Some(made) => made,
+                    None => {
+                        let mut build = Build {
+                            cx,
+                            kinds: self.kinds,
+                            services: &mut services,
+                            before_filters: &self.filters,
+                            filters: &mut filters,
+                            before: before.filter(|b| b.digest == item.digest),
+                            placed_before: before.map_or(&[], |b| &b.placed),
+                            name: qualify(name, &provider).into(),
+                            provider: &provider,
+                            item,
+                            errors: item.diagnostics.clone(),
+                        };
+                        let (router, made) = build.run();
+                        status.diagnostics.append(&mut build.errors);
+                        let Some(made) = made else {
+                            statuses.push((router.object.name.clone(), router));
+                            continue;
+                        };
+                        made
+                    }
                 };
-                let (router, made) = build.run();
-                status.diagnostics.append(&mut build.errors);
-                status.tcp.routers.insert(name.clone(), Arc::new(router));
-                let Some(made) = made else { continue };
                 for (entry_point, target) in &made.placed {
-                    let both = routes.entry(entry_point.clone()).or_default();
-                    let list = &mut both[usize::from(target.tls != TcpTls::None)];
-                    let (rule, target) = (made.rule.clone(), target.clone());
-                    list.push(TcpRoute { rule, priority: made.priority, rank, name: name.clone(), target });
+                    let route = TcpRoute {
+                        rule: made.rule.clone(),
+                        priority: made.priority,
+                        rank,
+                        name: target.name.clone(),
+                        target: target.clone(),
+                    };
+                    let side = usize::from(target.tls != TcpTls::None);
+                    match routes.get_mut(entry_point) {
+                        Some(both) => both[side].push(route),
+                        None => routes.entry(entry_point.clone()).or_default()[side].push(route),
+                    }
                 }
-                kept.insert(name, made);
+                statuses.push((made.status.object.name.clone(), made.status.clone()));
+                kept.insert(name.clone(), made);
             }
         }
+        status.tcp.routers = statuses.into_iter().collect();
         status.diagnostics.append(&mut services.finish());
         self.routers = kept;
         self.filters = filters;
-        let table = |[plain, tls]: [Vec<_>; 2]| TcpRoutes { plain: TcpTable::new(plain), tls: TcpTable::new(tls) };
+        let table = |[plain, tls]: [Routes; 2]| TcpRoutes { plain: TcpTable::new(plain), tls: TcpTable::new(tls) };
         (routes.into_iter().map(|(e, r)| (e, table(r))).collect(), checks(&status.tcp))
     }
 }
@@ -156,6 +207,17 @@ fn checks(status: &TcpStatus) -> TcpChecks {
     let (used, idle): (Vec<_>, Vec<_>) = status.services.values().partition(|s| seen.contains(&s.object.name));
     let balancers = |all: Vec<&Arc<TcpServiceStatus>>| all.into_iter().filter_map(|s| s.balancer.clone()).collect();
     TcpChecks { activate: balancers(used), rest: balancers(idle) }
+}
+
+/// Every kind of a middleware that is written, with the options as the kind shows them.
+fn shown(config: &TcpMiddlewareConfig, kinds: TcpKinds) -> serde_json::Value {
+    let own = (!config.kind.is_empty()).then_some((&config.kind, &config.node));
+    let all = config.others.iter().map(|(k, n)| (k, n)).chain(own);
+    let read = |(kind, node): (&String, _)| Some((kind.clone(), kinds(kind).and_then(|k| (k.show)(node, "").ok())?));
+    match all.map(read).collect::<Option<serde_json::Map<_, _>>>() {
+        Some(options) => options.into(),
+        None => serde_json::to_value(config).unwrap_or_default(),
+    }
 }
 
 /// A middleware, made anew, with the digest of its configuration.
@@ -198,7 +260,7 @@ impl Build<'_, '_> {
     }
 
     /// Its status, and what is served of it, if anything is.
-    fn run(&mut self) -> (TcpRouterStatus, Option<KeptRouter>) {
+    fn run(&mut self) -> (Arc<TcpRouterStatus>, Option<KeptRouter>) {
         let config = &self.item.config;
         let (rule, priority) = self.rule();
         if priority > MAX_USER_PRIORITY {
@@ -245,10 +307,6 @@ impl Build<'_, '_> {
             (false, true) => State::Enabled,
             (false, false) => State::Warning,
         };
-        let made = match rule {
-            Some(rule) if state != State::Disabled => Some(KeptRouter { digest: self.item.digest, rule, priority, placed }),
-            _ => None,
-        };
         let object = ObjectStatus {
             name: self.name.clone(),
             provider: self.provider.clone(),
@@ -256,7 +314,15 @@ impl Build<'_, '_> {
             state,
             errors: self.errors.iter().map(|d| d.message.clone()).collect(),
         };
-        (TcpRouterStatus { object, priority, middlewares, service: service_name, entry_points: listed, using }, made)
+        let plain = self.errors.is_empty() && middlewares.is_empty();
+        let status = Arc::new(TcpRouterStatus { object, priority, middlewares, service: service_name, entry_points: listed, using });
+        let made = match rule {
+            Some(rule) if state != State::Disabled => {
+                Some(KeptRouter { digest: self.item.digest, rule, priority, placed, status: status.clone(), plain })
+            }
+            _ => None,
+        };
+        (status, made)
     }
 
     /// The compiled rule, and the priority.

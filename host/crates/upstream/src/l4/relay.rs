@@ -189,25 +189,26 @@ where
     let mut cut: Option<Pin<Box<Sleep>>> = None;
     std::future::poll_fn(|cx| {
         loop {
-            if !there.done {
-                there.run(client, server, cx);
+            // First of all: on a busy worker what comes too late may be there already.
+            if cut.as_mut().is_some_and(|timer| timer.as_mut().poll(cx).is_ready()) {
+                (there.ended, back.ended) = (true, true);
             }
-            if !back.done {
-                back.run(server, client, cx);
-            }
+            there.run(client, server, cx);
+            back.run(server, client, cx);
             let other = match (there.done, back.done) {
                 (true, true) => return Poll::Ready(()),
                 (false, false) => return Poll::Pending,
                 (true, false) => &mut back,
                 (false, true) => &mut there,
             };
-            let Some(delay) = delay.filter(|_| !other.ended) else { return Poll::Pending };
-            let at_once = delay.is_zero();
-            let timer = cut.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + delay)));
-            if !at_once && timer.as_mut().poll(cx).is_pending() {
+            if other.ended || cut.is_some() {
                 return Poll::Pending;
             }
-            other.ended = true;
+            match delay {
+                None => return Poll::Pending,
+                Some(delay) if delay.is_zero() => other.ended = true,
+                Some(delay) => cut = Some(Box::pin(sleep_until(Instant::now() + delay))),
+            }
         }
     })
     .await;
