@@ -16,6 +16,7 @@ use torana_control::apply::Apply;
 use torana_control::{Compiler, Parts, Published, internal_routing, internal_services};
 use torana_dataplane::{Drain, EntryPoint, Live, Workers, bind};
 use torana_extend::{Event, PluginHost, Provider, ProviderOut};
+use torana_telemetry::metrics::Metrics;
 use torana_upstream::Transport;
 use torana_wasm::Plugins;
 
@@ -30,13 +31,38 @@ const SAME_SIGNAL: Duration = Duration::from_secs(1);
 /// Documents on their way to the task that applies.
 const CHANNEL: usize = 64;
 
-fn compiler(install: &Arc<InstallConfig>, plugins: &Plugins, published: &Published, drain: &Drain) -> Result<Compiler, Diagnostic> {
+fn compiler(
+    install: &Arc<InstallConfig>,
+    plugins: &Plugins,
+    published: &Published,
+    drain: &Drain,
+    metrics: Option<Arc<Metrics>>,
+) -> Result<Compiler, Diagnostic> {
     let ready = published.clone();
     let mut internals = internal_services(install, drain, move || ready.is_ready());
     if install.api.is_some() {
         internals.insert("api", Arc::new(torana_api::Api::new(install.clone(), published.clone(), Arc::new(plugins.clone()))));
     }
-    Compiler::new(Parts { install: install.clone(), kinds: torana_middleware::kind, internals, plugins: Arc::new(plugins.clone()) })
+    let plugins: Arc<dyn PluginHost> = Arc::new(plugins.clone());
+    if let Some(metrics) = &metrics {
+        internals.insert("prometheus", Arc::new(torana_api::Prometheus::new(metrics.clone(), published.clone(), plugins.clone())));
+    }
+    Compiler::new(Parts { install: install.clone(), kinds: torana_middleware::kind, internals, plugins, metrics })
+}
+
+/// Where everything is counted, if metrics are configured.
+fn metrics(install: &InstallConfig) -> Option<Arc<Metrics>> {
+    let p = install.prometheus()?;
+    Some(Arc::new(Metrics::new(torana_telemetry::metrics::Options {
+        buckets: p.buckets.clone(),
+        entry_points: p.add_entry_points_labels,
+        routers: p.add_routers_labels,
+        services: p.add_services_labels,
+        internals: install.metrics.as_ref().is_some_and(|m| m.add_internals),
+        // Names that are none were refused.
+        header_labels: p.header_labels.iter().filter_map(|(label, header)| Some((label.clone(), header.parse().ok()?))).collect(),
+        workers: workers(),
+    })))
 }
 
 /// The plugins of this process, and what the install configuration says of them.
@@ -92,13 +118,14 @@ pub(crate) fn serve(loaded: Loaded) -> Result<(), Vec<Diagnostic>> {
         started(&plugins, &internal)?;
     }
     let install = Arc::new(loaded.config);
-    let entry_points = torana_control::entry_points::compile(&install.entry_points)?;
+    let metrics = metrics(&install);
+    let entry_points = torana_control::entry_points::compile(&install.entry_points, metrics.as_ref())?;
     let sockets = listen(entry_points)?;
     let drain = Drain::default();
     let live = Live::default();
     let providers = providers(&install, &plugins);
     let published = Published::new(providers.iter().map(|p| p.name()));
-    let compiler = compiler(&install, &plugins, &published, &drain).map_err(|d| vec![d])?;
+    let compiler = compiler(&install, &plugins, &published, &drain, metrics).map_err(|d| vec![d])?;
     let apply = Apply {
         compiler,
         live: live.clone(),
@@ -284,14 +311,14 @@ pub(crate) fn check(loaded: Loaded) -> Vec<Diagnostic> {
         Err(d) => return vec![d],
     };
     let install = Arc::new(loaded.config);
-    let mut found = match torana_control::entry_points::compile(&install.entry_points) {
+    let mut found = match torana_control::entry_points::compile(&install.entry_points, None) {
         Ok(_) => Vec::new(),
         Err(wrong) => wrong,
     };
     found.extend(wrong);
     let providers = providers(&install, &plugins);
     let published = Published::new(providers.iter().map(|p| p.name()));
-    let mut compiler = match compiler(&install, &plugins, &published, &Drain::default()) {
+    let mut compiler = match compiler(&install, &plugins, &published, &Drain::default(), metrics(&install)) {
         Ok(c) => c,
         Err(d) => {
             found.push(d);

@@ -7,10 +7,13 @@
 mod index;
 mod list;
 mod overview;
+mod prometheus;
 mod query;
 mod route;
 mod time;
 mod view;
+
+pub use crate::prometheus::Prometheus;
 
 use crate::index::Index;
 use crate::query::Query;

@@ -71,8 +71,14 @@ fn api(install: Arc<InstallConfig>, file: &str) -> Arc<Api> {
     let mut internals = Internals::new();
     internals.insert("api", api.clone());
     internals.insert("noop", api.clone());
-    let mut compiler =
-        Compiler::new(Parts { install, kinds: torana_middleware::kind, internals, plugins: Arc::new(torana_extend::NoPlugins) }).unwrap();
+    let mut compiler = Compiler::new(Parts {
+        install,
+        kinds: torana_middleware::kind,
+        internals,
+        plugins: Arc::new(torana_extend::NoPlugins),
+        metrics: None,
+    })
+    .unwrap();
     let inputs = BTreeMap::from([("file", config(file)), ("internal", config(INTERNAL))]);
     published.status.store(compiler.compile(&inputs).status);
     api

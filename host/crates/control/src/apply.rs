@@ -201,6 +201,12 @@ impl Apply {
         }
         *logged = now;
         tracing::info!(generation, routers = status.routers.len(), micros = begin.elapsed().as_micros() as u64, "configuration applied");
+        // The first has nothing of the providers yet, and is none that anybody made.
+        if let Some(metrics) = compiler.metrics()
+            && (generation > 1 || published.providers.load().is_empty())
+        {
+            metrics.reloaded(|name| status.routers.contains_key(name), |name| status.services.contains_key(name));
+        }
         let old = published.status.swap(status);
         // Freeing ten thousand routers takes its time too.
         tokio::task::spawn_blocking(move || drop(old));

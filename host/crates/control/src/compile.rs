@@ -1,6 +1,6 @@
 //! Documents to a snapshot. No I/O but the certificates that a transport names, and no clock.
 
-use crate::expand::Models;
+use crate::expand::{Model, Models};
 use crate::internal::Internals;
 use crate::plugins::PluginMatchers;
 use crate::resolve::{Inputs, Kept, Kinds, Resolver, known};
@@ -15,6 +15,7 @@ use torana_dataplane::{Router, Snapshot};
 use torana_extend::PluginHost;
 use torana_http::{Endpoint, Step};
 use torana_router::{CompiledRule, MAX_USER_PRIORITY, Route, RouteTable, default_priority};
+use torana_telemetry::metrics::Metrics;
 use torana_upstream::{LoadBalancer, Transport};
 
 /// What the compiler works with.
@@ -23,6 +24,8 @@ pub struct Parts {
     pub kinds: Kinds,
     pub internals: Internals,
     pub plugins: Arc<dyn PluginHost>,
+    /// Where requests are counted, if they are.
+    pub metrics: Option<Arc<Metrics>>,
 }
 
 /// A compiled configuration, not visible yet.
@@ -92,6 +95,11 @@ impl Compiler {
         })
     }
 
+    /// Where requests are counted.
+    pub fn metrics(&self) -> Option<&Arc<Metrics>> {
+        self.parts.metrics.as_ref()
+    }
+
     /// What hosts the plugins.
     pub fn plugins(&self) -> &Arc<dyn PluginHost> {
         &self.parts.plugins
@@ -114,7 +122,14 @@ impl Compiler {
         status.diagnostics.extend(self.parts.plugins.diagnostics());
         let plugins = &*self.parts.plugins;
         let matchers = PluginMatchers::new(plugins, inputs);
-        let mut services = Services::new(inputs, &self.parts.internals, plugins, &mut self.store, self.default_transport.clone());
+        let mut services = Services::new(
+            inputs,
+            &self.parts.internals,
+            plugins,
+            self.parts.metrics.as_ref(),
+            &mut self.store,
+            self.default_transport.clone(),
+        );
         for (provider, config) in inputs {
             let provider: Arc<str> = (*provider).into();
             for (name, item) in &config.http.services {
@@ -179,6 +194,7 @@ impl Compiler {
                     resolver: &resolver,
                     services: &mut services,
                     matchers: &matchers,
+                    metrics: self.parts.metrics.as_deref(),
                     name: before.map_or_else(|| qualify(name, &provider).into(), |b| b.name.clone()),
                     before: before.filter(|b| b.digest == item.digest && b.versions == versions),
                     provider: &provider,
@@ -279,6 +295,7 @@ struct RouterBuild<'a, 'b> {
     resolver: &'a Resolver<'a>,
     services: &'a mut Services<'b>,
     matchers: &'a PluginMatchers<'a>,
+    metrics: Option<&'a Metrics>,
     /// Of the same digest.
     before: Option<&'a KeptRouter>,
     name: Arc<str>,
@@ -376,12 +393,17 @@ impl RouterBuild<'_, '_> {
                 let reuse = same.and_then(|b| b.placed.iter().find(|p| p.router.name == name)).map(|p| &p.router);
                 let router = match reuse {
                     Some(r) if Arc::ptr_eq(&r.service, service) && same_steps(&r.steps, &steps) => r.clone(),
-                    _ => Arc::new(Router {
-                        name: name.clone(),
-                        steps,
-                        service: service.clone(),
-                        denied_escapes: model.map_or(0, |m| m.denied_escapes),
-                    }),
+                    _ => {
+                        let metrics = self.metrics.filter(|m| self.metered(m, model, &service_name));
+                        Arc::new(Router {
+                            name: name.clone(),
+                            steps,
+                            service: service.clone(),
+                            denied_escapes: model.map_or(0, |m| m.denied_escapes),
+                            metered: metrics.is_some(),
+                            meter: metrics.and_then(|m| m.router(&name, &service_name)),
+                        })
+                    }
                 };
                 placed.push(Placed { router, entry_points: using.clone() });
             }
@@ -408,6 +430,12 @@ impl RouterBuild<'_, '_> {
         }
         self.errors = every;
         Made { plain, rule, priority, placed, status }
+    }
+
+    /// Whether requests are counted: the router says so, or else its entry point.
+    fn metered(&self, metrics: &Metrics, model: Option<&Model>, service: &str) -> bool {
+        let own = self.item.config.observability.as_ref().and_then(|o| o.metrics);
+        own.unwrap_or_else(|| model.is_none_or(|m| m.metered)) && (metrics.options().internals || !service.ends_with("@internal"))
     }
 
     fn rule(&mut self) -> Option<Arc<CompiledRule>> {

@@ -13,6 +13,8 @@ pub(crate) struct Model {
     /// Qualified names, before the router's own.
     pub middlewares: Vec<String>,
     pub denied_escapes: u8,
+    /// `observability.metrics`, for routers that do not say.
+    pub metered: bool,
     /// Whether routers on it are copied under a name of their own.
     pub carries_defaults: bool,
 }
@@ -92,6 +94,7 @@ fn model(name: &str, config: &EntryPointConfig) -> Model {
         name: name.into(),
         middlewares: http.middlewares.clone(),
         denied_escapes: denied,
+        metered: config.observability.as_ref().is_none_or(|o| o.metrics),
         carries_defaults: !http.middlewares.is_empty() || http.encoded_characters.is_some() || config.observability.is_some(),
     }
 }

@@ -7,6 +7,7 @@ mod encoder_limit;
 pub mod entry_point;
 mod h1;
 mod h2;
+mod measure;
 mod serve;
 pub mod snapshot;
 mod tunnel;
@@ -14,5 +15,6 @@ pub mod worker;
 
 pub use drain::Drain;
 pub use entry_point::{EntryPoint, HeaderStrategy, Trust};
+pub use measure::EntryPointMeter;
 pub use snapshot::{Live, Router, Snapshot};
 pub use worker::{Workers, bind};

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use torana_http::{Endpoint, Step};
 use torana_router::RouteTable;
+use torana_telemetry::metrics::Scope;
 
 /// A compiled router.
 pub struct Router {
@@ -14,6 +15,10 @@ pub struct Router {
     pub service: Arc<dyn Endpoint>,
     /// Escaped characters that are refused, as bits of `torana_http::path::encoded`.
     pub denied_escapes: u8,
+    /// Its requests are measured, if anything is.
+    pub metered: bool,
+    /// Where they are counted by router; `None` without `addRoutersLabels`.
+    pub meter: Option<Arc<Scope>>,
 }
 
 /// Everything that is served, at one moment. A request sees one snapshot from its first byte to its last.

@@ -4,6 +4,7 @@
 use crate::deadline::{Deadline, Deadlines};
 use crate::drain::Drain;
 use crate::entry_point::EntryPoint;
+use crate::measure::Open;
 use crate::snapshot::{Live, View};
 use crate::{h1, h2};
 use http::HeaderValue;
@@ -30,6 +31,7 @@ pub(crate) struct Connection {
     pub(crate) view: Rc<View>,
     pub(crate) hostname: HeaderValue,
     pub(crate) deadline: Rc<Deadline>,
+    pub(crate) _open: Option<Open>,
 }
 
 /// Opens the socket of an entry point. Accepted connections inherit its options.
@@ -71,6 +73,7 @@ impl Workers {
             let sockets = entry_points.iter().map(|(e, l)| Ok((e.clone(), l.try_clone()?))).collect::<io::Result<Vec<_>>>()?;
             let (live, drain, hostname) = (live.clone(), drain.clone(), hostname.clone());
             threads.push(std::thread::Builder::new().name(format!("worker-{i}")).spawn(move || {
+                torana_telemetry::metrics::enter_worker(i);
                 if let Err(e) = run(sockets, live, drain, hostname) {
                     tracing::error!(error = %e, "a worker could not start");
                 }
@@ -180,6 +183,7 @@ impl Point {
             view: self.view.clone(),
             hostname: self.hostname.clone(),
             deadline: self.deadlines.add(),
+            _open: Open::new(&self.entry_point),
         });
         tokio::task::spawn_local(async move {
             if let Some(io) = h1::serve(Io::new(stream), &connection).await {

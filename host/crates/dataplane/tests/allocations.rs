@@ -66,7 +66,14 @@ fn a_proxied_get_stays_within_its_budget() {
     let balancer = Balancer::new(Strategy::Wrr, vec![Candidate { name: "s".into(), weight: 1, fenced: false }]);
     let service = LoadBalancer::new("s@file".into(), Arc::new(balancer), vec![server], None, Options { pass_host_header: true }, None);
     let rule = torana_router::compile(&torana_router::parse("Host(`h.test`)").unwrap()).unwrap();
-    let router = Arc::new(Router { name: "r@file".into(), steps: Vec::new(), service: Arc::new(service), denied_escapes: 0 });
+    let router = Arc::new(Router {
+        name: "r@file".into(),
+        steps: Vec::new(),
+        service: Arc::new(service),
+        denied_escapes: 0,
+        metered: true,
+        meter: None,
+    });
     let route = Route { rule: Arc::new(rule), priority: 1, rank: 0, name: "r@file".into(), target: router };
     let mut snapshot = Snapshot::default();
     snapshot.routes.insert("web".into(), RouteTable::new([route]));

@@ -3,6 +3,7 @@ use crate::peer::Peer;
 use bytestring::ByteString;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use std::any::Any;
+use std::cell::Cell;
 use std::rc::Rc;
 
 /// A request on its way. `Host` is not among the headers: it is `host`, as in Go.
@@ -51,6 +52,10 @@ pub struct Exchange {
     pub upgrade: Option<HeaderValue>,
     /// User name found by an authentication middleware, for the access log.
     pub user: Option<String>,
+    /// The request is measured, and so are its tries with servers.
+    pub metered: bool,
+    /// Bytes that were read of a body that arrives in pieces, if the request is measured.
+    pub upload: Option<Rc<Cell<u64>>>,
     /// Path as it was when the request was routed, and the query.
     pub original_path: ByteString,
     /// What steps keep from the request to the response, by an address of theirs.
@@ -60,7 +65,18 @@ pub struct Exchange {
 impl Exchange {
     pub fn new(request: Request, peer: Rc<Peer>) -> Self {
         let original_path = request.path.clone();
-        Exchange { request, peer, router: None, keep_forwarded_for: false, upgrade: None, user: None, original_path, notes: Vec::new() }
+        Exchange {
+            request,
+            peer,
+            router: None,
+            keep_forwarded_for: false,
+            upgrade: None,
+            user: None,
+            metered: false,
+            upload: None,
+            original_path,
+            notes: Vec::new(),
+        }
     }
 
     /// Keeps a value for a later step of the same request; `key` is the address of whoever keeps it. What was

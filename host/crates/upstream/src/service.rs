@@ -2,6 +2,7 @@
 
 use crate::balance::{Balancer, External, OwnedPick, StickyCookie, Strategy};
 use crate::forward::{Options, forward};
+use crate::meter::{Attempt, ServiceMeter};
 use crate::target::Target;
 use http::header::SET_COOKIE;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,6 +28,8 @@ pub struct LoadBalancer {
     pub health: Option<crate::health::HealthCheck>,
     /// Chooses in place of the balancer's own strategy; a sticky cookie goes before.
     pub external: Option<Arc<dyn External>>,
+    /// Where its requests are counted, if they are.
+    pub meter: Option<ServiceMeter>,
     /// Ends the health check when no snapshot holds this service any more.
     checking: Mutex<Option<tokio::task::AbortHandle>>,
 }
@@ -88,7 +91,7 @@ impl LoadBalancer {
         options: Options,
         health: Option<crate::health::HealthCheck>,
     ) -> Self {
-        LoadBalancer { name, balancer, servers, sticky, options, health, external: None, checking: Mutex::default() }
+        LoadBalancer { name, balancer, servers, sticky, options, health, external: None, meter: None, checking: Mutex::default() }
     }
 
     /// Ends the health check; what is known of the servers stays.
@@ -96,6 +99,11 @@ impl LoadBalancer {
         if let Some(task) = self.checking.lock().unwrap_or_else(PoisonError::into_inner).take() {
             task.abort();
         }
+    }
+
+    /// Whether a health check runs.
+    pub fn is_checked(&self) -> bool {
+        self.checking.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
     /// Starts the health check, once, on the current thread's local runtime.
@@ -120,8 +128,12 @@ impl Endpoint for LoadBalancer {
                 return no_server();
             };
             let Some(server) = self.servers.get(pick.index) else { return no_server() };
+            let attempt = self.meter.as_ref().filter(|_| exchange.metered).map(|m| Attempt::begin(m, exchange));
             let mut response = forward(exchange, &server.target, &server.prefix, self.options).await;
             pick.first_byte();
+            if let Some(attempt) = attempt {
+                attempt.answered(&mut response, exchange);
+            }
             let counts = self.external.is_some() || matches!(self.balancer.strategy(), Strategy::P2c | Strategy::LeastTime);
             if counts && matches!(response.body(), Body::Stream { .. }) {
                 let body = std::mem::take(response.body_mut());
