@@ -201,10 +201,9 @@ impl Apply {
         }
         *logged = now;
         tracing::info!(generation, routers = status.routers.len(), micros = begin.elapsed().as_micros() as u64, "configuration applied");
-        // The first has nothing of the providers yet, and is none that anybody made.
-        if let Some(metrics) = compiler.metrics()
-            && (generation > 1 || published.providers.load().is_empty())
-        {
+        // Before a provider has delivered there is no configuration that anybody made.
+        let delivered = |all: &BTreeMap<_, ProviderStatus>| all.is_empty() || all.values().any(|p| p.delivered);
+        if let Some(metrics) = compiler.metrics().filter(|_| delivered(&published.providers.load())) {
             metrics.reloaded(|name| status.routers.contains_key(name), |name| status.services.contains_key(name));
         }
         let old = published.status.swap(status);

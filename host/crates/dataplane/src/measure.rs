@@ -83,7 +83,7 @@ impl Record {
         exchange.upload.clone_from(&upload);
         let router = router.and_then(|r| r.meter.clone());
         let record = Record { started: Instant::now(), kind, router, whole, received: 0, upload, headers, code: 0 };
-        if let Some((version, cipher)) = tls(exchange) {
+        if let Some((version, cipher)) = exchange.tls_names() {
             record.scopes(entry_point).for_each(|s| s.record_tls(version, cipher));
         }
         Some(record)
@@ -126,11 +126,6 @@ impl Record {
         let text = StatusCode::from_u16(self.code).map_or("", respond::text_of);
         self.finish(entry_point, text.len() as u64);
     }
-}
-
-/// Version and cipher of the client's connection.
-fn tls(_: &Exchange) -> Option<(&'static str, &'static str)> {
-    None
 }
 
 /// Counts what is read of a request's body.

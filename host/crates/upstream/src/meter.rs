@@ -54,6 +54,9 @@ impl Tally {
 impl<'a> Attempt<'a> {
     pub(crate) fn begin(meter: &'a ServiceMeter, exchange: &Exchange) -> Self {
         let request = &exchange.request;
+        if let Some((version, cipher)) = exchange.tls_names() {
+            meter.requests.record_tls(version, cipher);
+        }
         let whole = matches!(request.body, Body::Full(_)).then(|| request.body.length()).flatten();
         let tally = Tally {
             started: Instant::now(),
@@ -87,7 +90,7 @@ impl<'a> Attempt<'a> {
                     }
                     streamed => {
                         let length = streamed.length();
-                        Body::stream(Metered { body: streamed, counting: counting(tally), peer: exchange.peer.clone() }, length)
+                        Body::stream(Metered { body: streamed, length, counting: counting(tally), peer: exchange.peer.clone() }, length)
                     }
                 };
             }
@@ -126,6 +129,7 @@ impl Drop for Counting {
 /// off on either side is not, as in Traefik.
 struct Metered {
     body: Body,
+    length: Option<u64>,
     counting: Counting,
     peer: Rc<Peer>,
 }
@@ -154,6 +158,8 @@ impl Drop for Metered {
         if self.peer.cut.get() {
             self.counting.tally = None;
         }
+        // What a middleware does not want the server has sent all the same.
+        self.counting.sent = self.length.unwrap_or(self.counting.sent);
     }
 }
 

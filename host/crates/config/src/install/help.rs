@@ -4,7 +4,7 @@ use crate::schema::{self, Kind, Row, State};
 use std::fmt::Write;
 
 /// Heading and first part of the paths below it.
-const GROUPS: [(&str, &str); 11] = [
+const GROUPS: [(&str, &str); 12] = [
     ("Configuration file", "configFile"),
     ("Entry points", "entryPoints"),
     ("Providers", "providers"),
@@ -12,6 +12,7 @@ const GROUPS: [(&str, &str); 11] = [
     ("Backends", "serversTransport"),
     ("API", "api"),
     ("Ping", "ping"),
+    ("Metrics", "metrics"),
     ("Log", "log"),
     ("Core", "core"),
     ("Global", "global"),
