@@ -79,25 +79,28 @@ impl Shared {
 fn servers(text: &mut Text, status: &RuntimeStatus) {
     let mut begun = false;
     for service in status.services.values() {
-        let Some(lb) = service.balancer.as_ref().filter(|lb| lb.is_checked()) else { continue };
-        if !std::mem::replace(&mut begun, true) {
-            begin(text, names::SERVER_UP);
-        }
+        let Some(lb) = service.balancer.as_ref().filter(|lb| lb.health.is_some()) else { continue };
         for (i, server) in lb.servers.iter().enumerate() {
             // The same server twice is one series.
             if lb.servers[..i].iter().any(|s| s.url == server.url) {
                 continue;
             }
-            text.sample("", &[(label::SERVICE, &service.name), (label::URL, &server.url)], f64::from(lb.balancer.is_up(i)));
+            let Some(up) = lb.found_up(i) else { continue };
+            if !std::mem::replace(&mut begun, true) {
+                begin(text, names::SERVER_UP);
+            }
+            text.sample("", &[(label::SERVICE, &service.name), (label::URL, &server.url)], f64::from(up));
         }
     }
 }
+
+type Figure = fn(&PluginStatus) -> u64;
 
 fn plugins(text: &mut Text, all: &[PluginStatus]) {
     if all.is_empty() {
         return;
     }
-    let figures: [(Family, fn(&PluginStatus) -> u64); 9] = [
+    let figures: [(Family, Figure); 9] = [
         (names::PLUGIN_CALLS, |p| p.calls),
         (names::PLUGIN_DEADLINES, |p| p.deadline_hits),
         (names::PLUGIN_INSTANCES, |p| p.instances),

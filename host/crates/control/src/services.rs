@@ -307,6 +307,9 @@ impl<'a> Services<'a> {
         let options = Options { pass_host_header: config.pass_host_header };
         let mut built = LoadBalancer::new(name.clone(), Arc::new(balancer), servers, sticky, options, health);
         built.external = external;
+        if let Some(before) = self.before.services.get(name).and_then(|k| k.usable.load_balancer.as_ref()) {
+            built.take_over_checks(before);
+        }
         built.meter = self.metrics.and_then(|m| Some(ServiceMeter { requests: m.service(name)?, metrics: m.clone() }));
         Ok(Arc::new(built))
     }

@@ -145,7 +145,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin + 'static>(io: Io<S>
             refuse(&shared, HeadError::Bad("malformed request target")).await;
             return None;
         };
-        let Some((response, record)) = answer(request, &shared, connection).await else { return None };
+        let (response, record) = answer(request, &shared, connection).await?;
         match write_response(response, record, asked, &shared, connection).await {
             After::Next => {}
             After::Close => return None,

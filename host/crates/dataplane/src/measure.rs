@@ -59,6 +59,8 @@ pub(crate) struct Record {
     /// Values of header labels.
     headers: String,
     code: u16,
+    /// The code that the trailers of a gRPC response have.
+    late: Option<Rc<Cell<u16>>>,
 }
 
 impl Record {
@@ -82,7 +84,7 @@ impl Record {
         });
         exchange.upload.clone_from(&upload);
         let router = router.and_then(|r| r.meter.clone());
-        let record = Record { started: Instant::now(), kind, router, whole, received: 0, upload, headers, code: 0 };
+        let record = Record { started: Instant::now(), kind, router, whole, received: 0, upload, headers, code: 0, late: None };
         if let Some((version, cipher)) = exchange.tls_names() {
             record.scopes(entry_point).for_each(|s| s.record_tls(version, cipher));
         }
@@ -94,7 +96,7 @@ impl Record {
     }
 
     /// The response is there, its body not yet.
-    pub(crate) fn answered(&mut self, response: &Response, exchange: &Exchange) {
+    pub(crate) fn answered(&mut self, response: &mut Response, exchange: &Exchange) {
         self.code = if matches!(response.body(), Body::Tunnel(_)) {
             // As Traefik counts them: a connection that leaves HTTP has no status.
             0
@@ -105,13 +107,21 @@ impl Record {
         if let Some(n) = self.whole.filter(|_| exchange.request.body.is_empty()) {
             self.received = n;
         }
+        if matches!(response.body(), Body::Stream { .. }) && self.kind.awaits_trailers(response.headers()) {
+            let code = Rc::new(Cell::new(self.code));
+            let body = std::mem::take(response.body_mut());
+            let length = body.length();
+            *response.body_mut() = Body::stream(Trailing { body, code: code.clone() }, length);
+            self.late = Some(code);
+        }
     }
 
     /// The response is sent; `sent`: bytes of its body.
-    pub(crate) fn finish(self, entry_point: &EntryPoint, sent: u64) {
+    pub(crate) fn finish(mut self, entry_point: &EntryPoint, sent: u64) {
+        let late = self.late.take();
         let ended = Ended {
             kind: self.kind,
-            code: self.code,
+            code: late.map_or(self.code, |c| c.get()),
             took: self.started.elapsed(),
             received: self.upload.as_ref().map_or(self.received, |c| c.get()),
             sent,
@@ -125,6 +135,27 @@ impl Record {
         self.code = respond::CLIENT_CLOSED_REQUEST;
         let text = StatusCode::from_u16(self.code).map_or("", respond::text_of);
         self.finish(entry_point, text.len() as u64);
+    }
+}
+
+/// A response body whose trailers have the code.
+struct Trailing {
+    body: Body,
+    code: Rc<Cell<u16>>,
+}
+
+impl http_body::Body for Trailing {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, BodyError>>> {
+        let frame = self.body.poll_frame(cx);
+        if let Poll::Ready(Some(Ok(frame))) = &frame
+            && let Some(trailers) = frame.trailers_ref()
+        {
+            self.code.set(Kind::code_of_trailers(trailers));
+        }
+        frame
     }
 }
 

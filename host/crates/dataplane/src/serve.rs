@@ -86,12 +86,12 @@ fn bad_request() -> Response {
 pub(crate) async fn serve(exchange: &mut Exchange, entry_point: &EntryPoint, view: &View, hostname: &HeaderValue, slot: &Slot) -> Response {
     // What a panic leaves half done belongs to the exchange, which ends here.
     let guarded = AssertUnwindSafe(route(exchange, entry_point, view, hostname, slot)).catch_unwind();
-    let response = guarded.await.unwrap_or_else(|_| {
+    let mut response = guarded.await.unwrap_or_else(|_| {
         tracing::error!("a request made Torana panic: this is a bug, please report it");
         status_text(StatusCode::INTERNAL_SERVER_ERROR)
     });
     if let Some(mut record) = slot.take() {
-        record.answered(&response, exchange);
+        record.answered(&mut response, exchange);
         slot.set(Some(record));
     }
     response

@@ -77,6 +77,7 @@ impl<'a> Attempt<'a> {
         if let Some(n) = self.whole.filter(|_| exchange.request.body.is_empty()) {
             tally.received = n;
         }
+        let trailers = tally.kind.awaits_trailers(response.headers());
         match response.body_mut() {
             Body::Empty => tally.record(&self.meter.requests, 0),
             Body::Full(bytes) => tally.record(&self.meter.requests, bytes.len() as u64),
@@ -90,7 +91,10 @@ impl<'a> Attempt<'a> {
                     }
                     streamed => {
                         let length = streamed.length();
-                        Body::stream(Metered { body: streamed, length, counting: counting(tally), peer: exchange.peer.clone() }, length)
+                        Body::stream(
+                            Metered { body: streamed, length, trailers, counting: counting(tally), peer: exchange.peer.clone() },
+                            length,
+                        )
                     }
                 };
             }
@@ -130,6 +134,8 @@ impl Drop for Counting {
 struct Metered {
     body: Body,
     length: Option<u64>,
+    /// The trailers have the code.
+    trailers: bool,
     counting: Counting,
     peer: Rc<Peer>,
 }
@@ -139,14 +145,17 @@ impl http_body::Body for Metered {
     type Error = BodyError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, BodyError>>> {
-        let frame = self.body.poll_frame(cx);
+        let this = &mut *self;
+        let frame = this.body.poll_frame(cx);
         match &frame {
             Poll::Ready(Some(Ok(frame))) => {
                 if let Some(data) = frame.data_ref() {
-                    self.counting.sent += data.len() as u64;
+                    this.counting.sent += data.len() as u64;
+                } else if let (true, Some(tally), Some(trailers)) = (this.trailers, &mut this.counting.tally, frame.trailers_ref()) {
+                    tally.code = Kind::code_of_trailers(trailers);
                 }
             }
-            Poll::Ready(Some(Err(_))) => self.counting.tally = None,
+            Poll::Ready(Some(Err(_))) => this.counting.tally = None,
             Poll::Ready(None) | Poll::Pending => {}
         }
         frame

@@ -5,6 +5,7 @@ use crate::forward::{Options, forward};
 use crate::meter::{Attempt, ServiceMeter};
 use crate::target::Target;
 use http::header::SET_COOKIE;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use torana_http::{Body, Endpoint, ErrorKind, Exchange, LocalFuture, ProxyError, Response, respond};
 
@@ -30,6 +31,8 @@ pub struct LoadBalancer {
     pub external: Option<Arc<dyn External>>,
     /// Where its requests are counted, if they are.
     pub meter: Option<ServiceMeter>,
+    /// By server: the health check has looked at it.
+    checked: Box<[AtomicBool]>,
     /// Ends the health check when no snapshot holds this service any more.
     checking: Mutex<Option<tokio::task::AbortHandle>>,
 }
@@ -91,7 +94,8 @@ impl LoadBalancer {
         options: Options,
         health: Option<crate::health::HealthCheck>,
     ) -> Self {
-        LoadBalancer { name, balancer, servers, sticky, options, health, external: None, meter: None, checking: Mutex::default() }
+        let checked = servers.iter().map(|_| AtomicBool::new(false)).collect();
+        LoadBalancer { name, balancer, servers, sticky, options, health, external: None, meter: None, checked, checking: Mutex::default() }
     }
 
     /// Ends the health check; what is known of the servers stays.
@@ -101,9 +105,23 @@ impl LoadBalancer {
         }
     }
 
-    /// Whether a health check runs.
-    pub fn is_checked(&self) -> bool {
-        self.checking.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    /// What the health check has found of a server; `None` before its first look.
+    pub fn found_up(&self, index: usize) -> Option<bool> {
+        self.checked.get(index).filter(|c| c.load(Relaxed)).map(|_| self.balancer.is_up(index))
+    }
+
+    pub(crate) fn note_checked(&self, index: usize) {
+        if let Some(c) = self.checked.get(index) {
+            c.store(true, Relaxed);
+        }
+    }
+
+    /// Goes on with what the health check of an earlier configuration has looked at.
+    pub fn take_over_checks(&self, before: &LoadBalancer) {
+        for (server, checked) in self.servers.iter().zip(&self.checked) {
+            let known = before.servers.iter().position(|s| s.url == server.url).is_some_and(|i| before.found_up(i).is_some());
+            checked.store(known, Relaxed);
+        }
     }
 
     /// Starts the health check, once, on the current thread's local runtime.

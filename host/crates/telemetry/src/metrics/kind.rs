@@ -1,6 +1,6 @@
 //! The labels `method`, `protocol` and `code`, as Traefik derives them from a request and its response.
 
-use http::header::{ACCEPT, CONNECTION, CONTENT_TYPE, UPGRADE};
+use http::header::{ACCEPT, CONNECTION, CONTENT_TYPE, TRAILER, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
@@ -116,12 +116,24 @@ impl Kind {
         Kind { method: MethodLabel::of(method), protocol: Protocol::of(headers, asked) }
     }
 
+    fn is_grpc(self) -> bool {
+        matches!(self.protocol, Protocol::Grpc | Protocol::GrpcWeb)
+    }
+
+    /// Whether the trailers of a response decide on its code. As in Traefik only those that its headers announce
+    /// are looked at.
+    pub fn awaits_trailers(self, headers: &HeaderMap) -> bool {
+        self.is_grpc() && headers.get_all(TRAILER).iter().any(|v| has_token(Some(v), GRPC_STATUS.as_str()))
+    }
+
+    /// The label `code` by the trailers of a gRPC response.
+    pub fn code_of_trailers(trailers: &HeaderMap) -> u16 {
+        trailers.get(GRPC_STATUS).and_then(grpc_status).unwrap_or(GRPC_UNKNOWN)
+    }
+
     /// The label `code` of a response: of gRPC its own status, as far as the headers tell it.
     pub fn code(self, status: StatusCode, headers: &HeaderMap) -> u16 {
-        match self.protocol {
-            Protocol::Grpc | Protocol::GrpcWeb => headers.get(GRPC_STATUS).and_then(grpc_status).unwrap_or(GRPC_UNKNOWN),
-            _ => status.as_u16(),
-        }
+        if self.is_grpc() { Kind::code_of_trailers(headers) } else { status.as_u16() }
     }
 }
 
@@ -171,5 +183,8 @@ mod tests {
         assert_eq!(code(Protocol::GrpcWeb, &[("grpc-status", "0")]), 0);
         assert_eq!(code(Protocol::Grpc, &[]), 2);
         assert_eq!(code(Protocol::Grpc, &[("grpc-status", "17")]), 2);
+        let awaits = |protocol, value| Kind { method: MethodLabel::Post, protocol }.awaits_trailers(&headers(&[("trailer", value)]));
+        assert!(awaits(Protocol::Grpc, "Grpc-Message, Grpc-Status"));
+        assert!(!awaits(Protocol::Grpc, "x") && !awaits(Protocol::Http, "Grpc-Status"));
     }
 }
