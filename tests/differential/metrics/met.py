@@ -61,5 +61,6 @@ C("health", SLEEP(1.5), GET("/x"), dyn=http('r: {rule: "PathPrefix(`/`)", servic
 C("health-not-yet", GET("/x"), dyn=http('r: {rule: "PathPrefix(`/`)", service: h}', services='h: {loadBalancer: {servers: [{url: "http://${BACKEND_a}"}], healthCheck: {path: /health, interval: 30s}}}'), seen=METRICS("server_up", values=["traefik_service_server_up"]))
 C("connections", GET("/x"), seen=METRICS("open_connections"))
 C("reload-drops-series", GET("/dead"), WRITE("main.yml", http('r: {rule: "PathPrefix(`/`)", service: a}')), WAIT(dict(op="req", method="GET", path="/dead"), status=200), SLEEP(0.3), METRICS(r"^traefik_(router|service)"), seen=METRICS(r"^traefik_(router|service)"))
-H2B = {"g": dict(kind="http", h2c=True)}
-C("h2", GET("/x", proto="h2c"), POST("/x", body="abc", proto="h2c"), GET("/nothing", ep="web2", proto="h2c"))
+C("h2", GET("/x", h2=True), POST("/x", body="abc", h2=True), HEAD("/x", h2=True), GET("/big", h2=True, ctl=dict(body_size=100000)), GET("/nothing", ep="web2", h2=True))
+C("h2-grpc-trailers", POST("/x", h2=True, headers={"Content-Type": "application/grpc"}, ctl=dict(framing="chunked", trailers=[["Grpc-Status", "7"]])))
+C("retry-says-nothing", GET("/retry", ctl=dict(status=503)), seen=METRICS("^traefik_.*retries"))

@@ -54,6 +54,8 @@ pub struct Exchange {
     pub user: Option<String>,
     /// The request is measured, and so are its tries with servers.
     pub metered: bool,
+    /// A middleware sends the request again; whoever counts it takes the mark away.
+    pub again: bool,
     /// Bytes that were read of a body that arrives in pieces, if the request is measured.
     pub upload: Option<Rc<Cell<u64>>>,
     /// Path as it was when the request was routed, and the query.
@@ -73,6 +75,7 @@ impl Exchange {
             upgrade: None,
             user: None,
             metered: false,
+            again: false,
             upload: None,
             original_path,
             notes: Vec::new(),

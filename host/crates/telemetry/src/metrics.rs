@@ -163,12 +163,23 @@ impl Metrics {
         self.write_scopes(text, &self.routers, names::ROUTER_METRICS, |(name, service)| {
             vec![(label::ROUTER, name.clone()), (label::SERVICE, service.clone())]
         });
+        self.write_retries(text);
         self.write_scopes(text, &self.services, names::SERVICE_METRICS, |name| vec![(label::SERVICE, name.clone())]);
         let certificates = lock(&self.certificates).clone();
         if !certificates.is_empty() {
             begin(text, names::CERTS_NOT_AFTER);
             for c in &certificates {
                 text.sample("", &[(label::CN, &c.cn), (label::SANS, &c.sans), (label::SERIAL, &c.serial)], c.not_after as f64);
+            }
+        }
+    }
+
+    fn write_retries(&self, text: &mut Text) {
+        let services: Vec<_> = lock(&self.services).iter().map(|(name, kept)| (name.clone(), kept.scope.retries())).collect();
+        if services.iter().any(|s| s.1 > 0) {
+            begin(text, names::SERVICE_RETRIES);
+            for (name, n) in services.iter().filter(|s| s.1 > 0) {
+                text.sample("", &[(label::SERVICE, name)], *n as f64);
             }
         }
     }

@@ -97,6 +97,8 @@ pub const OPEN_CONNECTIONS: Family = gauge("traefik_open_connections", "Open con
 pub const CERTS_NOT_AFTER: Family = gauge("traefik_tls_certs_not_after", "When a certificate stops being valid, in seconds since 1970.");
 pub const SERVER_UP: Family = gauge("traefik_service_server_up", "Whether the health check has found a server of a service well: 1 or 0.");
 
+/// Traefik has `traefik_service_retries_total`, but never counts there: a series of that name would be a surprise.
+pub const SERVICE_RETRIES: Family = counter("torana_service_retries_total", "Requests that were sent to a service again.");
 pub const BUILD: Family = gauge("torana_build_info", "Always 1; the labels say what is running.");
 pub const SNAPSHOT_GENERATION: Family = gauge("torana_snapshot_generation", "Number of the configuration that is served.");
 

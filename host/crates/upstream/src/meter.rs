@@ -52,7 +52,10 @@ impl Tally {
 }
 
 impl<'a> Attempt<'a> {
-    pub(crate) fn begin(meter: &'a ServiceMeter, exchange: &Exchange) -> Self {
+    pub(crate) fn begin(meter: &'a ServiceMeter, exchange: &mut Exchange) -> Self {
+        if std::mem::take(&mut exchange.again) {
+            meter.requests.record_retry();
+        }
         let request = &exchange.request;
         if let Some((version, cipher)) = exchange.tls_names() {
             meter.requests.record_tls(version, cipher);

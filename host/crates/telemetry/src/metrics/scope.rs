@@ -162,6 +162,7 @@ impl Series {
 struct Shard {
     requests: Slots<(Kind, u16), Series>,
     tls: Slots<(&'static str, &'static str), Count>,
+    retries: Count,
 }
 
 /// One entry point, router or service.
@@ -212,6 +213,16 @@ impl Scope {
     pub fn record_tls(&self, version: &'static str, cipher: &'static str) {
         let (shard, alone) = self.mine();
         shard.tls.with((version, cipher), Count::default, |n| n.add(1, alone));
+    }
+
+    /// Counts that a request is sent again.
+    pub fn record_retry(&self) {
+        let (shard, alone) = self.mine();
+        shard.retries.add(1, alone);
+    }
+
+    pub fn retries(&self) -> u64 {
+        self.shards.iter().filter_map(OnceLock::get).map(|s| s.retries.value()).sum()
     }
 
     pub fn totals(&self) -> BTreeMap<(Kind, u16), Total> {
