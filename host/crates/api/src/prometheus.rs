@@ -100,8 +100,15 @@ fn plugins(text: &mut Text, all: &[PluginStatus]) {
     if all.is_empty() {
         return;
     }
-    let figures: [(Family, Figure); 9] = [
-        (names::PLUGIN_CALLS, |p| p.calls),
+    begin(text, names::PLUGIN_CALLS);
+    for p in all {
+        for by in &p.calls_by {
+            for (hook, n) in &by.hooks {
+                text.sample("", &[(label::HOOK, hook), (label::PLUGIN, &p.name), (label::VERSION, &by.version)], *n as f64);
+            }
+        }
+    }
+    let figures: [(Family, Figure); 8] = [
         (names::PLUGIN_DEADLINES, |p| p.deadline_hits),
         (names::PLUGIN_INSTANCES, |p| p.instances),
         (names::PLUGIN_LOADS, |p| p.loads),
@@ -220,6 +227,7 @@ mod tests {
             name: "p@file".into(),
             version: "1.2".into(),
             calls: 5,
+            calls_by: vec![torana_extend::CallStatus { version: "1.2".into(), hooks: [("on-request", 5)].into() }],
             traps: 1,
             load_failures: 2,
             duration: torana_extend::Histogram { buckets: vec![(1e-6, 1), (2e-6, 4)], count: 5, sum: 0.5 },
@@ -230,7 +238,7 @@ mod tests {
         plugins(&mut text, &[p]);
         let text = text.finish();
         for line in [
-            "torana_plugin_calls_total{plugin=\"p@file\"} 5",
+            "torana_plugin_calls_total{hook=\"on-request\",plugin=\"p@file\",version=\"1.2\"} 5",
             "torana_plugin_reload_failures_total{plugin=\"p@file\"} 2",
             "torana_plugin_call_duration_seconds_bucket{plugin=\"p@file\",le=\"0.000002\"} 4",
             "torana_plugin_call_duration_seconds_bucket{plugin=\"p@file\",le=\"+Inf\"} 5",

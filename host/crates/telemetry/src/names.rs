@@ -145,6 +145,7 @@ pub mod label {
     pub const SANS: &str = "sans";
     pub const PLUGIN: &str = "plugin";
     pub const VERSION: &str = "version";
+    pub const HOOK: &str = "hook";
     pub const KIND: &str = "kind";
     pub const DIGEST: &str = "digest";
     pub const NAME: &str = "name";
