@@ -1,6 +1,6 @@
 //! The labels `method`, `protocol` and `code`, as Traefik derives them from a request and its response.
 
-use http::header::{ACCEPT, CONNECTION, CONTENT_TYPE, TRAILER, UPGRADE};
+use http::header::{ACCEPT, CONTENT_TYPE, TRAILER};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
@@ -68,13 +68,9 @@ pub enum Protocol {
 }
 
 impl Protocol {
-    /// `asked`: the token of `Upgrade`, where the request's connection headers are no longer as they came.
+    /// `asked`: the token of `Upgrade`, if the request asks for another protocol.
     pub fn of(headers: &HeaderMap, asked: Option<&HeaderValue>) -> Self {
-        let upgrade = match asked {
-            Some(token) => has_token(Some(token), "websocket"),
-            None => has_token(headers.get(CONNECTION), "upgrade") && has_token(headers.get(UPGRADE), "websocket"),
-        };
-        if upgrade {
+        if asked.is_some_and(|token| has_token(Some(token), "websocket")) {
             return Protocol::Websocket;
         }
         if has_token(headers.get(ACCEPT), "text/event-stream") {
@@ -153,9 +149,6 @@ mod tests {
     fn protocols() {
         for (list, expected) in [
             (&[][..], "http"),
-            (&[("upgrade", "websocket")], "http"),
-            (&[("connection", "keep-alive, Upgrade"), ("upgrade", "WebSocket")], "websocket"),
-            (&[("connection", "upgrade"), ("upgrade", "h2c")], "http"),
             (&[("accept", "text/html, text/event-stream")], "sse"),
             (&[("accept", "text/event-stream;q=1")], "http"),
             (&[("content-type", "application/grpc+proto")], "grpc"),
@@ -163,7 +156,9 @@ mod tests {
         ] {
             assert_eq!(Protocol::of(&headers(list), None).as_str(), expected, "{list:?}");
         }
-        assert_eq!(Protocol::of(&HeaderMap::new(), Some(&HeaderValue::from_static("websocket"))), Protocol::Websocket);
+        for (token, expected) in [("WebSocket", Protocol::Websocket), ("h2c, websocket", Protocol::Websocket), ("h2c", Protocol::Http)] {
+            assert_eq!(Protocol::of(&HeaderMap::new(), Some(&HeaderValue::from_static(token))), expected);
+        }
     }
 
     #[test]
