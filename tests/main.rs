@@ -12,6 +12,7 @@ mod cases {
     mod ladder;
     mod lifecycle;
     mod memory;
+    mod metrics;
     mod plugin_examples;
     mod plugins;
     mod protocol;

@@ -9,7 +9,7 @@ use crate::middleware::MiddlewareHooks;
 use crate::pool::{AnyPool, Hooks, OpenError, Pool, Use};
 use crate::provider::{PluginProvider, ProviderHooks};
 use crate::rollout::{Share, Versions};
-use crate::stats::Totals;
+use crate::stats::{HOOKS, HookCalls, Totals, add_calls};
 use crate::watch::Stamp;
 use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
@@ -23,7 +23,7 @@ use torana_base::{Diagnostic, qualify, unqualified};
 use torana_config::node::Node;
 use torana_config::routing::{Item, PluginConfig};
 use torana_extend::{
-    Built, DnsChallenge, Egress, PluginHost, PluginKind, PluginStatus, Provider, RequestTest, RolloutStatus, ServerChoice,
+    Built, CallStatus, DnsChallenge, Egress, PluginHost, PluginKind, PluginStatus, Provider, RequestTest, RolloutStatus, ServerChoice,
 };
 use torana_http::Endpoint;
 
@@ -544,6 +544,18 @@ impl Entry {
         t
     }
 
+    /// Calls by version and hook.
+    fn calls(&self) -> Vec<CallStatus> {
+        let alive: Vec<Arc<Loaded>> = lock(&self.versions).iter().filter_map(Weak::upgrade).collect();
+        let mut all = lock(&self.lasting.retired_calls).clone();
+        alive.iter().for_each(|l| add_calls(all.entry(l.version_name().to_owned()).or_default(), &l.stats.totals().hooks));
+        let told = |(version, calls): (String, HookCalls)| {
+            let hooks = HOOKS.iter().zip(calls).filter(|(_, n)| *n > 0).map(|(hook, n)| (*hook, n)).collect();
+            CallStatus { version, hooks }
+        };
+        all.into_iter().map(told).filter(|c| !c.hooks.is_empty()).collect()
+    }
+
     fn status(&self) -> PluginStatus {
         let s = lock(&self.state);
         let t = self.totals();
@@ -560,6 +572,7 @@ impl Entry {
             loads: self.loads.load(Relaxed),
             load_failures: self.load_failures.load(Relaxed),
             calls: t.calls,
+            calls_by: self.calls(),
             traps: t.traps,
             deadline_hits: t.deadline_hits,
             refused: t.refused,

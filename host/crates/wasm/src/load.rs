@@ -9,7 +9,8 @@ use crate::passing::one_line;
 use crate::pool::{Use, block_on, describe};
 use crate::schema::Schema;
 use crate::state::{Environment, Limits, State};
-use crate::stats::{OwnMetrics, Stats, Totals};
+use crate::stats::{HookCalls, OwnMetrics, Stats, Totals, add_calls};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use torana_base::Diagnostic;
@@ -70,6 +71,9 @@ pub(crate) struct Loaded {
     pub(crate) warnings: Vec<Diagnostic>,
 }
 
+/// Versions of a plugin whose calls are told apart once they are gone.
+const MAX_VERSIONS: usize = 20;
+
 /// What outlives the versions of a plugin.
 #[derive(Clone, Default)]
 pub(crate) struct Lasting {
@@ -77,6 +81,8 @@ pub(crate) struct Lasting {
     pub(crate) metrics: Arc<OwnMetrics>,
     /// Counts of versions that are gone.
     pub(crate) retired: Arc<Mutex<Totals>>,
+    /// Their calls by version.
+    pub(crate) retired_calls: Arc<Mutex<BTreeMap<String, HookCalls>>>,
 }
 
 const PACKAGE: &str = "torana:plugin/";
@@ -201,10 +207,20 @@ impl Drop for Loaded {
         let mut t = self.stats.totals();
         (t.instances, t.memory) = (0, 0);
         self.lasting.retired.lock().unwrap_or_else(PoisonError::into_inner).add(&t);
+        let mut calls = self.lasting.retired_calls.lock().unwrap_or_else(PoisonError::into_inner);
+        let version = self.version_name();
+        // Files may change all day long.
+        let name = if calls.contains_key(version) || calls.len() < MAX_VERSIONS { version } else { "older" };
+        add_calls(calls.entry(name.to_owned()).or_default(), &t.hooks);
     }
 }
 
 impl Loaded {
+    /// As its manifest says; empty without one.
+    pub(crate) fn version_name(&self) -> &str {
+        self.manifest.as_ref().map_or("", |m| &m.version)
+    }
+
     /// What its instances share when they have this configuration.
     pub(crate) fn environment(&self, used: Use) -> Environment {
         Environment {

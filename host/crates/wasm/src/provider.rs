@@ -6,7 +6,7 @@ use crate::host::Inner;
 use crate::load::{Loaded, export};
 use crate::pool::{Call, Hooks, Pool};
 use crate::state::State;
-use crate::stats::Outcome;
+use crate::stats::{Hook, Outcome};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -154,11 +154,11 @@ async fn poll(pool: &Pool<ProviderHooks>) -> std::result::Result<Delivery, Strin
     let begin = Instant::now();
     match lease.call(|h| h.poll, ()).await {
         Ok((result,)) => {
-            lease.good(begin.elapsed(), Outcome::Good);
+            lease.good(Hook::Poll, begin.elapsed(), Outcome::Good);
             result
         }
         Err(f) => {
-            lease.bad(&f, begin.elapsed());
+            lease.bad(Hook::Poll, &f, begin.elapsed());
             Err(f.to_string())
         }
     }
