@@ -89,7 +89,7 @@ fn finish(what: &Build<'_>, project: &Project, made: &Path, bytes: Vec<u8>, out:
     }
     let component = manifest.embed(&component).map_err(|e| Diagnostic::error("", e))?;
     let report = look(&component)?;
-    let path = project.folder.join(project.build.component.clone().unwrap_or_else(|| format!("{}.wasm", manifest.name).into()));
+    let path = project.component();
     replace(&path, &component).map_err(|e| io("write", &path, &e))?;
     for import in report.unknown() {
         say!(out, "warning: the gateway has no `{import}`, so that the plugin will not load");

@@ -2,6 +2,7 @@
 
 use crate::balancer::{BalancerHooks, Choice};
 use crate::cache::{Cache, digest};
+use crate::clock::Clock;
 use crate::dns::{Dns, DnsHooks};
 use crate::load::{Form, Lasting, Loaded, Loader};
 use crate::matcher::{Matcher, MatcherHooks};
@@ -43,6 +44,7 @@ pub struct Plugins {
 pub(crate) struct Inner {
     egress: Arc<dyn Egress>,
     slots: usize,
+    clock: Clock,
     /// Made with the first plugin: who has none pays nothing.
     loader: OnceLock<Result<Arc<Loader>, String>>,
     entries: Mutex<BTreeMap<Arc<str>, Arc<Entry>>>,
@@ -103,10 +105,15 @@ fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Plugins {
     /// `slots`: threads that call plugins.
     pub fn new(egress: Arc<dyn Egress>, slots: usize) -> Plugins {
+        Plugins::with_clock(egress, slots, Clock::System)
+    }
+
+    pub(crate) fn with_clock(egress: Arc<dyn Egress>, slots: usize, clock: Clock) -> Plugins {
         Plugins {
             inner: Arc::new(Inner {
                 egress,
                 slots: slots + 1,
+                clock,
                 loader: OnceLock::new(),
                 entries: Mutex::default(),
                 changed: watch::Sender::new(1),
@@ -127,8 +134,13 @@ impl Plugins {
 
 impl Inner {
     fn loader(&self) -> Result<&Arc<Loader>, String> {
-        let made = self.loader.get_or_init(|| Loader::new(self.egress.clone(), Cache::open(), self.slots).map(Arc::new));
+        let made = self.loader.get_or_init(|| Loader::new(self.egress.clone(), Cache::open(), self.slots, self.clock.clone()).map(Arc::new));
         made.as_ref().map_err(Clone::clone)
+    }
+
+    /// What a plugin keeps beside its versions.
+    pub(crate) fn lasting(&self, name: &str) -> Option<Lasting> {
+        Some(self.entry(name)?.lasting.clone())
     }
 
     fn entry(&self, name: &str) -> Option<Arc<Entry>> {

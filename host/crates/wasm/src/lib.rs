@@ -26,6 +26,7 @@ mod rest;
 mod rollout;
 mod schema;
 mod service;
+mod stage;
 mod state;
 mod stats;
 mod stdio;
@@ -33,3 +34,4 @@ mod watch;
 
 pub use describe::describe;
 pub use host::Plugins;
+pub use stage::{Delivered, Feed, Stage};

@@ -84,7 +84,7 @@ fn loaded(bytes: &[u8], change: impl FnOnce(&mut PluginConfig)) -> Arc<Loaded> {
     // Debug builds are slow.
     config.limits.deadline = "500ms".parse().unwrap();
     change(&mut config);
-    let loader = Arc::new(Loader::new(Arc::new(Echo), Cache::open(), 1).unwrap());
+    let loader = Arc::new(Loader::new(Arc::new(Echo), Cache::open(), 1, crate::clock::Clock::System).unwrap());
     let item = Item::new(config, Place::whole("test"), 1);
     match loader.load(&"test@file".into(), &item, bytes, &Lasting::default()) {
         Ok(l) => Arc::new(l),
