@@ -13,6 +13,7 @@ mod cases {
     mod lifecycle;
     mod memory;
     mod plugin_examples;
+    mod plugin_test;
     mod plugins;
     mod protocol;
     mod reload;

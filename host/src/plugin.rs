@@ -142,7 +142,7 @@ fn build(args: &[String]) -> Result<(), Vec<Diagnostic>> {
     let given = Args::read(args, &[], &[])?;
     let folder = given.one("DIR", "as in `torana plugin build plugins/auth`")?.unwrap_or(".");
     let mut out = std::io::stdout();
-    torana_devkit::build(&Build { folder: Path::new(folder), describe: &describe }, &mut out)?;
+    torana_devkit::build(&Build { folder: Path::new(folder), describe: &describe, aside: false }, &mut out)?;
     let _ = out.flush();
     Ok(())
 }
@@ -161,7 +161,7 @@ fn dev(args: &[String]) -> Result<(), Vec<Diagnostic>> {
         return Err(vec![d.hint("write one; `torana plugin new` shows how")]);
     }
     let again = || {
-        let built = torana_devkit::build(&Build { folder: &folder, describe: &describe }, &mut std::io::stdout());
+        let built = torana_devkit::build(&Build { folder: &folder, describe: &describe, aside: false }, &mut std::io::stdout());
         if let Err(wrong) = built {
             wrong.iter().for_each(|d| eprintln!("{d}"));
         }

@@ -147,18 +147,18 @@ fn promised(name: &str) {
 // --- other languages ---
 
 /// The command for plugin.toml in place of its own, if it needs another here; or what is missing, and whether CI must have it.
-type Tools = Result<Option<&'static str>, (&'static str, bool)>;
+pub(crate) type Tools = Result<Option<&'static str>, (&'static str, bool)>;
 
 fn works(program: &str, args: &[&str]) -> bool {
     let done = Command::new(program).args(args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
     done.is_ok_and(|s| s.success())
 }
 
-fn js() -> Tools {
+pub(crate) fn js() -> Tools {
     (works("node", &["--version"]) && works("npm", &["--version"])).then_some(None).ok_or(("node and npm", true))
 }
 
-fn python() -> Tools {
+pub(crate) fn python() -> Tools {
     works("python3", &["-c", "import venv, ensurepip"]).then_some(None).ok_or(("python3 with venv", true))
 }
 
@@ -177,7 +177,7 @@ fn c() -> Tools {
 }
 
 /// `None`: the test is skipped.
-fn tools(tools: Tools) -> Option<Option<&'static str>> {
+pub(crate) fn tools(tools: Tools) -> Option<Option<&'static str>> {
     match tools {
         Ok(command) => Some(command),
         Err((missing, required)) => {
@@ -190,7 +190,7 @@ fn tools(tools: Tools) -> Option<Option<&'static str>> {
 
 /// `torana` with the machine's environment, as its builds need it.
 #[track_caller]
-fn torana(folder: &Path, args: &[&str]) {
+pub(crate) fn torana(folder: &Path, args: &[&str]) {
     let mut c = Command::new(binary());
     // Flags of the host's build are not for guests.
     c.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS").env_remove("CARGO_TARGET_DIR");

@@ -21,7 +21,8 @@ pub(crate) struct Keeper;
 
 impl Subscriber for Keeper {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.is_event() && metadata.target() == "plugin"
+        // Not only events: who asks whether a level is on is neither event nor span.
+        !metadata.is_span() && metadata.target() == "plugin"
     }
 
     fn new_span(&self, _: &Attributes<'_>) -> Id {

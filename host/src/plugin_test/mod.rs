@@ -77,11 +77,16 @@ pub(crate) fn run(asked: &Asked<'_>, build: &dyn Fn(&Project) -> Result<(), Vec<
         }
     }
     if all.is_empty() {
-        let d = Diagnostic::error("", match asked.name {
-            Some(name) => format!("no transcript has `{name}` in its name or in that of its file"),
-            None => "there is no transcript".to_owned(),
-        });
-        return Err(vec![d.hint("transcripts are `tests/*.yml` in the plugin's folder; docs/plugins/testing.md tells what stands in them")]);
+        let d = Diagnostic::error(
+            "",
+            match asked.name {
+                Some(name) => format!("no transcript has `{name}` in its name or in that of its file"),
+                None => "there is no transcript".to_owned(),
+            },
+        );
+        return Err(vec![
+            d.hint("transcripts are `tests/*.yml` in the plugin's folder; docs/plugins/testing.md tells what stands in them"),
+        ]);
     }
     print(&if asked.json { show::json(&all) } else { show::summary(&all) });
     Ok(all.iter().all(Tested::passed))
@@ -145,7 +150,11 @@ fn jobs(asked: &Asked<'_>, build: &dyn Fn(&Project) -> Result<(), Vec<Diagnostic
     let others = if others.is_empty() { here.as_slice() } else { &others };
     let mut projects: BTreeMap<PathBuf, (Option<Project>, Vec<PathBuf>)> = BTreeMap::new();
     for path in others {
-        let folder = if path.is_dir() { path.clone() } else { path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned() };
+        let folder = if path.is_dir() {
+            path.clone()
+        } else {
+            path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned()
+        };
         let (project, key) = match components.is_empty() {
             // With a component named, no project is needed.
             false => (None, PathBuf::new()),
@@ -197,5 +206,5 @@ fn stale(project: &Project) -> bool {
 
 /// Builds a project; what the tools say goes to standard error, so that JSON stays JSON.
 pub(crate) fn build(project: &Project, describe: &torana_devkit::Describe<'_>) -> Result<(), Vec<Diagnostic>> {
-    torana_devkit::build(&Build { folder: &project.folder, describe }, &mut std::io::stderr()).map(|_| ())
+    torana_devkit::build(&Build { folder: &project.folder, describe, aside: true }, &mut std::io::stderr()).map(|_| ())
 }

@@ -134,7 +134,8 @@ impl Plugins {
 
 impl Inner {
     fn loader(&self) -> Result<&Arc<Loader>, String> {
-        let made = self.loader.get_or_init(|| Loader::new(self.egress.clone(), Cache::open(), self.slots, self.clock.clone()).map(Arc::new));
+        let made =
+            self.loader.get_or_init(|| Loader::new(self.egress.clone(), Cache::open(), self.slots, self.clock.clone()).map(Arc::new));
         made.as_ref().map_err(Clone::clone)
     }
 
