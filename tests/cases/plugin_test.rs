@@ -1,6 +1,6 @@
 //! `torana plugin test`: the transcripts of our own plugins and of the templates, and what it says when one fails.
 
-use super::plugin_examples::{js, python, tools, torana};
+use super::plugin_examples::{Ready, c, go, js, python, tools};
 use crate::harness::{binary, first_party, root};
 use serde_json::Value;
 use std::fs;
@@ -51,12 +51,12 @@ fn first_party_plugins_keep_their_transcripts() {
 }
 
 /// A new project, built and tested by one command.
-fn template(lang: &str, kind: &str) {
+fn template(ready: &Ready, lang: &str, kind: &str) {
     let folder = tempfile::tempdir().unwrap();
-    torana(folder.path(), &["plugin", "new", "fresh", "--lang", lang, "--kind", kind]);
-    let mut c = Command::new(binary());
-    c.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS").env("CARGO_TARGET_DIR", root().join("target/guests/templates"));
-    let out = c.args(["plugin", "test", "fresh"]).current_dir(folder.path()).stdin(Stdio::null()).output().unwrap();
+    assert!(ready.torana(folder.path(), &["plugin", "new", "fresh", "--lang", lang, "--kind", kind]).status().unwrap().success());
+    ready.adapt(&folder.path().join("fresh"));
+    let mut test = ready.torana(folder.path(), &["plugin", "test", "fresh"]);
+    let out = test.env("CARGO_TARGET_DIR", root().join("target/guests/templates")).output().unwrap();
     assert!(out.status.success() && said(&out).contains("1 passed"), "{lang}/{kind}: {}", said(&out));
     // Standard output is the result alone, whatever the tools of the language say.
     assert!(out.stdout.starts_with(b"ok    fresh/tests/example.yml: "), "{}", String::from_utf8_lossy(&out.stdout));
@@ -70,21 +70,37 @@ fn template(lang: &str, kind: &str) {
 #[test]
 fn templates_in_rust_pass_their_transcripts() {
     if first_party("whoami").is_some() {
-        ["middleware", "matcher", "balancer", "provider", "dns-challenge", "service"].iter().for_each(|kind| template("rust", kind));
+        ["middleware", "matcher", "balancer", "provider", "dns-challenge", "service"]
+            .iter()
+            .for_each(|kind| template(&Ready::default(), "rust", kind));
     }
 }
 
 #[test]
 fn templates_in_js_pass_their_transcripts() {
-    if tools(js()).is_some() {
-        ["middleware", "matcher", "balancer", "provider"].iter().for_each(|kind| template("js", kind));
+    if let Some(ready) = tools(js()) {
+        ["middleware", "matcher", "balancer", "provider"].iter().for_each(|kind| template(&ready, "js", kind));
     }
 }
 
 #[test]
 fn a_template_in_python_passes_its_transcript() {
-    if tools(python()).is_some() {
-        template("python", "middleware");
+    if let Some(ready) = tools(python()) {
+        template(&ready, "python", "middleware");
+    }
+}
+
+#[test]
+fn the_template_in_c_passes_its_transcript() {
+    if let Some(ready) = tools(c()) {
+        template(&ready, "c", "middleware");
+    }
+}
+
+#[test]
+fn the_template_in_go_passes_its_transcript() {
+    if let Some(ready) = tools(go()) {
+        template(&ready, "go", "middleware");
     }
 }
 
