@@ -17,18 +17,22 @@ use std::time::Duration;
 const COMPILED: Duration = Duration::from_secs(240);
 
 macro_rules! first_party {
-    ($($test:ident: $folder:literal,)*) => {
-        $(#[test] fn $test() { promised($folder); })*
+    ($($test:ident: $folder:literal, $run:ident;)*) => {
+        $(#[test] fn $test() { $run($folder); })*
 
         const FIRST_PARTY: &[&str] = &[$($folder),*];
     };
 }
 
 first_party! {
-    api_key: "api-key",
-    http_cache: "http-cache",
-    jwt_auth: "jwt-auth",
-    request_validator: "request-validator",
+    ab_test: "ab-test", placed;
+    add_headers: "add-headers", promised;
+    api_key: "api-key", promised;
+    canary_by_header: "canary-by-header", placed;
+    http_cache: "http-cache", promised;
+    json_provider: "json-provider", placed;
+    jwt_auth: "jwt-auth", promised;
+    request_validator: "request-validator", promised;
 }
 
 macro_rules! languages {
@@ -144,6 +148,43 @@ fn promised(name: &str) {
         }
     };
     cases(&gateway, &backend, &file["cases"], before, !answers);
+}
+
+/// A plugin of plugins/ that is no middleware: the file has a whole routing configuration, flags beside it, and what the server of a provider
+/// gives. `{{path}}` is the component, `{{a}}` and `{{b}}` are services that say who they are, `{{config}}` is that server.
+fn placed(name: &str) {
+    let Some(path) = first_party(name) else { return };
+    let file = read(&format!("plugins/{name}"));
+    let [a, b] = ["a", "b"].map(|who| Backend::http(move |r| Reply::ok(format!("{who}: {} {}", r.method, r.target))));
+    let fill = |text: String| text.replace("{{path}}", path.to_str().unwrap()).replace("{{a}}", &a.url()).replace("{{b}}", &b.url());
+    let served = Arc::new(Mutex::new(fill(file["served"].to_string())));
+    let config = {
+        let (served, needs) = (served.clone(), file["config-needs"].clone());
+        Backend::http(move |r| match headers(&needs).iter().all(|(name, value)| r.header(name) == *value) {
+            true => Reply::ok(lock(&served).clone()),
+            false => Reply::status(401),
+        })
+    };
+    let fill = |text: String| fill(text).replace("{{config}}", &config.url()).replace("{{config-host}}", &config.address.to_string());
+    let mut setup = Setup::new().file("routing.yml", fill(file["document"].to_string()));
+    for flag in file["flags"].as_array().into_iter().flatten() {
+        setup = setup.flag(fill(flag.as_str().unwrap().to_owned()));
+    }
+    let gateway = setup.start();
+    let first = |cases: &Value| {
+        let (case, wanted) = (&cases[0], cases[0]["response"]["body_contains"].as_str().unwrap());
+        let lines: String = headers(&case["request"]["headers"]).iter().map(|(n, v)| format!("{n}: {}\r\n", v.unwrap())).collect();
+        let ask = format!("GET {} HTTP/1.1\r\nHost: test.local\r\n{lines}\r\n", case["request"]["path"].as_str().unwrap());
+        within(COMPILED, "the plugin is loaded and does its part", || gateway.ask(&ask).text().contains(wanted).then_some(()));
+    };
+    first(&file["cases"]);
+    gateway.settle();
+    cases(&gateway, &a, &file["cases"], |_| {}, false);
+    if !file["served-next"].is_null() {
+        *lock(&served) = fill(file["served-next"].to_string());
+        first(&file["cases-next"]);
+        cases(&gateway, &b, &file["cases-next"], |_| {}, false);
+    }
 }
 
 // --- other languages ---
