@@ -208,6 +208,11 @@ impl Drop for Loaded {
 }
 
 impl Loaded {
+    /// Whether two versions of it can share the calls (`rollout`).
+    pub(crate) fn stages(&self) -> bool {
+        self.kind == PluginKind::Middleware && self.form == Form::Hooks
+    }
+
     /// What its instances share when they have this configuration.
     pub(crate) fn environment(&self, used: Use) -> Environment {
         Environment {
