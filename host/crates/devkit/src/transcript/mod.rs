@@ -1,8 +1,12 @@
 //! Transcripts: what a plugin is sent, what the world around it answers, and what has to come of it. Read
 //! here, with places; played by whoever has an engine.
 
+mod at;
+mod expect;
 mod read;
 mod rule;
+#[cfg(test)]
+mod tests;
 mod time;
 
 pub use rule::{Rule, Wanted};

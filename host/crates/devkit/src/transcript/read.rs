@@ -1,22 +1,20 @@
 //! From text to a transcript. Every mistake is told, with its place.
 
-use super::rule::{Rule, Wanted};
-use super::{Act, Answer, Asked, Budget, Canned, Content, Expect, Head, Record, Reply, Server, Step, Transcript, time};
+use super::at::{At, Found};
+use super::expect::{budget, expect, wanted_headers};
+use super::{Act, Answer, Asked, Canned, Content, Record, Reply, Server, Step, Transcript, time};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
-use std::cell::RefCell;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
-use torana_base::{Diagnostic, GoDuration, Place, closest};
+use torana_base::{Diagnostic, Place};
 use torana_config::node::{Node, Value};
 use torana_config::parse::{Format, parse};
 use torana_extend::PluginKind;
 
 /// What the clock says at first, unless a transcript does: the same in each run.
 const START: &str = "2026-01-01T00:00:00Z";
-/// Most calls that a budget may ask for.
-const MAX_CALLS: usize = 10_000_000;
 const DECLARED: [&str; 3] = ["permissions", "limits", "failure"];
 
 pub(super) fn read(text: &str, source: &str, kind: PluginKind) -> Result<Transcript, Vec<Diagnostic>> {
@@ -27,141 +25,6 @@ pub(super) fn read(text: &str, source: &str, kind: PluginKind) -> Result<Transcr
     let transcript = transcript(&top, source, kind);
     let wrong = found.0.into_inner();
     if wrong.is_empty() { Ok(transcript) } else { Err(wrong) }
-}
-
-#[derive(Default)]
-struct Found(RefCell<Vec<Diagnostic>>);
-
-/// A node, and where it stands.
-struct At<'a> {
-    node: &'a Node,
-    key: String,
-    found: &'a Found,
-}
-
-impl<'a> At<'a> {
-    fn wrong(&self, message: impl Into<String>, hint: &str) {
-        let d = Diagnostic::error(&self.key, message).at(&self.node.place);
-        self.found.0.borrow_mut().push(if hint.is_empty() { d } else { d.hint(hint) });
-    }
-
-    fn below(&self, name: &str, node: &'a Node) -> At<'a> {
-        let key = if self.key.is_empty() { name.to_owned() } else { format!("{}.{name}", self.key) };
-        At { node, key, found: self.found }
-    }
-
-    /// The entry, also when it is null.
-    fn entry(&self, name: &str) -> Option<At<'a>> {
-        self.node.child(name).map(|n| self.below(name, n))
-    }
-
-    /// The entry, unless it is null.
-    fn child(&self, name: &str) -> Option<At<'a>> {
-        self.entry(name).filter(|at| !at.node.is_null())
-    }
-
-    /// The items of a list; a value that is none is a list of one.
-    fn items(&self) -> Vec<At<'a>> {
-        let at = |(i, node)| At { node, key: format!("{}[{i}]", self.key), found: self.found };
-        match &self.node.value {
-            Value::List(items) => items.iter().enumerate().map(at).collect(),
-            Value::Null => Vec::new(),
-            _ => vec![At { node: self.node, key: self.key.clone(), found: self.found }],
-        }
-    }
-
-    fn list(&self, name: &str) -> Vec<At<'a>> {
-        self.child(name).map(|c| c.items()).unwrap_or_default()
-    }
-
-    /// Name and value of a block.
-    fn pairs(&self) -> Vec<(&'a str, At<'a>)> {
-        if !matches!(self.node.value, Value::Map(_)) && !self.node.is_null() {
-            self.wrong("this is a block of names and values", "write `name: value` below it");
-        }
-        self.node.entries().iter().map(|(k, v)| (k.text.as_str(), self.below(&k.text, v))).collect()
-    }
-
-    /// Refuses what is no block, and all keys but these.
-    fn block(&self, known: &[&str]) {
-        if !matches!(self.node.value, Value::Map(_)) {
-            return self.wrong("this is a block of options", &format!("known here: {}", known.join(", ")));
-        }
-        for (key, _) in self.node.entries().iter().filter(|(k, _)| !known.contains(&k.text.as_str())) {
-            let d = Diagnostic::error(self.below(&key.text, self.node).key, format!("unknown option `{}`", key.text)).at(&key.place);
-            self.found.0.borrow_mut().push(match closest(&key.text, known.iter().copied()) {
-                Some(near) => d.hint(format!("did you mean `{near}`?")),
-                None => d.hint(format!("known here: {}", known.join(", "))),
-            });
-        }
-    }
-
-    fn text(&self) -> Option<&'a str> {
-        let text = self.node.as_str();
-        if text.is_none() {
-            self.wrong("a text belongs here", "");
-        }
-        text
-    }
-
-    /// What a text spells, or the value for when it does not.
-    fn spelled<T: FromStr>(&self, what: &str, hint: &str, otherwise: T) -> T {
-        let Some(text) = self.text() else { return otherwise };
-        text.parse().unwrap_or_else(|_| {
-            self.wrong(format!("`{text}` is not {what}"), hint);
-            otherwise
-        })
-    }
-
-    fn duration(&self) -> Duration {
-        let d = self.spelled("a duration", "write `30s`, `200us` or the like", GoDuration::default());
-        if d.0 < 0 {
-            self.wrong("the clock goes forward only", "write a duration of 0 or more");
-        }
-        d.as_duration()
-    }
-
-    fn wanted(&self, rule: Rule) -> Wanted {
-        Wanted { key: self.key.clone(), place: self.node.place.clone(), rule }
-    }
-
-    /// What a value has to be: a text, null for none, or a block of rules.
-    fn rules(&self) -> Vec<Wanted> {
-        match &self.node.value {
-            Value::Null => vec![self.wanted(Rule::Absent)],
-            Value::Scalar { text, .. } => vec![self.wanted(Rule::Is(text.clone()))],
-            Value::List(items) => {
-                let lines: Option<Vec<String>> = items.iter().map(|i| i.as_str().map(str::to_owned)).collect();
-                if lines.is_none() {
-                    self.wrong("texts belong into this list", "");
-                }
-                vec![self.wanted(Rule::Lines(lines.unwrap_or_default()))]
-            }
-            Value::Map(_) => {
-                self.block(&["is", "contains", "matches", "json", "present"]);
-                let mut all = Vec::new();
-                all.extend(self.child("is").and_then(|at| Some(at.wanted(Rule::Is(at.text()?.to_owned())))));
-                all.extend(self.list("contains").iter().filter_map(|at| Some(at.wanted(Rule::Contains(at.text()?.to_owned())))));
-                all.extend(self.list("matches").iter().filter_map(|at| match regex::Regex::new(at.text()?) {
-                    Ok(regex) => Some(at.wanted(Rule::Matches(regex))),
-                    Err(e) => {
-                        at.wrong("this is not a regular expression", e.to_string().lines().last().unwrap_or_default());
-                        None
-                    }
-                }));
-                all.extend(self.child("json").map(|at| at.wanted(Rule::Json(at.node.to_json()))));
-                all.extend(self.child("present").map(|at| match at.node.as_bool() {
-                    Some(false) => at.wanted(Rule::Absent),
-                    Some(true) => at.wanted(Rule::Present),
-                    None => {
-                        at.wrong("`present` is true or false", "");
-                        at.wanted(Rule::Present)
-                    }
-                }));
-                all
-            }
-        }
-    }
 }
 
 fn transcript(top: &At<'_>, source: &str, kind: PluginKind) -> Transcript {
@@ -419,7 +282,7 @@ fn message(at: &At<'_>) -> (HeaderMap, Content) {
     (headers, body)
 }
 
-fn header_name(name: &str, at: &At<'_>) -> Option<HeaderName> {
+pub(super) fn header_name(name: &str, at: &At<'_>) -> Option<HeaderName> {
     let parsed = HeaderName::from_str(name).ok();
     if parsed.is_none() {
         at.wrong(format!("`{name}` is not a header"), "");
@@ -481,210 +344,4 @@ fn canned(at: &At<'_>) -> Option<Canned> {
         }
     };
     Some(Canned { key: at.key.clone(), place: at.node.place.clone(), method, url, headers, body, answer })
-}
-
-fn wanted_headers(at: &At<'_>) -> Vec<(HeaderName, Wanted)> {
-    let mut all = Vec::new();
-    for (name, value) in at.child("headers").map(|h| h.pairs()).unwrap_or_default() {
-        if let Some(name) = header_name(name, &value) {
-            all.extend(value.rules().into_iter().map(|w| (name.clone(), w)));
-        }
-    }
-    all
-}
-
-/// What is expected of a message: a block, or the one fact alone.
-fn head(at: &At<'_>, facts: &[&'static str]) -> Head {
-    let mut head = Head::default();
-    if at.node.as_str().is_some() {
-        head.facts.extend(at.rules().into_iter().map(|w| (facts[0], w)));
-        return head;
-    }
-    let known: Vec<&str> = facts.iter().copied().chain(["headers", "body"]).collect();
-    at.block(&known);
-    for fact in facts {
-        let rules = at.child(fact).map(|f| f.rules()).unwrap_or_default();
-        head.facts.extend(rules.into_iter().map(|w| (*fact, w)));
-    }
-    head.headers = wanted_headers(at);
-    head.body = at.entry("body").map(|b| b.rules()).unwrap_or_default();
-    head
-}
-
-fn expect(at: &At<'_>, kind: PluginKind) -> Expect {
-    let mut known = vec!["failure", "kv", "log", "metrics"];
-    known.extend(match kind {
-        PluginKind::Middleware => ["backend", "response", "user"].as_slice(),
-        PluginKind::Service => &["response"],
-        PluginKind::Matcher => &["match"],
-        PluginKind::Balancer => &["server"],
-        PluginKind::Provider => &["document", "again", "error"],
-        PluginKind::DnsChallenge => &["error"],
-    });
-    at.block(&known);
-    let first = |name: &str| at.entry(name).and_then(|e| e.rules().into_iter().next());
-    let rules = |name: &str| at.entry(name).map(|e| e.rules()).unwrap_or_default();
-    Expect {
-        backend: at.child("backend").map(|b| match b.node.as_bool() {
-            Some(reached) => (reached, b.wanted(Rule::Present), None),
-            None => (true, b.wanted(Rule::Present), Some(head(&b, &["url", "method", "host"]))),
-        }),
-        response: at.child("response").map(|r| head(&r, &["status"])),
-        verdict: first("match").or_else(|| first("server")),
-        error: first("error"),
-        document: at.entry("document").map(|d| document(&d)).unwrap_or_default(),
-        again: at.child("again").map(|a| a.wanted(Rule::Is(format!("{:?}", a.duration())))),
-        user: first("user"),
-        failure: rules("failure"),
-        kv: at.child("kv").map(|k| wanted_values(&k)).unwrap_or_default(),
-        log: at.child("log").map(|l| l.items().iter().flat_map(log_rule).collect()),
-        metrics: at
-            .child("metrics")
-            .map(|m| m.pairs().into_iter().filter_map(|(n, v)| Some((n.to_owned(), number(&v)?))).collect())
-            .unwrap_or_default(),
-    }
-}
-
-/// A provider's document is written as what it says, not as its text.
-fn document(at: &At<'_>) -> Vec<Wanted> {
-    let rules = ["contains", "matches", "json", "is", "present"];
-    match &at.node.value {
-        Value::Map(entries) if !entries.iter().all(|(k, _)| rules.contains(&k.text.as_str())) || entries.is_empty() => {
-            vec![at.wanted(Rule::Json(at.node.to_json()))]
-        }
-        _ => at.rules(),
-    }
-}
-
-/// A text stands in a line.
-fn log_rule(at: &At<'_>) -> Vec<Wanted> {
-    match at.node.as_str() {
-        Some(text) => vec![at.wanted(Rule::Contains(text.to_owned()))],
-        None => at.rules(),
-    }
-}
-
-fn number(at: &At<'_>) -> Option<Wanted> {
-    let n = at.spelled("a number", "", f64::NAN);
-    (!n.is_nan()).then(|| at.wanted(Rule::Is(n.to_string())))
-}
-
-fn wanted_values(at: &At<'_>) -> Vec<(String, String, Wanted)> {
-    let mut all = Vec::new();
-    for (namespace, values) in at.pairs() {
-        for (key, value) in values.pairs() {
-            all.extend(value.rules().into_iter().map(|w| (namespace.to_owned(), key.to_owned(), w)));
-        }
-    }
-    all
-}
-
-fn budget(at: &At<'_>) -> Budget {
-    const LIMITS: [(&str, f64); 4] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("max", 1.0)];
-    at.block(&["calls", "p50", "p90", "p99", "max"]);
-    let calls = at.child("calls").map_or(1000, |c| c.spelled("a number of calls", "", 1000));
-    if !(1..=MAX_CALLS).contains(&calls) {
-        at.wrong(format!("{calls} calls cannot be measured"), "write a number from 1 to 10000000");
-    }
-    let limit = |(name, part): (&'static str, f64)| {
-        let l = at.child(name)?;
-        Some((name, part, l.duration(), l.key, l.node.place.clone()))
-    };
-    let limits: Vec<_> = LIMITS.into_iter().filter_map(limit).collect();
-    if limits.is_empty() {
-        at.wrong("the budget has no limit", "write `p50: 20us`, `p99: 200us` or the like");
-    }
-    Budget { calls, limits }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn told(text: &str, kind: PluginKind) -> String {
-        match read(text, "t.yml", kind) {
-            Ok(t) => format!("good: {t:?}"),
-            Err(wrong) => wrong.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
-        }
-    }
-
-    #[test]
-    fn short_and_long_forms_are_the_same() {
-        let short = "exchanges: [{request: GET http://a.test/x?y, backend: 204, expect: {backend: /x?y, response: 204}}]";
-        let long = "
-exchanges:
-  - request: {method: GET, url: /x?y, headers: {host: a.test}}
-    backend: {status: 204}
-    expect:
-      backend: {url: /x?y}
-      response: {status: 204}
-";
-        let of = |text| {
-            let t = read(text, "dir/t.yml", PluginKind::Middleware).unwrap();
-            assert_eq!(t.name, "t");
-            let s = &t.steps[0];
-            let Act::Request(asked, reply) = &s.act else { panic!("{s:?}") };
-            let facts = |h: &Head| h.facts.iter().map(|(n, w)| format!("{n} {}", w.rule)).collect::<Vec<_>>();
-            let (reached, _, backend) = s.expect.backend.clone().unwrap();
-            let expected = (reached, facts(&backend.unwrap()), facts(s.expect.response.as_ref().unwrap()));
-            (s.name.clone(), asked.host.clone(), asked.path.clone(), asked.query.clone(), reply.status, expected)
-        };
-        assert_eq!(of(short), of(long));
-        assert_eq!(of(short).0, "GET /x?y");
-    }
-
-    #[test]
-    fn mistakes_have_places() {
-        use PluginKind::{Balancer, DnsChallenge, Matcher, Middleware, Provider};
-        for (text, kind, expected) in [
-            ("exchanges: []", Middleware, "there are no exchanges"),
-            ("polls: [{}]", Middleware, "unknown option `polls`"),
-            ("exchangse: [{}]", Middleware, "exchangse  (t.yml:1:1)\n  hint: did you mean `exchanges`?"),
-            ("exchanges:\n- requets: GET /", Middleware, "exchanges[0].requets  (t.yml:2:3)\n  hint: did you mean `request`?"),
-            ("exchanges:\n- request: GET a b", Middleware, "`a b` is neither a path nor a URL\n  at  exchanges[0].request  (t.yml:2:12)"),
-            ("exchanges: [{request: {url: /, path: /}}]", Middleware, "write one of `url` and `path`"),
-            ("exchanges: [{request: {body: a, json: b}}]", Middleware, "more than one body"),
-            ("exchanges: [{request: {headers: {a b: c}}}]", Middleware, "`a b` is not a header"),
-            ("exchanges: [{backend: 99}]", Middleware, "`99` is not a status"),
-            ("exchanges: [{expect: {respons: 200}}]", Middleware, "did you mean `response`?"),
-            ("exchanges: [{expect: {response: {body: {matches: '('}}}}]", Middleware, "not a regular expression"),
-            ("exchanges: [{expect: {response: {body: {contain: x}}}}]", Middleware, "did you mean `contains`?"),
-            ("exchanges: [{expect: {match: true}}]", Balancer, "unknown option `match`"),
-            ("exchanges: [{outgoing: []}]", Matcher, "unknown option `outgoing`"),
-            ("exchanges: [{advance: soon}]", Middleware, "`soon` is not a duration"),
-            ("exchanges: [{advance: -1s}]", Middleware, "the clock goes forward only"),
-            ("clock: noon\nexchanges: [{}]", Middleware, "`noon` is not a point in time\n  at  clock  (t.yml:1:8)"),
-            ("budget: {calls: 10}\nexchanges: [{}]", Middleware, "the budget has no limit"),
-            ("budget: {calls: 0, p50: 1us}\nexchanges: [{}]", Middleware, "0 calls cannot be measured"),
-            ("polls: [{outgoing: [{request: GET /a}]}]", Provider, "`/a` is not a URL"),
-            ("polls: [{outgoing: [{response: 200}]}]", Provider, "which request this answers"),
-            ("records: [{}]", DnsChallenge, "write one of `present` and `cleanUp`"),
-            ("servers: [{weight: 1}]\nexchanges: [{}]", Balancer, "the server has no `url`"),
-            ("a: [", Middleware, "t.yml"),
-        ] {
-            let told = told(text, kind);
-            assert!(told.starts_with("error") && told.contains(expected), "{text}: {told}");
-        }
-    }
-
-    #[test]
-    fn what_is_granted() {
-        let read = |permissions: &str| {
-            let text = format!("{permissions}\nexchanges: [{{outgoing: [{{request: GET https://a.test:81/x}}]}}]");
-            let manifest = r#"{"name": "a", "version": "0.1.0", "kind": "middleware", "capabilities": {"kv": ["n"]}}"#;
-            let manifest = serde_json::from_str(manifest).unwrap();
-            let t = read(&text, "t.yml", PluginKind::Middleware).unwrap();
-            t.declaration(PluginKind::Middleware, "a.wasm", Some(&manifest))
-        };
-        let by_itself = read("").unwrap().config;
-        assert_eq!(
-            (by_itself.path.as_str(), by_itself.permissions.http, by_itself.permissions.kv),
-            ("a.wasm", vec!["a.test:81".to_owned()], vec!["n".to_owned()])
-        );
-        let written = read("permissions: {kv: [m]}\nlimits: {deadline: 5ms}").unwrap().config;
-        assert_eq!((written.permissions.http, written.permissions.kv), (vec![], vec!["m".to_owned()]));
-        assert_eq!(written.limits.deadline.to_string(), "5ms");
-        let wrong = read("permissions:\n  kvs: [m]").unwrap_err();
-        assert!(wrong[0].to_string().contains("permissions.kvs  (t.yml:2:3)\n  hint: did you mean `kv`?"), "{wrong:?}");
-    }
 }
