@@ -1,7 +1,7 @@
 //! `torana plugin test`: the transcripts of our own plugins and of the templates, and what it says when one fails.
 
 use super::plugin_examples::{Ready, c, go, js, python, tools};
-use crate::harness::{binary, first_party, root};
+use crate::harness::{binary, first_party, guests, root};
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -240,4 +240,32 @@ fn what_is_tested_can_be_chosen() {
     assert!(code == Some(1) && said.contains("did you mean `--name`?"), "{said}");
     let (code, said) = test(&["nowhere.yml"]);
     assert!(code == Some(1) && said.contains("cannot read nowhere.yml"), "{said}");
+}
+
+/// A trap is a failure of the transcript, unless it is expected.
+#[test]
+fn a_call_that_fails_has_to_be_expected() {
+    let Some(guests) = guests() else { return };
+    let component = guests.path("bad");
+    let folder = tempfile::tempdir().unwrap();
+    let transcript = "\
+config: {mode: MODE}
+limits: {deadline: 20ms}
+exchanges:
+  - request: GET /
+    expect: {response: 500, failure: {contains: 'WHY'}}
+  - request: GET /
+    expect: {response: 500}
+";
+    for (mode, why) in [("trap", "trapped"), ("loop", "ran longer than limits.deadline")] {
+        fs::write(folder.path().join("t.yml"), transcript.replace("MODE", mode).replace("WHY", why)).unwrap();
+        let out = test_in(folder.path(), &["t.yml", component.to_str().unwrap()]);
+        let said = said(&out);
+        assert!(out.status.code() == Some(1) && !said.contains("exchanges[0]"), "{said}");
+        assert!(
+            said.contains("exchanges[1]  GET /\n    expect.failure  (t.yml:6:5)\n      expected  the plugin does not fail\n"),
+            "{said}"
+        );
+        assert!(said.contains(why), "{said}");
+    }
 }
