@@ -315,7 +315,10 @@ fn canned(at: &At<'_>) -> Option<Canned> {
     match request.node.as_str() {
         Some(line) => {
             let (m, u) = line.split_once(' ').unwrap_or(("GET", line));
-            method = Method::from_str(m).ok()?;
+            method = Method::from_str(m).unwrap_or_else(|_| {
+                request.wrong(format!("`{m}` is not a method"), "write `GET https://host/path`");
+                Method::GET
+            });
             url = u.trim().to_owned();
         }
         None => {

@@ -57,6 +57,7 @@ fn mistakes_have_places() {
         ("budget: {calls: 10}\nexchanges: [{}]", Middleware, "the budget has no limit"),
         ("budget: {calls: 0, p50: 1us}\nexchanges: [{}]", Middleware, "0 calls cannot be measured"),
         ("polls: [{outgoing: [{request: GET /a}]}]", Provider, "`/a` is not a URL"),
+        ("polls: [{outgoing: [{request: 'G@T https://a/b'}]}]", Provider, "`G@T` is not a method"),
         ("polls: [{outgoing: [{response: 200}]}]", Provider, "which request this answers"),
         ("records: [{}]", DnsChallenge, "write one of `present` and `cleanUp`"),
         ("servers: [{weight: 1}]\nexchanges: [{}]", Balancer, "the server has no `url`"),
@@ -86,4 +87,37 @@ fn what_is_granted() {
     assert_eq!(written.limits.deadline.to_string(), "5ms");
     let wrong = read("permissions:\n  kvs: [m]").unwrap_err();
     assert!(wrong[0].to_string().contains("permissions.kvs  (t.yml:2:3)\n  hint: did you mean `kv`?"), "{wrong:?}");
+}
+
+/// Files are written by people: whatever stands in them is read or refused.
+#[test]
+fn no_text_panics() {
+    use proptest::prelude::*;
+    const GOOD: &str = "{name: a, clock: 1, args: [a], servers: [{url: a, weight: 1, up: no}], kv: {a: {b: [c]}}, permissions: {kv: [a]}, \
+        outgoing: [{request: {url: 'http://a', body: {json: {}}}, error: timeout}], budget: {calls: 5, p50: 1us}, \
+        exchanges: [{advance: 1s, request: {url: /a, chunks: [a], headers: {a: [b]}}, backend: 200, present: {domain: a}, \
+        expect: {backend: {url: /a}, response: {body: {matches: a}}, log: [], metrics: {a: 1}, kv: {a: {b: null}}, document: {a: b}, again: 1s}}]}";
+    let kinds = proptest::sample::select(PluginKind::ALL.to_vec());
+    let words = proptest::sample::select(vec![
+        "",
+        "null",
+        "[]",
+        "{}",
+        "-1",
+        "'",
+        "é",
+        ": ",
+        ",",
+        "99999999999999999999",
+        "exchanges",
+        "polls",
+        "records",
+    ]);
+    proptest!(|(kind in kinds, from in 0..GOOD.len(), length in 0..40usize, word in words)| {
+        let end = (from + length).min(GOOD.len());
+        let text = format!("{}{word}{}", &GOOD[..from], &GOOD[end..]);
+        if let Ok(t) = read(&text, "t.yml", kind) {
+            let _ = t.declaration(kind, "a.wasm", None);
+        }
+    });
 }
