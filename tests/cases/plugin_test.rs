@@ -242,6 +242,18 @@ fn what_is_tested_can_be_chosen() {
     assert!(code == Some(1) && said.contains("cannot read nowhere.yml"), "{said}");
 }
 
+/// Why it panics stands in its log.
+#[test]
+fn a_plugin_that_cannot_be_configured_says_why() {
+    let Some(guests) = guests() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("t.yml"), "config: {mode: panic-in-configure}\nexchanges: [{}]\n").unwrap();
+    let out = test_in(folder.path(), &["t.yml", guests.path("bad").to_str().unwrap()]);
+    let said = said(&out);
+    assert!(out.status.code() == Some(1) && said.contains("it trapped while it was configured"), "{said}");
+    assert!(said.contains("  the plugin wrote\n    ERROR panicked at "), "{said}");
+}
+
 /// A trap is a failure of the transcript, unless it is expected.
 #[test]
 fn a_call_that_fails_has_to_be_expected() {

@@ -94,7 +94,7 @@ pub(crate) fn check(step: &Step, h: &Happened, stage: &Stage) -> Vec<Miss> {
         misses.push(Miss { key, place: Some(step.place.clone()), wanted, got: why.to_owned() });
     }
     if let Some(wanted) = &e.log {
-        let written: Vec<String> = h.log.iter().map(|(level, text)| format!("{level} {text}")).collect();
+        let written = super::log::shown(&h.log);
         let got = || if written.is_empty() { "no line".to_owned() } else { written.join("\n") };
         for w in wanted.iter().filter(|w| !written.iter().any(|l| w.rule.holds(std::slice::from_ref(l)))) {
             misses.push(Miss { key: w.key.clone(), place: Some(w.place.clone()), wanted: format!("a line: {}", w.rule), got: got() });

@@ -11,7 +11,12 @@ const MAX_LINES: usize = 10_000;
 
 static LINES: Mutex<Vec<(Level, String)>> = Mutex::new(Vec::new());
 
-/// The lines since the last time, as `LEVEL text`.
+/// As a reader sees it.
+pub(crate) fn shown(lines: &[(Level, String)]) -> Vec<String> {
+    lines.iter().map(|(level, text)| format!("{level} {text}")).collect()
+}
+
+/// The lines since the last time.
 pub(crate) fn taken() -> Vec<(Level, String)> {
     std::mem::take(&mut *LINES.lock().unwrap_or_else(PoisonError::into_inner))
 }

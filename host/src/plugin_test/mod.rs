@@ -57,6 +57,8 @@ struct Tested {
     name: String,
     steps: usize,
     outcome: Result<Played, Vec<Diagnostic>>,
+    /// Of a plugin that could not be configured.
+    log: Vec<String>,
 }
 
 /// Whether all went as written.
@@ -108,10 +110,12 @@ fn test(plugin: &Plugin, file: &Path, name: Option<&str>) -> Option<Tested> {
         Ok(t) if name.is_some_and(|n| !t.name.contains(n) && !shown.contains(n)) => return None,
         Ok(t) => t,
         Err(_) if name.is_some_and(|n| !shown.contains(n)) => return None,
-        Err(wrong) => return Some(Tested { name: String::new(), file: shown, steps: 0, outcome: Err(wrong) }),
+        Err(wrong) => return Some(Tested { name: String::new(), file: shown, steps: 0, outcome: Err(wrong), log: Vec::new() }),
     };
+    log::taken();
     let outcome = play(&transcript, plugin.kind, &plugin.path, plugin.manifest.as_ref());
-    Some(Tested { file: shown, name: transcript.name, steps: transcript.steps.len(), outcome })
+    let log = if outcome.is_err() { log::shown(&log::taken()) } else { Vec::new() };
+    Some(Tested { file: shown, name: transcript.name, steps: transcript.steps.len(), outcome, log })
 }
 
 /// A path as short as it can be told.

@@ -21,7 +21,6 @@ use torana_wasm::{Feed, Stage};
 
 /// Bytes of a body that are compared, at most.
 const MAX_BODY: usize = 256 << 20;
-const NAME: &str = "plugin@file";
 
 /// How a transcript went.
 #[derive(Default)]
@@ -67,13 +66,16 @@ struct Player<'a> {
 pub(crate) fn play(t: &Transcript, kind: PluginKind, path: &str, manifest: Option<&Manifest>) -> Result<Played, Vec<Diagnostic>> {
     let declared = t.declaration(kind, path, manifest)?;
     let world = Arc::new(World::new(&t.outgoing));
-    let stage = Stage::load(NAME, declared, world.clone(), t.clock)?;
+    let name = format!("{}@file", manifest.map_or("plugin", |m| m.name.as_str()));
+    let stage = Stage::load(&name, declared, world.clone(), t.clock)?;
+    // That it was loaded is nothing to tell.
+    log::taken();
     for (namespace, key, value) in &t.kv {
         if !stage.keep(namespace, key, value.clone()) {
             return Err(vec![Diagnostic::error(format!("kv.{namespace}.{key}"), "the value is too large")]);
         }
     }
-    let part = part(&stage, t, kind)?;
+    let part = part(&stage, &name, t, kind)?;
     let unable = |e: std::io::Error| vec![Diagnostic::error("", format!("there is no runtime: {e}"))];
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default()).map_err(unable)?;
     let player = Player { stage, world, part, runtime, transcript: t };
@@ -82,18 +84,18 @@ pub(crate) fn play(t: &Transcript, kind: PluginKind, path: &str, manifest: Optio
     Ok(player.all())
 }
 
-fn part(stage: &Stage, t: &Transcript, kind: PluginKind) -> Result<Part, Vec<Diagnostic>> {
+fn part(stage: &Stage, name: &str, t: &Transcript, kind: PluginKind) -> Result<Part, Vec<Diagnostic>> {
     let host = stage.host();
     Ok(match kind {
-        PluginKind::Middleware => Part::Steps(host.middleware(NAME, &t.config, "config")?.steps),
-        PluginKind::Service => Part::Service(host.service(NAME, &t.config, "config")?),
-        PluginKind::Matcher => Part::Test(host.matcher(NAME, &t.args).map_err(|e| {
+        PluginKind::Middleware => Part::Steps(host.middleware(name, &t.config, "config")?.steps),
+        PluginKind::Service => Part::Service(host.service(name, &t.config, "config")?),
+        PluginKind::Matcher => Part::Test(host.matcher(name, &t.args).map_err(|e| {
             let key = if t.args.is_empty() { "config" } else { "args" };
             vec![Diagnostic::error(key, e).at(&t.config.place)]
         })?),
-        PluginKind::Balancer => Part::Choice(host.choice(NAME, &t.config, "config")?),
+        PluginKind::Balancer => Part::Choice(host.choice(name, &t.config, "config")?),
         PluginKind::Provider => Part::Feed(stage.feed(&t.config, "config")?),
-        PluginKind::DnsChallenge => Part::Dns(host.dns_challenge(NAME, &t.config, "config")?),
+        PluginKind::DnsChallenge => Part::Dns(host.dns_challenge(name, &t.config, "config")?),
     })
 }
 
@@ -113,7 +115,7 @@ impl Player<'_> {
                 misses.extend(self.measure(std::slice::from_ref(step), budget, &step.key, &mut played));
             }
             if !misses.is_empty() {
-                let log = happened.log.iter().map(|(level, text)| format!("{level} {text}")).collect();
+                let log = log::shown(&happened.log);
                 played.failed.push(Failed { key: step.key.clone(), name: step.name.clone(), misses, log });
             }
         }

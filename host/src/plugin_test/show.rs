@@ -30,6 +30,7 @@ pub(crate) fn text(t: &Tested) -> String {
             for d in wrong {
                 let _ = writeln!(out, "  {}", d.to_string().replace('\n', "\n  "));
             }
+            wrote(&mut out, "  ", &t.log);
         }
     }
     out
@@ -49,12 +50,18 @@ fn failed(out: &mut String, f: &Failed) {
         let _ = writeln!(out, "    {key}{at}");
         difference(out, m);
     }
-    if !f.log.is_empty() {
-        let _ = writeln!(out, "    the plugin wrote");
-        f.log.iter().take(LOG_LINES).for_each(|line| _ = writeln!(out, "      {line}"));
-        if f.log.len() > LOG_LINES {
-            let _ = writeln!(out, "      and {}", count(f.log.len() - LOG_LINES, "line"));
-        }
+    wrote(out, "    ", &f.log);
+}
+
+/// What the plugin told meanwhile.
+fn wrote(out: &mut String, indent: &str, log: &[String]) {
+    if log.is_empty() {
+        return;
+    }
+    let _ = writeln!(out, "{indent}the plugin wrote");
+    log.iter().take(LOG_LINES).for_each(|line| _ = writeln!(out, "{indent}  {line}"));
+    if log.len() > LOG_LINES {
+        let _ = writeln!(out, "{indent}  and {} more", count(log.len() - LOG_LINES, "line"));
     }
 }
 
@@ -98,7 +105,10 @@ pub(crate) fn json(all: &[Tested]) -> String {
 fn one(t: &Tested) -> Value {
     let mut o = json!({"file": t.file, "name": t.name, "passed": t.passed(), "steps": t.steps});
     match &t.outcome {
-        Err(wrong) => o["diagnostics"] = wrong.iter().map(Diagnostic::to_json).collect(),
+        Err(wrong) => {
+            o["diagnostics"] = wrong.iter().map(Diagnostic::to_json).collect();
+            o["log"] = t.log.iter().map(String::as_str).collect();
+        }
         Ok(played) => {
             let failures = played.failed.iter().flat_map(|f| f.misses.iter().map(move |m| miss(f, m)));
             o["failures"] = failures.collect();
