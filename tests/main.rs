@@ -14,6 +14,7 @@ mod cases {
     mod memory;
     mod metrics;
     mod plugin_examples;
+    mod plugin_test;
     mod plugins;
     mod protocol;
     mod reload;

@@ -1,6 +1,7 @@
 //! From bytes to a plugin that can be instantiated.
 
 use crate::cache::{Cache, digest};
+use crate::clock::Clock;
 use crate::engine::Engines;
 use crate::grants::Grants;
 use crate::kv::Kv;
@@ -28,6 +29,7 @@ pub(crate) struct Loader {
     pub(crate) egress: Arc<dyn Egress>,
     /// Instances are kept apart for that many threads.
     pub(crate) slots: usize,
+    clock: Clock,
     versions: AtomicU64,
 }
 
@@ -98,10 +100,11 @@ pub(crate) const WIT: &str = "0.1.0";
 
 impl Loader {
     /// The error says why plugins cannot run on this machine.
-    pub(crate) fn new(egress: Arc<dyn Egress>, cache: Cache, slots: usize) -> Result<Loader, String> {
+    pub(crate) fn new(egress: Arc<dyn Egress>, cache: Cache, slots: usize, clock: Clock) -> Result<Loader, String> {
         let engines = Engines::new()?;
         let linkers = Linkers::new(&engines.fast).map_err(|e| one_line(&e))?;
-        Ok(Loader { engines, linkers, concurrent: OnceLock::new(), cache, egress, slots: slots.max(1), versions: AtomicU64::new(1) })
+        let (concurrent, versions) = (OnceLock::new(), AtomicU64::new(1));
+        Ok(Loader { engines, linkers, concurrent, cache, egress, slots: slots.max(1), clock, versions })
     }
 
     /// Compiles and links. The error is what is wrong with the file, and what to do about it.
@@ -221,6 +224,11 @@ impl Loaded {
         self.manifest.as_ref().map_or("", |m| &m.version)
     }
 
+    /// Whether two versions of it can share the calls (`rollout`).
+    pub(crate) fn stages(&self) -> bool {
+        self.kind == PluginKind::Middleware && self.form == Form::Hooks
+    }
+
     /// What its instances share when they have this configuration.
     pub(crate) fn environment(&self, used: Use) -> Environment {
         Environment {
@@ -233,6 +241,7 @@ impl Loaded {
             metrics: self.lasting.metrics.clone(),
             egress: self.loader.egress.clone(),
             ticker: self.loader.engines.ticker.clone(),
+            clock: self.loader.clock.clone(),
         }
     }
 }

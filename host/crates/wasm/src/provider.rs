@@ -116,7 +116,7 @@ impl PluginProvider {
                     if let Some(text) = delivery.document
                         && last.as_ref() != Some(&text)
                     {
-                        match read(self.name, &text) {
+                        match document(self.name, &text) {
                             Ok(document) => {
                                 last = Some(text);
                                 if out.publish(document).await.is_err() {
@@ -149,7 +149,7 @@ impl PluginProvider {
     }
 }
 
-async fn poll(pool: &Pool<ProviderHooks>) -> std::result::Result<Delivery, String> {
+pub(crate) async fn poll(pool: &Pool<ProviderHooks>) -> std::result::Result<Delivery, String> {
     let mut lease = pool.checkout().await.map_err(|f| f.to_string())?;
     let begin = Instant::now();
     match lease.call(|h| h.poll, ()).await {
@@ -165,7 +165,7 @@ async fn poll(pool: &Pool<ProviderHooks>) -> std::result::Result<Delivery, Strin
 }
 
 /// A document of JSON, with the keys of a dynamic file.
-fn read(provider: &'static str, text: &str) -> std::result::Result<Document, String> {
+pub(crate) fn document(provider: &'static str, text: &str) -> std::result::Result<Document, String> {
     let source: Arc<str> = provider.into();
     let node = torana_config::parse::parse(text, torana_config::parse::Format::Json, source)
         .map_err(|d: Diagnostic| d.to_string().replace("\n  ", "; "))?;
