@@ -101,8 +101,6 @@ struct Way {
     ended: bool,
     /// Over: all is written, and the writer was told.
     done: bool,
-    /// The last chunk did not fit the writer: keep the room for the next.
-    slow: bool,
     bytes: u64,
 }
 
@@ -144,9 +142,8 @@ impl Way {
             let mut buf = ReadBuf::new(room);
             match Pin::new(&mut *reader).poll_read(cx, &mut buf) {
                 Poll::Pending => {
-                    if !self.slow && self.rest.capacity() > 0 {
-                        self.rest = Vec::new();
-                    }
+                    // A reader that keeps up with its writer is in no hurry: nothing is held while it waits.
+                    self.rest = Vec::new();
                     // What a TLS writer still holds.
                     let _ = Pin::new(&mut *writer).poll_flush(cx);
                     return Poll::Pending;
@@ -164,7 +161,6 @@ impl Way {
                         }
                         Poll::Pending => 0,
                     };
-                    self.slow = taken < data.len();
                     self.rest.extend_from_slice(&data[taken..]);
                 }
             }
