@@ -14,6 +14,7 @@ mod services;
 pub mod status;
 mod status_l4;
 mod tcp;
+mod tcp_router;
 mod tcp_services;
 mod udp;
 
