@@ -348,6 +348,7 @@ pub(crate) fn check(loaded: Loaded) -> Vec<Diagnostic> {
         Ok(_) => Vec::new(),
         Err(wrong) => wrong,
     };
+    found.extend(torana_control::entry_points::compile_udp(&install.entry_points).err().into_iter().flatten());
     found.extend(wrong);
     let providers = providers(&install, &plugins);
     let published = Published::new(providers.iter().map(|p| p.name()));

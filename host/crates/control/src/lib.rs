@@ -17,6 +17,7 @@ mod services;
 pub mod status;
 mod status_l4;
 mod tcp;
+mod tcp_router;
 mod tcp_services;
 mod tls_plan;
 mod udp;
