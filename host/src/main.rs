@@ -7,6 +7,7 @@ mod healthcheck;
 mod listen;
 mod local_plugins;
 mod plugin;
+mod plugin_test;
 mod systemd;
 mod wire;
 

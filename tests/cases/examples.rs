@@ -18,6 +18,7 @@ macro_rules! examples {
 examples! {
     basic_auth_and_rate_limit: "basic-auth-and-rate-limit",
     quickstart: "quickstart",
+    tcp_udp: "tcp-udp",
     toml: "toml",
     weighted_canary: "weighted-canary",
 }
@@ -61,7 +62,7 @@ impl Ports {
     pub(super) fn moved<'a>(texts: impl Iterator<Item = &'a str> + Clone, mut backend: impl FnMut() -> u16) -> Ports {
         let mut ports = Ports::default();
         for text in texts.clone() {
-            let server = |l: &&str| ["- url:", "url:", "url ="].iter().any(|key| l.trim_start().starts_with(key));
+            let server = |l: &&str| ["- url:", "url:", "url =", "- address:"].iter().any(|key| l.trim_start().starts_with(key));
             for port in text.lines().filter(server).flat_map(Ports::of) {
                 ports.0.entry(port).or_insert_with(&mut backend);
             }

@@ -44,14 +44,14 @@ pub(crate) struct Overview {
     providers: Vec<&'static str>,
 }
 
-#[derive(Default, Serialize)]
+#[derive(Serialize)]
 struct Tree {
     routers: Section,
     services: Section,
     middlewares: Section,
 }
 
-#[derive(Default, Serialize)]
+#[derive(Serialize)]
 struct UdpTree {
     routers: Section,
     services: Section,
@@ -64,7 +64,7 @@ struct Section {
     errors: usize,
 }
 
-/// Names of backends, empty for what is off; none of it is built.
+/// Names of backends, empty for what is off or not built.
 #[derive(Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Features {
@@ -92,10 +92,17 @@ pub(crate) fn overview(install: &InstallConfig, status: &RuntimeStatus) -> Overv
             services,
             middlewares: Section::of(status.middlewares.values().map(|m| m.state)),
         },
-        tcp: Tree::default(),
-        udp: UdpTree::default(),
+        tcp: Tree {
+            routers: Section::of(status.tcp.routers.values().map(|r| r.object.state)),
+            services: Section::of(status.tcp.services.values().map(|s| s.object.state)),
+            middlewares: Section::of(status.tcp.middlewares.values().map(|m| m.object.state)),
+        },
+        udp: UdpTree {
+            routers: Section::of(status.udp.routers.values().map(|r| r.object.state)),
+            services: Section::of(status.udp.services.values().map(|s| s.object.state)),
+        },
         certificates: Section::default(),
-        features: Features::default(),
+        features: Features { metrics: if install.prometheus().is_some() { "Prometheus" } else { "" }, ..Features::default() },
         providers: install.providers.file.iter().map(|_| "File").collect(),
     }
 }

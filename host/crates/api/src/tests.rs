@@ -67,7 +67,8 @@ fn install(more: Value) -> Arc<InstallConfig> {
 
 fn api(install: Arc<InstallConfig>, file: &str) -> Arc<Api> {
     let published = Published::new(["file", "internal"]);
-    let api = Arc::new(Api::new(install.clone(), published.clone(), Arc::new(torana_extend::NoPlugins)));
+    let (resolvers, _) = torana_control::Resolvers::open(&install, Arc::new(torana_extend::NoPlugins));
+    let api = Arc::new(Api::new(install.clone(), published.clone(), Arc::new(torana_extend::NoPlugins), resolvers.clone()));
     let mut internals = Internals::new();
     internals.insert("api", api.clone());
     internals.insert("noop", api.clone());
@@ -77,6 +78,9 @@ fn api(install: Arc<InstallConfig>, file: &str) -> Arc<Api> {
         tcp_kinds: torana_middleware::tcp::kind,
         internals,
         plugins: Arc::new(torana_extend::NoPlugins),
+        resolvers,
+        stapler: None,
+        metrics: None,
     })
     .unwrap();
     let inputs = BTreeMap::from([("file", config(file)), ("internal", config(INTERNAL))]);

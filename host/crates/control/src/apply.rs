@@ -84,12 +84,20 @@ impl Apply {
     pub async fn run(mut self, mut events: mpsc::Receiver<Event>) {
         let plugins = self.compiler.plugins().clone();
         let mut reloaded = plugins.changed();
+        let mut obtained = self.compiler.resolvers().changed();
         let mut last: BTreeMap<&'static str, Instant> = BTreeMap::new();
         let mut waiting: BTreeMap<&'static str, Waiting> = BTreeMap::new();
         let mut logged = BTreeSet::new();
         self = self.apply(&mut logged).await;
         let files = watch::Sender::new(self.compiler.tls_files().clone());
         let (tell, mut rewritten) = mpsc::channel(1);
+        let again = tell.clone();
+        // A call that is under way already will see the newest answers too.
+        if let Some(work) = self.compiler.tls().stapling(move || {
+            let _ = again.try_send(());
+        }) {
+            tokio::task::spawn_local(work);
+        }
         tokio::task::spawn_local(follow(files.subscribe(), tell));
         loop {
             files.send_if_modified(|f| {
@@ -116,6 +124,10 @@ impl Apply {
                     files.send_replace(self.compiler.tls_files().clone());
                     continue;
                 }
+                Ok(()) = obtained.changed() => {
+                    self = self.apply(&mut logged).await;
+                    continue;
+                }
                 Ok(()) = reloaded.changed() => {
                     // Only what uses another version of a plugin is built anew.
                     self = self.apply(&mut logged).await;
@@ -132,7 +144,7 @@ impl Apply {
                     let now = Instant::now();
                     let provider = document.provider;
                     let due = last.get(provider).map_or(now, |l| *l + self.throttle).max(now);
-                    waiting.insert(provider, Waiting { document, due });
+                    waiting.insert(provider, Waiting { document: *document, due });
                 }
                 None => {}
             }
@@ -218,6 +230,11 @@ impl Apply {
         }
         *logged = now;
         tracing::info!(generation, routers = status.routers.len(), micros = begin.elapsed().as_micros() as u64, "configuration applied");
+        // Before a provider has delivered there is no configuration that anybody made.
+        let delivered = |all: &BTreeMap<_, ProviderStatus>| all.is_empty() || all.values().any(|p| p.delivered);
+        if let Some(metrics) = compiler.metrics().filter(|_| delivered(&published.providers.load())) {
+            metrics.reloaded(|name| status.routers.contains_key(name), |name| status.services.contains_key(name));
+        }
         let old = published.status.swap(status);
         // Freeing ten thousand routers takes its time too.
         tokio::task::spawn_blocking(move || drop(old));

@@ -1,7 +1,8 @@
 //! Documents to a snapshot. No I/O but the certificates that a transport names, and no clock.
 
+use crate::acme::{Resolvers, Wishes};
 use crate::copies::{self, RouterCopy};
-use crate::expand::Models;
+use crate::expand::{Model, Models};
 use crate::internal::Internals;
 use crate::plugins::PluginMatchers;
 use crate::resolve::{Inputs, Kept, Kinds, Resolver, known};
@@ -15,11 +16,13 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use std::sync::Arc;
 use torana_base::{Diagnostic, Severity, qualify, unqualified};
 use torana_config::install::InstallConfig;
-use torana_config::routing::{Item, RouterConfig};
+use torana_config::routing::{Item, RouterConfig, RouterTlsConfig};
 use torana_dataplane::{Router, Snapshot};
 use torana_extend::PluginHost;
 use torana_http::{Endpoint, Step};
 use torana_router::{CompiledRule, MAX_USER_PRIORITY, Route, RouteTable, default_priority};
+use torana_telemetry::metrics::Metrics;
+use torana_tls::Stapler;
 use torana_upstream::{LoadBalancer, Transport};
 
 /// What the compiler works with.
@@ -29,6 +32,11 @@ pub struct Parts {
     pub tcp_kinds: TcpKinds,
     pub internals: Internals,
     pub plugins: Arc<dyn PluginHost>,
+    pub resolvers: Resolvers,
+    /// Fetches OCSP answers, if that is configured.
+    pub stapler: Option<Arc<Stapler>>,
+    /// Where requests are counted, if they are.
+    pub metrics: Option<Arc<Metrics>>,
 }
 
 /// A compiled configuration, not visible yet.
@@ -94,6 +102,7 @@ impl Compiler {
         let default_transport = Arc::new(Transport::build(&transport));
         let models = Models::new(&parts.install);
         let ranks = parts.install.providers.precedence.iter().enumerate().map(|(i, n)| (n.to_lowercase(), i as u32)).collect();
+        let stapler = parts.stapler.clone();
         Ok(Compiler {
             parts,
             models,
@@ -103,11 +112,20 @@ impl Compiler {
             middlewares: Kept::default(),
             routers: FxHashMap::default(),
             middleware_status: FxHashMap::default(),
-            tls: TlsState::default(),
+            tls: TlsState::new(stapler),
             tcp,
             udp,
             generation: 0,
         })
+    }
+
+    pub(crate) fn resolvers(&self) -> &Resolvers {
+        &self.parts.resolvers
+    }
+
+    /// Where requests are counted.
+    pub fn metrics(&self) -> Option<&Arc<Metrics>> {
+        self.parts.metrics.as_ref()
     }
 
     /// What hosts the plugins.
@@ -118,6 +136,11 @@ impl Compiler {
     /// The files that certificates were read from.
     pub(crate) fn tls_files(&self) -> &Arc<Files> {
         self.tls.files()
+    }
+
+    /// See [`TlsState::stapling`].
+    pub(crate) fn tls(&self) -> &TlsState {
+        &self.tls
     }
 
     /// The next compile reads certificates anew.
@@ -142,7 +165,14 @@ impl Compiler {
         status.diagnostics.extend(self.parts.plugins.diagnostics());
         let plugins = &*self.parts.plugins;
         let matchers = PluginMatchers::new(plugins, inputs);
-        let mut services = Services::new(inputs, &self.parts.internals, plugins, &mut self.store, self.default_transport.clone());
+        let mut services = Services::new(
+            inputs,
+            &self.parts.internals,
+            plugins,
+            self.parts.metrics.as_ref(),
+            &mut self.store,
+            self.default_transport.clone(),
+        );
         for (provider, config) in inputs {
             let provider: Arc<str> = (*provider).into();
             for (name, item) in &config.http.services {
@@ -190,11 +220,20 @@ impl Compiler {
                 status.middlewares.insert(name, shown);
             }
         }
-        self.tls.update(inputs);
+        let resolvers = self.parts.resolvers.clone();
+        self.tls.update(inputs, &resolvers.certificates());
         status.diagnostics.extend(self.tls.diagnostics().cloned());
+        if let Some(metrics) = &self.parts.metrics {
+            metrics.set_certificates(self.tls.served());
+        }
         let mut parsed = Parsed::default();
         let before = &self.routers;
-        let plan = copies::plan(&self.models, inputs, |provider, name, item| {
+        let mut wishes = Wishes::default();
+        let wanted = |name: &str, item: &Item<RouterConfig>, tls: &RouterTlsConfig, hosts: &[Arc<str>]| {
+            let key = format!("http.routers.{name}.tls.certResolver");
+            wishes.add(&resolvers, &tls.cert_resolver, &tls.domains, || hosts.iter().map(|h| h.to_string()).collect(), item, &key);
+        };
+        let plan = copies::plan(&self.models, inputs, wanted, |provider, name, item| {
             let versions = matchers.versions(&item.config.rule);
             let kept = before.get(provider).and_then(|b| b.get(name)).filter(|b| b.digest == item.digest && b.versions == versions);
             if let Some(kept) = kept {
@@ -205,6 +244,9 @@ impl Compiler {
             parsed.insert(qualify(name, provider).into(), rule.clone());
             Some(rule)
         });
+        wishes.add_others(&resolvers, inputs);
+        status.diagnostics.append(&mut wishes.diagnostics);
+        resolvers.want(wishes, self.tls.configured().clone());
         let severity = if self.parts.install.core.strict_tls_options { Severity::Error } else { Severity::Warning };
         status.diagnostics.extend(plan.told.iter().map(|t| Diagnostic { severity, ..Diagnostic::warning("", t.clone()) }));
         let mut routes: FxHashMap<Arc<str>, Vec<Route<Arc<Router>>>> = FxHashMap::default();
@@ -238,6 +280,7 @@ impl Compiler {
                     resolver: &resolver,
                     services: &mut services,
                     matchers: &matchers,
+                    metrics: self.parts.metrics.as_deref(),
                     name: qualified,
                     before: before.filter(|b| b.digest == item.digest && b.versions == versions && b.tls == tls),
                     provider: &provider,
@@ -300,6 +343,7 @@ impl Compiler {
             secure: secure(secured, plan.hosts, &self.tls),
             default_handshake: self.tls.handshake(DEFAULT).cloned(),
             handshakes: self.tls.handshakes().clone(),
+            challenges: resolvers.in_handshakes(),
             tcp,
             udp,
         };
@@ -361,6 +405,7 @@ struct RouterBuild<'a, 'b> {
     resolver: &'a Resolver<'a>,
     services: &'a mut Services<'b>,
     matchers: &'a PluginMatchers<'a>,
+    metrics: Option<&'a Metrics>,
     /// Of the same digest.
     before: Option<&'a KeptRouter>,
     name: Arc<str>,
@@ -457,13 +502,18 @@ impl RouterBuild<'_, '_> {
                 let reuse = same.and_then(|b| b.placed.iter().find(|p| p.router.name == name)).map(|p| &p.router);
                 let router = match reuse {
                     Some(r) if Arc::ptr_eq(&r.service, service) && r.tls_options == copy.tls && same_steps(&r.steps, &steps) => r.clone(),
-                    _ => Arc::new(Router {
-                        name: name.clone(),
-                        steps,
-                        service: service.clone(),
-                        denied_escapes: model.map_or(0, |m| m.denied_escapes),
-                        tls_options: copy.tls.clone(),
-                    }),
+                    _ => {
+                        let metrics = self.metrics.filter(|m| self.metered(m, model, &service_name));
+                        Arc::new(Router {
+                            name: name.clone(),
+                            steps,
+                            service: service.clone(),
+                            denied_escapes: model.map_or(0, |m| m.denied_escapes),
+                            tls_options: copy.tls.clone(),
+                            metered: metrics.is_some(),
+                            meter: metrics.and_then(|m| m.router(&name, &service_name)),
+                        })
+                    }
                 };
                 placed.push(Placed { router, tls: copy.tls.is_some(), entry_points: using.clone() });
             }
@@ -539,6 +589,12 @@ impl RouterBuild<'_, '_> {
             break;
         }
         good
+    }
+
+    /// Whether requests are counted: the router says so, or else its entry point.
+    fn metered(&self, metrics: &Metrics, model: Option<&Model>, service: &str) -> bool {
+        let own = self.item.config.observability.as_ref().and_then(|o| o.metrics);
+        own.unwrap_or_else(|| model.is_none_or(|m| m.metered)) && (metrics.options().internals || !service.ends_with("@internal"))
     }
 
     fn rule(&mut self) -> Option<Arc<CompiledRule>> {

@@ -28,6 +28,7 @@ fn named(prefix: Option<&Arc<str>>, qualified: &Arc<str>) -> Arc<str> {
 pub(crate) fn plan(
     models: &Models,
     inputs: &Inputs,
+    mut wanted: impl FnMut(&str, &Item<RouterConfig>, &RouterTlsConfig, &[Arc<str>]),
     mut rule_of: impl FnMut(&'static str, &String, &Item<RouterConfig>) -> Option<Arc<CompiledRule>>,
 ) -> TlsPlan {
     let mut wishes = Vec::new();
@@ -45,6 +46,7 @@ pub(crate) fn plan(
                     let Some(tls) = models.model(&e).and_then(|m| item.config.tls.as_ref().or(m.tls.as_ref())) else { continue };
                     let hosts = hosts
                         .get_or_insert_with(|| rule_of(provider, name, item).iter().flat_map(|r| r.host_values()).map(Arc::from).collect());
+                    wanted(name, item, tls, hosts);
                     let options = options_name(&tls.options, provider);
                     wishes.push(Wish { router: router.clone(), entry_point: e, hosts: hosts.clone(), options });
                 }

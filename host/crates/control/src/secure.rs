@@ -6,12 +6,15 @@ use rustc_hash::{FxHashMap, FxHasher};
 use std::hash::{Hash, Hasher};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{SystemTime, UNIX_EPOCH};
+use tokio::sync::watch;
 use torana_base::{Diagnostic, Place, Secret};
-use torana_config::routing::{Item, RoutingConfig, TlsOptionsConfig};
+use torana_config::routing::{DomainConfig, Item, RoutingConfig, TlsOptionsConfig};
 use torana_dataplane::{Handshake, Router, Secure};
 use torana_router::{Route, RouteTable};
-use torana_tls::{Certificate, Loaded, SessionShared, Store, TlsOptions, quic_config, server_config};
+use torana_telemetry::metrics;
+use torana_tls::acme::ObtainedCertificate;
+use torana_tls::{Certificate, Loaded, SessionShared, Stapler, Store, TlsOptions, quic_config, server_config};
 
 /// A file as it was when it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,15 +66,34 @@ pub(crate) struct TlsState {
     /// The last good ones.
     certificates: Certificates,
     handshakes: Arc<FxHashMap<Arc<str>, Arc<Handshake>>>,
+    /// The certificates that the configuration names.
+    configured: Arc<Store>,
     broken: FxHashMap<Arc<str>, Diagnostic>,
     diagnostics: Vec<Diagnostic>,
     loaded: Loaded,
     shared: SessionShared,
+    stapler: Option<Arc<Stapler>>,
+    /// Certificates whose OCSP answers are wanted.
+    stapled: watch::Sender<Vec<Arc<Certificate>>>,
 }
 
 impl TlsState {
+    pub(crate) fn new(stapler: Option<Arc<Stapler>>) -> Self {
+        TlsState { stapler, ..TlsState::default() }
+    }
+
+    /// The work of fetching OCSP answers; `changed` is called when there are new ones.
+    pub(crate) fn stapling<F: Fn() + 'static>(&self, changed: F) -> Option<impl Future<Output = ()> + use<F>> {
+        let (stapler, certificates) = (self.stapler.clone()?, self.stapled.subscribe());
+        Some(async move { stapler.run(certificates, changed).await })
+    }
+
     pub(crate) fn files(&self) -> &Arc<Files> {
         &self.files
+    }
+
+    pub(crate) fn configured(&self) -> &Arc<Store> {
+        &self.configured
     }
 
     pub(crate) fn forget_digest(&mut self) {
@@ -86,6 +108,20 @@ impl TlsState {
     /// `None` for options that are not there, or cannot be used.
     pub(crate) fn handshake(&self, options: &str) -> Option<&Arc<Handshake>> {
         self.handshakes.get(options)
+    }
+
+    /// Those that are served, for metrics.
+    pub(crate) fn served(&self) -> Vec<metrics::Certificate> {
+        let seconds =
+            |c: &Certificate| c.not_after().duration_since(UNIX_EPOCH).map_or(0, |d| i64::try_from(d.as_secs()).unwrap_or(i64::MAX));
+        let store = self.handshakes.values().next().map(|h| &h.store);
+        let all = store.iter().flat_map(|s| s.certificates());
+        all.map(|c| {
+            let mut sans = c.sans().to_vec();
+            sans.sort_unstable();
+            metrics::Certificate { cn: c.common_name().into(), serial: c.serial().into(), sans: sans.join(","), not_after: seconds(c) }
+        })
+        .collect()
     }
 
     pub(crate) fn handshakes(&self) -> &Arc<FxHashMap<Arc<str>, Arc<Handshake>>> {
@@ -104,8 +140,8 @@ impl TlsState {
     }
 
     /// Takes over what all documents say of TLS.
-    pub(crate) fn update(&mut self, inputs: &Inputs) {
-        let digest = digest(inputs);
+    pub(crate) fn update(&mut self, inputs: &Inputs, obtained: &[Arc<ObtainedCertificate>]) {
+        let digest = digest(inputs, obtained);
         if self.digest == Some(digest) {
             return;
         }
@@ -116,7 +152,7 @@ impl TlsState {
             let items = config.tls.options.values().map(|i| &i.diagnostics).chain(config.tls.stores.values().map(|i| &i.diagnostics));
             wrong.extend(items.chain(config.tls.certificates.iter().map(|i| &i.diagnostics)).flatten().cloned());
         }
-        let store = Arc::new(self.store(inputs, &mut read, &mut wrong));
+        let store = Arc::new(self.store(inputs, obtained, &mut read, &mut wrong));
         self.handshakes = Arc::new(self.options(inputs, &store, &mut read, &mut wrong));
         self.files = Arc::new(read);
         self.diagnostics = wrong;
@@ -127,7 +163,7 @@ impl TlsState {
 
 impl TlsState {
     /// The store `default`: the only one that clients are served from, as in Traefik.
-    fn store(&mut self, inputs: &Inputs, read: &mut Files, wrong: &mut Vec<Diagnostic>) -> Store {
+    fn store(&mut self, inputs: &Inputs, obtained: &[Arc<ObtainedCertificate>], read: &mut Files, wrong: &mut Vec<Diagnostic>) -> Store {
         let mut kept = FxHashMap::default();
         let mut all = Vec::new();
         for config in inputs.values() {
@@ -139,14 +175,45 @@ impl TlsState {
                 all.extend(self.take(&item.config.cert_file, &item.config.key_file, &key, item, &mut kept, read, wrong));
             }
         }
+        self.configured = Arc::new(Store::new(all.iter().cloned(), None));
+        // By what was asked for, to find the default one.
+        let mut by_domains = Vec::new();
+        for c in obtained {
+            let before = self.certificates.get(&(c.chain.clone(), String::new()));
+            let certificate = match before {
+                Some(same) => same.clone(),
+                None => match Certificate::from_pem(c.chain.as_bytes(), c.key.expose().as_bytes()) {
+                    Ok(certificate) => Arc::new(certificate),
+                    Err(e) => {
+                        let text = format!("the certificate of {} cannot be used: {}", c.domains.join(", "), e.message);
+                        wrong.push(Diagnostic::error(format!("certificatesResolvers.{}", c.resolver), text));
+                        continue;
+                    }
+                },
+            };
+            kept.insert((c.chain.clone(), String::new()), certificate.clone());
+            by_domains.push((c, certificate.clone()));
+            all.push(certificate);
+        }
         let mut default = None;
         if let Some(item) = only("tls.stores.default", inputs, |c| c.tls.stores.get(DEFAULT), wrong) {
             if let Some(pair) = &item.config.default_certificate {
                 let key = "tls.stores.default.defaultCertificate";
                 default = self.take(&pair.cert_file, &pair.key_file, key, item, &mut kept, read, wrong);
+            } else if let Some(generated) = &item.config.default_generated_cert {
+                // Until it is there the self-signed one does.
+                let names = |d: &DomainConfig| std::iter::once(&d.main).chain(&d.sans).map(|n| n.to_ascii_lowercase()).collect::<Vec<_>>();
+                let wanted = generated.domain.as_ref().map(names).unwrap_or_default();
+                let fits = |c: &ObtainedCertificate| *c.resolver == *generated.resolver && c.domains == wanted;
+                default = by_domains.iter().find(|(c, _)| fits(c)).map(|(_, certificate)| certificate.clone());
             }
         }
         self.certificates = kept;
+        if let Some(stapler) = &self.stapler {
+            self.stapled.send_replace(all.iter().chain(&default).cloned().collect());
+            all = all.into_iter().map(|c| stapler.staple(c)).collect();
+            default = default.map(|c| stapler.staple(c));
+        }
         let default = default.or_else(|| {
             let made = self.loaded.self_signed();
             made.map_err(|e| wrong.push(Diagnostic::error("tls.stores.default", format!("no self-signed certificate: {}", e.message)))).ok()
@@ -253,8 +320,11 @@ fn only<'a, T>(
     None
 }
 
-fn digest(inputs: &Inputs) -> u64 {
+fn digest(inputs: &Inputs, obtained: &[Arc<ObtainedCertificate>]) -> u64 {
     let mut hasher = FxHasher::default();
+    for c in obtained {
+        (&c.resolver, &c.domains, &c.chain).hash(&mut hasher);
+    }
     for (provider, config) in inputs {
         provider.hash(&mut hasher);
         for c in &config.tls.certificates {

@@ -7,7 +7,7 @@ use torana_config::routing::{Item, TcpMiddlewareConfig, TcpRouterConfig, TcpServ
 use torana_upstream::l4::TcpLoadBalancer;
 
 /// What every object has; `C` is its configuration.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ObjectStatus<C> {
     /// `name@provider`
     pub name: Arc<str>,
@@ -17,6 +17,7 @@ pub struct ObjectStatus<C> {
     pub errors: Vec<String>,
 }
 
+#[derive(Clone)]
 pub struct TcpRouterStatus {
     pub object: ObjectStatus<TcpRouterConfig>,
     /// As resolved; 0 only where nothing could be.
@@ -39,7 +40,11 @@ pub struct TcpServiceStatus {
     pub children: Vec<Arc<str>>,
 }
 
-pub type TcpMiddlewareStatus = ObjectStatus<TcpMiddlewareConfig>;
+pub struct TcpMiddlewareStatus {
+    pub object: ObjectStatus<TcpMiddlewareConfig>,
+    /// `{"<kind>": {...}}`, options with their defaults, or as written where they cannot be read.
+    pub shown: serde_json::Value,
+}
 
 pub struct UdpRouterStatus {
     pub object: ObjectStatus<UdpRouterConfig>,

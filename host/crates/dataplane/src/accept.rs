@@ -3,18 +3,21 @@
 
 use crate::deadline::{Deadline, Signal};
 use crate::entry_point::EntryPoint;
+use crate::measure::Open;
 use crate::secure::Handshake;
 use crate::snapshot::{Snapshot, View};
 use crate::tcp::{Match, TcpRouter, TcpTls, is_ssl_request};
 use crate::worker::Connection;
 use crate::{h1, h2};
 use http::HeaderValue;
+use rustls::ServerConfig;
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Poll, ready};
+use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
@@ -23,6 +26,7 @@ use torana_http::h1::Io;
 use torana_http::proxy_protocol::{self, Header};
 use torana_http::{Peer, TlsFacts};
 use torana_router::TcpFacts;
+use torana_tls::acme::Challenges;
 use torana_tls::{Peeked, UNRECOGNIZED_NAME, cipher_name, peek, version_name};
 use torana_upstream::l4::{Ends, Opening, POSTGRES_SSL_ACCEPTED, POSTGRES_SSL_REQUEST};
 
@@ -36,6 +40,10 @@ struct Hello {
 const HANDSHAKE_RECORD: u8 = 0x16;
 /// SSL 2, which nobody speaks any more: Traefik takes it for TLS too, and lets it fail there.
 const SSL2_RECORD: u8 = 0x80;
+/// The protocol of the TLS-ALPN challenge.
+const ACME_TLS: &[u8] = b"acme-tls/1";
+/// Fixed in Traefik too.
+const CHALLENGE_TIME: Duration = Duration::from_secs(2);
 /// What PostgreSQL's request for TLS begins with.
 const POSTGRES: u8 = 0;
 
@@ -55,6 +63,7 @@ pub(crate) struct Accepted {
     pub(crate) view: Rc<View>,
     pub(crate) hostname: HeaderValue,
     pub(crate) deadline: Rc<Deadline>,
+    pub(crate) open: Option<Open>,
 }
 
 impl Accepted {
@@ -122,7 +131,14 @@ impl Accepted {
     fn into_connection(self, tls: Option<Rc<TlsFacts>>) -> Connection {
         let trusted = self.entry_point.trust.includes(self.from.ip().to_canonical());
         let peer = Rc::new(Peer::new(self.from, self.local, tls, self.entry_point.name.clone(), trusted));
-        Connection { peer, entry_point: self.entry_point, view: self.view, hostname: self.hostname, deadline: self.deadline }
+        Connection {
+            peer,
+            entry_point: self.entry_point,
+            view: self.view,
+            hostname: self.hostname,
+            deadline: self.deadline,
+            _open: self.open,
+        }
     }
 
     /// Reads more; false at the end of the connection or of its time.
@@ -176,6 +192,12 @@ impl Accepted {
     /// TLS: routed by what the ClientHello says.
     async fn secure(self, mut io: Io<TcpStream>) {
         let Some(hello) = self.hello(&mut io).await else { return };
+        if !self.entry_point.acme_bypass
+            && hello.alpn.iter().any(|p| p == ACME_TLS)
+            && let Some(challenges) = self.view.current().challenges.clone()
+        {
+            return self.challenge(io, hello, &challenges).await;
+        }
         match self.route(&hello) {
             Secured::Https(handshake) => self.https(io, hello, handshake).await,
             Secured::Tcp(router) => self.secure_tcp(&router, io, hello, Opening::None).await,
@@ -183,6 +205,15 @@ impl Accepted {
                 tracing::debug!(peer = %self.from, sni = hello.sni, entryPointName = &*self.entry_point.name, "no usable TLS options: closed");
             }
         }
+    }
+
+    /// A handshake with the authority's certificate and nothing more (RFC 8737, 3).
+    async fn challenge(self, io: Io<TcpStream>, hello: Hello, challenges: &Challenges) {
+        self.deadline.set(Some(CHALLENGE_TIME));
+        let Some(key) = hello.sni.as_deref().and_then(|sni| challenges.alpn01(sni)) else {
+            return tracing::debug!(peer = %self.from, sni = hello.sni, "a TLS-ALPN challenge that nobody waits for");
+        };
+        self.shake(torana_tls::challenge_config(key), io, &hello).await;
     }
 
     /// Names that HTTPS routers name come first, catch-alls last.
@@ -269,6 +300,10 @@ impl Accepted {
             let _ = io.stream.try_write(&UNRECOGNIZED_NAME);
             return None;
         };
+        self.shake(config, io, hello).await
+    }
+
+    async fn shake(&self, config: Arc<ServerConfig>, io: Io<TcpStream>, hello: &Hello) -> Option<TlsStream<Io<TcpStream>>> {
         let mut accepting = pin!(TlsAcceptor::from(config).accept(io));
         let done = poll_fn(|cx| match self.deadline.poll(cx) {
             Signal::Expired => Poll::Ready(None),

@@ -1,3 +1,4 @@
+use crate::measure::EntryPointMeter;
 use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 use std::net::{IpAddr, SocketAddr};
@@ -53,6 +54,8 @@ pub struct EntryPoint {
     pub trust: Trust,
     /// From whom a PROXY header is read; `None` for nobody.
     pub proxy_protocol: Option<Trust>,
+    /// Routers see TLS-ALPN challenges of ACME (`allowACMEByPass`).
+    pub acme_bypass: bool,
     /// Headers that survive being named in `Connection`; lower case.
     pub connection_allowed: Vec<HeaderName>,
     pub keep_forwarded_for: bool,
@@ -81,6 +84,8 @@ pub struct EntryPoint {
     pub h2_encoder_table: u32,
     /// `None` without HTTP/3.
     pub http3: Option<Http3>,
+    /// `None`: nothing is measured.
+    pub meter: Option<EntryPointMeter>,
 }
 
 impl EntryPoint {
@@ -92,6 +97,7 @@ impl EntryPoint {
             reuse_port: false,
             trust: Trust::default(),
             proxy_protocol: None,
+            acme_bypass: false,
             connection_allowed: Vec::new(),
             keep_forwarded_for: false,
             underscore: HeaderStrategy::Keep,
@@ -110,6 +116,7 @@ impl EntryPoint {
             h2_decoder_table: 4096,
             h2_encoder_table: 4096,
             http3: None,
+            meter: None,
         }
     }
 

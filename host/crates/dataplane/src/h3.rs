@@ -5,6 +5,7 @@ mod control;
 mod upload;
 
 use crate::deadline::{Deadline, Signal};
+use crate::measure::Slot;
 use crate::multiplex::{self, Active, Streams, join_cookies, watch_upload};
 use crate::serve;
 use crate::worker::Connection;
@@ -227,10 +228,11 @@ async fn stream(send: SendStream, recv: RecvStream, quic: &quinn::Connection, co
     };
     watch_upload(&mut request, &interim, entry_point.read_timeout);
     let peer = Rc::new(connection.peer.stream(Some(interim)));
+    let slot = Slot::default();
     let mut exchange = Exchange::new(request, peer);
     let mut stopped = pin!(answer.stopped());
     let done = {
-        let handler = serve::serve(&mut exchange, entry_point, &connection.view, &connection.hostname);
+        let handler = serve::serve(&mut exchange, entry_point, &connection.view, &connection.hostname, &slot);
         let mut handler = pin!(handler);
         poll_fn(|cx| {
             if let Poll::Ready(done) = handler.as_mut().poll(cx) {
@@ -250,14 +252,22 @@ async fn stream(send: SendStream, recv: RecvStream, quic: &quinn::Connection, co
         })
         .await
     };
+    let record = slot.take();
     let Some(done) = done else {
+        if let Some(r) = record {
+            r.abandoned(entry_point);
+        }
         tally.taken_back.set(tally.taken_back.get() + 1);
         return answer.reset(code::REQUEST_CANCELLED);
     };
     let (status, headers, body) = multiplex::outgoing(done, asked_head);
     let mut begin = std::mem::take(&mut early.borrow_mut().0);
     h3::response(status, &headers, &mut begin);
-    if answer.send(begin, body, stopped.as_mut()).await {
+    let sent = answer.send(begin, body, &exchange.peer.cut, stopped.as_mut()).await;
+    if let Some(sent) = sent {
+        if let Some(r) = record {
+            r.finish(entry_point, sent);
+        }
         tally.answered.set(tally.answered.get() + 1);
         // What of the request nobody wanted must not hold the connection's window.
         drop(exchange);

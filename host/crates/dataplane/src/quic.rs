@@ -259,7 +259,7 @@ impl Point {
             // where a client says it has moved to is not proven when its next request is there.
             let trusted = entry_point.trust.includes(from.ip().to_canonical());
             let peer = Peer::new(from, local, Some(Rc::new(*facts)), entry_point.name.clone(), trusted);
-            let connection = Connection { peer: Rc::new(peer), entry_point, view, hostname, deadline };
+            let connection = Connection { peer: Rc::new(peer), entry_point, view, hostname, deadline, _open: None };
             h3::serve(&quic, &Rc::new(connection)).await;
         });
     }

@@ -5,7 +5,7 @@ use rustls::ServerConfig;
 use std::net::IpAddr;
 use std::sync::Arc;
 use torana_router::RouteTable;
-use torana_tls::{Store, TlsOptions};
+use torana_tls::{Store, TlsOptions, choose};
 
 use crate::snapshot::Router;
 
@@ -20,27 +20,14 @@ pub struct Handshake {
 }
 
 impl Handshake {
-    /// `None` where `sniStrict` refuses the name.
+    /// `None` where no certificate may be shown.
     pub(crate) fn config_for(&self, sni: Option<&str>, alpn: &[Vec<u8>], local: IpAddr) -> Option<Arc<ServerConfig>> {
-        self.config_with(&self.config, sni, alpn, local)
+        choose(&self.config, &self.options, &self.store, sni, alpn, local)
     }
 
     /// The same for HTTP/3.
     pub(crate) fn quic_for(&self, sni: Option<&str>, alpn: &[Vec<u8>], local: IpAddr) -> Option<Arc<ServerConfig>> {
-        self.config_with(&self.quic, sni, alpn, local)
-    }
-
-    fn config_with(&self, config: &Arc<ServerConfig>, sni: Option<&str>, alpn: &[Vec<u8>], local: IpAddr) -> Option<Arc<ServerConfig>> {
-        if self.store.refuses(&self.options, sni, alpn, local) {
-            return None;
-        }
-        if sni.is_none()
-            && self.store.has_addresses()
-            && let Some(certificate) = self.store.find(None, Some(local))
-        {
-            return Some(torana_tls::with_certificate(config, certificate.key().clone()));
-        }
-        Some(config.clone())
+        choose(&self.quic, &self.options, &self.store, sni, alpn, local)
     }
 }
 

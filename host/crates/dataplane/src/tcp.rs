@@ -53,6 +53,11 @@ impl TcpRoutes {
         if has_https || !self.tls.is_empty() { None } else { self.plain(peer) }
     }
 
+    /// The router of a TLS connection, and whether its rule takes everything: HTTPS routers go before such a one.
+    pub fn tls(&self, facts: &TcpFacts<'_>) -> Option<(&Arc<TcpRouter>, bool)> {
+        self.tls.find(facts).map(|r| (&r.target, r.rule.is_catch_all()))
+    }
+
     /// The router of a connection without TLS.
     pub fn plain(&self, peer: IpAddr) -> Option<&Arc<TcpRouter>> {
         self.plain.find(&TcpFacts { sni: "", alpn: &[], peer }).map(|r| &r.target)

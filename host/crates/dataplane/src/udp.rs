@@ -192,7 +192,7 @@ impl Point {
             return;
         }
         let sent = match &mut *session.server.borrow_mut() {
-            Server::Open(server) => server.try_send(datagram),
+            Server::Open(server) => send(server, datagram),
             Server::Unknown(waiting) => {
                 if waiting.len() < WAITING {
                     waiting.push(datagram.into());
@@ -292,7 +292,7 @@ async fn find(point: Rc<Point>, session: Weak, target: HostPort) {
         Ok(server) => {
             let server = Rc::new(server);
             if let Server::Unknown(waiting) = open.server.replace(Server::Open(server.clone())) {
-                waiting.iter().for_each(|d| _ = server.try_send(d));
+                waiting.iter().for_each(|d| _ = send(&server, d));
             }
             drop(open);
             bring(point, session, server).await;
@@ -334,6 +334,11 @@ async fn bring(point: Rc<Point>, session: Weak, server: Rc<UdpSocket>) {
         }
         tokio::task::yield_now().await;
     }
+}
+
+/// Without the runtime, which does not know yet whether a new socket can be written to.
+fn send(server: &UdpSocket, datagram: &[u8]) -> io::Result<usize> {
+    socket2::SockRef::from(server).send(datagram)
 }
 
 fn connect(address: SocketAddr) -> io::Result<UdpSocket> {

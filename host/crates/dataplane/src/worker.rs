@@ -5,6 +5,7 @@ use crate::accept::Accepted;
 use crate::deadline::{Deadline, Deadlines};
 use crate::drain::Drain;
 use crate::entry_point::EntryPoint;
+use crate::measure::Open;
 use crate::quic::{self, QuicSocket, QuicSockets};
 use crate::snapshot::{Live, View};
 use crate::udp::UdpEntryPoint;
@@ -31,6 +32,7 @@ pub(crate) struct Connection {
     pub(crate) view: Rc<View>,
     pub(crate) hostname: HeaderValue,
     pub(crate) deadline: Rc<Deadline>,
+    pub(crate) _open: Option<Open>,
 }
 
 /// Opens the socket of an entry point. Accepted connections inherit its options.
@@ -76,6 +78,7 @@ impl Workers {
             let quic = quic.iter_mut().filter_map(|(e, s)| Some((e.clone(), s.take(i)?))).collect();
             let (live, drain, hostname) = (live.clone(), drain.clone(), hostname.clone());
             threads.push(std::thread::Builder::new().name(format!("worker-{i}")).spawn(move || {
+                torana_telemetry::metrics::enter_worker(i);
                 if let Err(e) = run(sockets, udp, quic, live, drain, hostname) {
                     tracing::error!(error = %e, "a worker could not start");
                 }
@@ -211,6 +214,7 @@ impl Point {
             view: self.view.clone(),
             hostname: self.hostname.clone(),
             deadline: self.deadlines.add(),
+            open: Open::new(&self.entry_point),
         };
         tokio::task::spawn_local(accepted.serve(stream));
     }

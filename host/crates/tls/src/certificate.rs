@@ -7,8 +7,8 @@ use sha2::{Digest, Sha256};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use torana_base::{Checked, Diagnostic, Keep, Secret};
-use torana_config::routing::{Item, TlsCertificateConfig};
+use torana_base::{Checked, Diagnostic, Keep, Place, Secret};
+use torana_config::routing::{Item, TlsCertificateConfig, TlsStoreConfig};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 
@@ -98,21 +98,42 @@ impl Certificate {
     }
 
     /// One of `tls.certificates`; `key` is its path, such as `tls.certificates[0]`. `None` if it cannot be
-    /// used; one out of date is used with a warning, as Traefik does.
+    /// used, or belongs to a store that serves nobody; one out of date is used with a warning, as Traefik does.
     pub fn build(item: &Item<TlsCertificateConfig>, key: &str, loaded: &Loaded) -> Checked<Option<Arc<Certificate>>> {
-        let (option, problem) = match loaded.load(&item.config.cert_file, &item.config.key_file) {
-            Ok(certificate) => {
-                let mut out = Checked::ok(None);
-                out.diagnostics.extend(certificate.out_of_date(SystemTime::now()).map(|(message, hint)| {
-                    Diagnostic::warning(format!("{key}.certFile"), message).at(&item.place_of("certFile")).hint(hint)
-                }));
-                out.value = Some(certificate);
-                return out;
-            }
-            Err(e) => (e.option, e),
-        };
-        let d = Diagnostic::error(format!("{key}.{option}"), problem.message).at(&item.place_of(option));
-        Checked { value: None, diagnostics: vec![Diagnostic { hint: problem.hint.map(str::to_owned), ..d }] }
+        if item.has_errors() || !item.config.is_served() {
+            return Checked::default();
+        }
+        loaded.checked(&item.config.cert_file, &item.config.key_file, key, |option| item.place_of(option))
+    }
+
+    /// The default one of a store, for names that no certificate has: what `defaultCertificate` says, else one
+    /// signed by itself. `None` if it cannot be used: then handshakes that need it fail, as in Traefik.
+    pub fn build_default(item: Option<&Item<TlsStoreConfig>>, key: &str, loaded: &Loaded) -> Checked<Option<Arc<Certificate>>> {
+        let pair = item.and_then(|i| Some((i, i.config.default_certificate.as_ref()?)));
+        match pair {
+            Some((item, _)) if item.has_errors() => Checked::default(),
+            Some((item, pair)) => loaded.checked(&pair.cert_file, &pair.key_file, &format!("{key}.defaultCertificate"), |option| {
+                item.place_of(&format!("defaultCertificate.{option}"))
+            }),
+            None => match loaded.self_signed() {
+                Ok(made) => Checked::ok(Some(made)),
+                Err(e) => Checked { value: None, diagnostics: vec![Diagnostic::error(key, e.message)] },
+            },
+        }
+    }
+
+    /// The same with an OCSP answer that is sent along in handshakes.
+    pub(crate) fn with_staple(&self, ocsp: &[u8]) -> Self {
+        let mut key = (*self.key).clone();
+        key.ocsp = Some(ocsp.to_vec());
+        Certificate {
+            key: Arc::new(key),
+            names: self.names.clone(),
+            common_name: self.common_name.clone(),
+            sans: self.sans.clone(),
+            serial: self.serial.clone(),
+            ..*self
+        }
     }
 
     /// What is wrong with its dates, and what to do.
@@ -226,14 +247,14 @@ fn memchr_text(text: &[u8], word: &[u8]) -> bool {
 fn read_pair(cert: &str, key: &Secret) -> Result<(Vec<u8>, Vec<u8>), CertificateError> {
     let unreadable = |option, e: std::io::Error, shown: &str| CertificateError {
         option,
-        message: format!("`{shown}` cannot be read: {e}"),
+        message: format!("{shown} cannot be read: {e}"),
         hint: Some("write the path of a PEM file that Torana may read, or the PEM text itself"),
     };
-    let chain = read_or_content(cert).map_err(|e| unreadable("certFile", e, cert))?;
-    // What is no path may be a key that was cut: it is not shown unless it looks like a path.
+    // What is no path may be a piece of a key: only what has a dot, which base64 has not, is shown.
+    let path = |text: &str| (text.len() <= 256 && text.contains('.') && !text.contains('\n')).then(|| format!("`{text}`"));
     let text = key.expose();
-    let shown = if text.contains('\n') || text.len() > 256 || !(text.contains('/') || text.contains('.')) { "the key" } else { text };
-    let key = read_or_content(text).map_err(|e| unreadable("keyFile", e, shown))?;
+    let chain = read_or_content(cert).map_err(|e| unreadable("certFile", e, path(cert).as_deref().unwrap_or("the certificate")))?;
+    let key = read_or_content(text).map_err(|e| unreadable("keyFile", e, path(text).as_deref().unwrap_or("the key")))?;
     Ok((chain, key))
 }
 
@@ -260,6 +281,21 @@ impl Loaded {
         self.certificates.try_get_or(digest, || Certificate::from_pem(&cert, &key))
     }
 
+    fn checked(&self, cert: &str, secret: &Secret, key: &str, place: impl Fn(&str) -> Place) -> Checked<Option<Arc<Certificate>>> {
+        match self.load(cert, secret) {
+            Ok(certificate) => {
+                let warning = certificate
+                    .out_of_date(SystemTime::now())
+                    .map(|(message, hint)| Diagnostic::warning(format!("{key}.certFile"), message).at(&place("certFile")).hint(hint));
+                Checked { value: Some(certificate), diagnostics: warning.into_iter().collect() }
+            }
+            Err(e) => {
+                let d = Diagnostic::error(format!("{key}.{}", e.option), e.message).at(&place(e.option));
+                Checked { value: None, diagnostics: vec![Diagnostic { hint: e.hint.map(str::to_owned), ..d }] }
+            }
+        }
+    }
+
     /// What is served where no certificate has the right name and none is the default: signed by itself.
     /// Made once, and again a month before it expires.
     ///
@@ -283,120 +319,4 @@ impl Loaded {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing::{self, make};
-    use std::io::Write;
-    use torana_base::Place;
-
-    fn refused(cert: &str, key: &str) -> (&'static str, String) {
-        let e = Certificate::from_pem(cert.as_bytes(), key.as_bytes()).unwrap_err();
-        assert!(!e.message.contains("MIG") && e.hint.is_some());
-        (e.option, e.message)
-    }
-
-    #[test]
-    fn what_it_says_of_itself() {
-        let made = make("Www.A.test", &["Www.A.test", "B.test", "*.c.test", "10.0.0.1", "::ffff:10.0.0.2", "::1"]);
-        let c = made.certificate();
-        assert_eq!(c.names(), ["*.c.test", "10.0.0.1", "10.0.0.2", "::1", "b.test", "www.a.test"]);
-        assert_eq!((c.common_name(), c.sans().len()), ("Www.A.test", 6));
-        assert!(c.not_before() < SystemTime::now() && c.not_after() > SystemTime::now() && c.out_of_date(SystemTime::now()).is_none());
-        assert!(c.serial().bytes().all(|b| b.is_ascii_digit()));
-        assert_eq!(make("", &[]).certificate().names(), [""; 0]);
-    }
-
-    #[test]
-    fn bad_pairs_are_refused_and_say_why() {
-        let (a, b) = (make("a.test", &[]), make("b.test", &[]));
-        for (cert, key, option, message) in [
-            (a.cert.as_str(), b.key.as_str(), "keyFile", "the private key does not belong to the certificate"),
-            ("", &a.key, "certFile", "there is no certificate in it"),
-            (&a.key, &a.key, "certFile", "there is no certificate in it"),
-            (&a.cert[..200], &a.key, "certFile", "the certificate is malformed PEM"),
-            (&a.cert.replace("MII", "M(I"), &a.key, "certFile", "the certificate is malformed PEM"),
-            (
-                "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
-                &a.key,
-                "certFile",
-                "the certificate is malformed: its PEM block holds no X.509",
-            ),
-            (&a.cert, "", "keyFile", "there is no private key in it"),
-            (&a.cert, &a.cert, "keyFile", "there is no private key in it"),
-            (&a.cert, &a.key[..60], "keyFile", "the private key is malformed PEM"),
-            (
-                &a.cert,
-                "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
-                "keyFile",
-                "the private key is of a kind that cannot be used",
-            ),
-            (&a.cert, "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n", "keyFile", "the private key is encrypted"),
-            (&a.cert, "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n", "keyFile", "the private key is encrypted"),
-        ] {
-            assert_eq!(refused(cert, key), (option, message.to_owned()));
-        }
-    }
-
-    #[test]
-    fn files_and_text_are_read_and_kept_while_they_are_the_same() {
-        let made = make("a.test", &[]);
-        let file = |text: &str| {
-            let mut f = tempfile::NamedTempFile::new().unwrap();
-            f.write_all(text.as_bytes()).unwrap();
-            f
-        };
-        let (cert, key) = (file(&made.cert), file(&made.key));
-        let (cert_path, key_path) = (cert.path().to_str().unwrap(), Secret::new(key.path().to_str().unwrap()));
-        let loaded = Loaded::default();
-        let first = loaded.load(cert_path, &key_path).unwrap();
-        assert!(Arc::ptr_eq(&first, &loaded.load(&made.cert, &Secret::new(made.key.clone())).unwrap()));
-        let other = make("b.test", &[]);
-        std::fs::write(cert.path(), &other.cert).unwrap();
-        assert_eq!(loaded.load(cert_path, &key_path).unwrap_err().message, "the private key does not belong to the certificate");
-        std::fs::write(key.path(), &other.key).unwrap();
-        assert_eq!(loaded.load(cert_path, &key_path).unwrap().names(), ["b.test"]);
-    }
-
-    #[test]
-    fn unreadable_files_are_told_and_keys_are_not() {
-        let loaded = Loaded::default();
-        let load = |cert: &str, key: &str| loaded.load(cert, &Secret::new(key)).unwrap_err();
-        let e = load("/nope.pem", "/nope.key");
-        assert_eq!((e.option, e.message.as_str()), ("certFile", "`/nope.pem` cannot be read: No such file or directory (os error 2)"));
-        let made = make("a.test", &[]);
-        let e = load(&made.cert, "/nope.key");
-        assert_eq!((e.option, e.message.as_str()), ("keyFile", "`/nope.key` cannot be read: No such file or directory (os error 2)"));
-        let body = made.key.lines().nth(1).unwrap();
-        assert!(!load(&made.cert, body).message.contains(body));
-    }
-
-    #[test]
-    fn one_that_has_expired_is_used_with_a_warning() {
-        let made = testing::expired("old.test");
-        let item = |cert: &str| {
-            let config = TlsCertificateConfig { cert_file: cert.into(), key_file: Secret::new(made.key.clone()), ..Default::default() };
-            Item::new(config, Place::new("t.yml".into(), 3, 5), 0)
-        };
-        let built = Certificate::build(&item(&made.cert), "tls.certificates[0]", &Loaded::default());
-        assert_eq!(built.value.unwrap().names(), ["old.test"]);
-        assert_eq!(
-            built.diagnostics[0].to_string(),
-            "warning: the certificate of old.test has expired\n  at  tls.certificates[0].certFile  (t.yml:3:5)\n  hint: renew it: clients refuse it"
-        );
-        let built = Certificate::build(&item("-----BEGIN"), "tls.certificates[0]", &Loaded::default());
-        assert!(built.value.is_none() && built.has_errors());
-    }
-
-    #[test]
-    fn the_default_one_is_made_once() {
-        let loaded = Loaded::default();
-        let a = loaded.self_signed().unwrap();
-        assert!(Arc::ptr_eq(&a, &loaded.self_signed().unwrap()));
-        assert_eq!(a.common_name(), "TRAEFIK DEFAULT CERT");
-        let labels: Vec<&str> = a.sans()[0].split('.').collect();
-        assert_eq!(labels[2..], ["traefik", "default"]);
-        assert!(labels[..2].iter().all(|l| l.len() == 32 && l.bytes().all(|b| b.is_ascii_hexdigit())));
-        let days = a.not_after().duration_since(SystemTime::now()).unwrap().as_secs() / 86400;
-        assert_eq!(days, 364);
-    }
-}
+mod tests;

@@ -31,6 +31,7 @@ const MAX_RECORD: usize = 16 * 1024;
 
 /// Reads from the first byte of a connection and takes none away. Never panics, whatever the bytes.
 pub fn peek(bytes: &[u8]) -> Peeked {
+    let bytes = bytes.get(..MAX_HELLO).unwrap_or(bytes);
     // Most hellos are one record: then nothing is copied.
     match message(bytes) {
         Ok(Message::Whole(body)) => hello(body).unwrap_or(Peeked::Malformed),
@@ -331,6 +332,8 @@ mod tests {
         assert!(endless.len() >= MAX_HELLO - 16);
         let drip: Vec<u8> = huge.iter().flat_map(|b| record(&[*b])).take(MAX_HELLO).collect();
         assert_eq!((peek(&drip[..MAX_HELLO - 1]), peek(&drip)), (Peeked::More, Peeked::Malformed));
+        let whole: Vec<u8> = huge.iter().flat_map(|b| record(&[*b])).collect();
+        assert_eq!(peek(&whole), Peeked::Malformed);
     }
 
     proptest! {

@@ -84,7 +84,10 @@ impl TlsOptions {
             .with_protocol_versions(versions)?
             .with_client_cert_verifier(client_auth.verifier())
             .with_cert_resolver(Arc::new(ResolvesServerCertUsingSni::new()));
-        base.alpn_protocols = config.alpn_protocols.iter().map(|p| p.as_bytes().to_vec()).collect();
+        // An empty list is none, as in Traefik.
+        let default = TlsOptionsConfig::default().alpn_protocols;
+        let protocols = if config.alpn_protocols.is_empty() { &default } else { &config.alpn_protocols };
+        base.alpn_protocols = protocols.iter().map(|p| p.as_bytes().to_vec()).collect();
         base.session_storage = Arc::new(NoServerSessionStorage {});
         base.max_early_data_size = 0;
         base.send_tls13_tickets = 0;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use torana_base::Keep;
 
 /// The whole record of the alert `unrecognized_name` (RFC 6066, 3; fatal), to be written in place of a
-/// handshake that [`Store::refuses`]; rustls itself would say `access_denied`.
+/// handshake where [`choose`] finds nothing; rustls itself would say `access_denied`.
 pub const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
 
 /// What resumes sessions, over all workers and over reloads. Lives as long as the process.
@@ -82,10 +82,44 @@ pub fn quic_config(config: &ServerConfig) -> Arc<ServerConfig> {
     Arc::new(config)
 }
 
-/// The same configuration with one certificate for whatever name: for a client that names nothing and whose
-/// certificate [`Store::find`] found by the address it connected to.
-pub fn with_certificate(config: &ServerConfig, key: Arc<CertifiedKey>) -> Arc<ServerConfig> {
-    let mut config = config.clone();
+/// What serves a client of whose first message [`crate::peek`] told `sni` and `alpn`, and that connected to
+/// `local`; `config` is that of these options and this store. `None` for a handshake that fails with
+/// [`UNRECOGNIZED_NAME`]. Nearly always `config` itself.
+pub fn choose(
+    config: &Arc<ServerConfig>,
+    options: &TlsOptions,
+    store: &Store,
+    sni: Option<&str>,
+    alpn: &[Vec<u8>],
+    local: IpAddr,
+) -> Option<Arc<ServerConfig>> {
+    if store.refuses(options, sni, local) {
+        return None;
+    }
+    // rustls does not know the address.
+    let by_address = if sni.is_none() { store.find(None, Some(local)) } else { None };
+    // As Go does, a server of HTTP/2 alone takes a client of HTTP/1.1, and names no protocol.
+    let has = |all: &[Vec<u8>], name: &[u8]| all.iter().any(|p| p == name);
+    let offered = &config.alpn_protocols;
+    let unnamed = has(alpn, b"http/1.1") && has(offered, b"h2") && !alpn.iter().any(|p| offered.contains(p));
+    if by_address.is_none() && !unnamed {
+        return Some(config.clone());
+    }
+    let mut config = (**config).clone();
+    if let Some(certificate) = by_address {
+        config.cert_resolver = Arc::new(Fixed(certificate.key().clone()));
+    }
+    if unnamed {
+        config.alpn_protocols.clear();
+    }
+    Some(Arc::new(config))
+}
+
+/// For one handshake that answers a challenge (RFC 8737): this certificate, and no other protocol.
+pub fn challenge_config(key: Arc<CertifiedKey>) -> Arc<ServerConfig> {
+    let options = TlsOptions::defaults("acme");
+    let mut config = (*options.base).clone();
+    config.alpn_protocols = vec![ACME_TLS.to_vec()];
     config.cert_resolver = Arc::new(Fixed(key));
     Arc::new(config)
 }
@@ -107,14 +141,11 @@ struct ByName {
 }
 
 /// The protocol of the TLS-ALPN challenge (RFC 8737).
-pub(crate) const ACME_TLS: &[u8] = b"acme-tls/1";
+const ACME_TLS: &[u8] = b"acme-tls/1";
 
 impl ResolvesServerCert for ByName {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let name = hello.server_name();
-        if hello.alpn().is_some_and(|mut all| all.any(|p| p == ACME_TLS)) {
-            return self.store.challenge(name);
-        }
         let found = self.store.find(name, None);
         let found = if self.strict { found } else { found.or(self.store.default_certificate()) };
         found.map(|c| c.key().clone())
@@ -122,10 +153,10 @@ impl ResolvesServerCert for ByName {
 }
 
 impl Store {
-    /// Whether a handshake is to be refused with [`UNRECOGNIZED_NAME`]: `sniStrict`, and no certificate for
-    /// the name (or, without one, for the address that the client connected to). Challenges are not refused.
-    pub fn refuses(&self, options: &TlsOptions, sni: Option<&str>, alpn: &[Vec<u8>], local: IpAddr) -> bool {
-        options.sni_strict && !alpn.iter().any(|p| p == ACME_TLS) && self.find(sni, Some(local)).is_none()
+    /// Whether no certificate may be shown: none has the name (or, without one, the address that the client
+    /// connected to), and `sniStrict` forbids the default one, or it could not be loaded.
+    fn refuses(&self, options: &TlsOptions, sni: Option<&str>, local: IpAddr) -> bool {
+        (options.sni_strict || self.default_certificate().is_none()) && self.find(sni, Some(local)).is_none()
     }
 }
 

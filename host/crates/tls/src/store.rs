@@ -1,14 +1,7 @@
 use crate::certificate::Certificate;
 use rustc_hash::FxHashMap;
-use rustls::sign::CertifiedKey;
-use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
-
-/// Certificates for the TLS-ALPN challenge of ACME (RFC 8737), which come and go without a new store.
-pub trait Challenges: fmt::Debug + Send + Sync {
-    fn find(&self, name: &str) -> Option<Arc<CertifiedKey>>;
-}
 
 /// The certificates by name, and the default one. Choosing takes two look-ups, however many there are.
 ///
@@ -25,7 +18,6 @@ pub struct Store {
     /// Of each certificate.
     ranks: Vec<Box<str>>,
     default: Option<Arc<Certificate>>,
-    challenges: Option<Arc<dyn Challenges>>,
 }
 
 /// A name longer than this is in no certificate (RFC 1035, 2.3.4).
@@ -40,12 +32,6 @@ impl Store {
             store.add(certificate);
         }
         store
-    }
-
-    /// Answers for `acme-tls/1`.
-    pub fn with_challenges(mut self, challenges: Arc<dyn Challenges>) -> Self {
-        self.challenges = Some(challenges);
-        self
     }
 
     fn add(&mut self, certificate: Arc<Certificate>) {
@@ -103,18 +89,14 @@ impl Store {
         self.certificates.get(best)
     }
 
-    /// Whether a handshake without a name may need the address: see [`crate::with_certificate`].
-    pub fn has_addresses(&self) -> bool {
+    /// Whether a handshake without a name may need the address.
+    fn has_addresses(&self) -> bool {
         self.addresses || self.wildcards
     }
 
     /// For names that no certificate has.
     pub fn default_certificate(&self) -> Option<&Arc<Certificate>> {
         self.default.as_ref()
-    }
-
-    pub(crate) fn challenge(&self, name: Option<&str>) -> Option<Arc<CertifiedKey>> {
-        self.challenges.as_ref()?.find(name?)
     }
 
     /// All that were added, also those that another one hides; without the default one.
@@ -196,7 +178,7 @@ mod tests {
         assert_eq!(found(&store, &format!("{}.a.test", "x".repeat(300))), None);
         let by_address = |ip: &str| store.find(None, Some(ip.parse().unwrap())).is_some();
         assert_eq!(["10.0.0.1", "::ffff:10.0.0.1", "::1", "10.0.0.2"].map(by_address), [true, true, true, false]);
-        assert!(store.find(None, None).is_none() && store.has_addresses());
+        assert!(store.find(None, None).is_none());
     }
 
     #[test]

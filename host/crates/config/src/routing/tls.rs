@@ -57,7 +57,7 @@ pub struct TlsOptionsConfig {
     /// Refuses handshakes for which no certificate has the right name.
     #[serde(skip_serializing_if = "is_false")]
     pub sni_strict: bool,
-    /// Default `h2`, `http/1.1`, `acme-tls/1`.
+    /// Default `h2`, `http/1.1`, `acme-tls/1`, also where the list is empty.
     pub alpn_protocols: Vec<String>,
     #[serde(skip_serializing_if = "is_false")]
     pub disable_session_tickets: bool,

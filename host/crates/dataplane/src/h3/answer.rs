@@ -5,6 +5,7 @@ use crate::quic::SEND_WINDOW;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use quinn::{SendStream, StoppedError, VarInt};
+use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -72,20 +73,39 @@ impl Answer {
         self.stream.write_all_chunks(parts).await.is_ok()
     }
 
-    /// Sends `begin`, frames that are complete, and the body; whether it went to its end. What did not is reset.
-    pub(super) async fn send(&mut self, begin: Vec<u8>, mut body: Body, mut stopped: Pin<&mut impl Future<Output = Stopped>>) -> bool {
-        let mut begin = begin;
-        if let Body::Full(data) = &mut body {
-            let data = std::mem::take(data);
-            if !data.is_empty() {
-                write_header(frame::DATA, data.len() as u64, &mut begin);
-            }
-            return self.write(&mut [begin.into(), data]).await && self.finish();
+    /// Sends `begin`, frames that are complete, and the body. Bytes of the body, if it went to its end; else the
+    /// stream is reset, and `cut` is set before the body goes.
+    pub(super) async fn send(
+        &mut self,
+        begin: Vec<u8>,
+        mut body: Body,
+        cut: &Cell<bool>,
+        stopped: Pin<&mut impl Future<Output = Stopped>>,
+    ) -> Option<u64> {
+        let sent = match &mut body {
+            Body::Full(data) => self.send_full(begin, std::mem::take(data)).await,
+            body => self.send_stream(begin, body, stopped).await,
+        };
+        if sent.is_none() {
+            cut.set(true);
         }
+        sent
+    }
+
+    async fn send_full(&mut self, mut begin: Vec<u8>, data: Bytes) -> Option<u64> {
+        let sent = data.len() as u64;
+        if sent > 0 {
+            write_header(frame::DATA, sent, &mut begin);
+        }
+        (self.write(&mut [begin.into(), data]).await && self.finish()).then_some(sent)
+    }
+
+    async fn send_stream(&mut self, begin: Vec<u8>, body: &mut Body, mut stopped: Pin<&mut impl Future<Output = Stopped>>) -> Option<u64> {
+        let mut sent = 0;
         if !self.write(&mut [begin.into()]).await {
-            return false;
+            return None;
         }
-        while let Some(frame) = next(&mut body, stopped.as_mut()).await {
+        while let Some(frame) = next(body, stopped.as_mut()).await {
             let data = match frame {
                 Ok(frame) => match frame.into_data() {
                     Ok(data) => data,
@@ -93,29 +113,30 @@ impl Answer {
                         let Ok(trailers) = frame.into_trailers() else { continue };
                         let mut bytes = Vec::new();
                         h3::write_trailers(&trailers, &mut bytes);
-                        return self.write(&mut [bytes.into()]).await && self.finish();
+                        return (self.write(&mut [bytes.into()]).await && self.finish()).then_some(sent);
                     }
                 },
                 Err(Ended::Stopped) => {
                     self.reset(code::REQUEST_CANCELLED);
-                    return false;
+                    return None;
                 }
                 Err(Ended::Body(error)) => {
                     tracing::debug!(%error, "response cut short");
                     self.reset(code::INTERNAL_ERROR);
-                    return false;
+                    return None;
                 }
             };
             if data.is_empty() {
                 continue;
             }
+            sent += data.len() as u64;
             let mut header = Vec::with_capacity(9);
             write_header(frame::DATA, data.len() as u64, &mut header);
             if !self.write(&mut [header.into(), data]).await {
-                return false;
+                return None;
             }
         }
-        self.finish()
+        self.finish().then_some(sent)
     }
 }
 

@@ -141,42 +141,52 @@ fn the_certificate_follows_the_name() {
     ] {
         assert_eq!((got(&open, name), got(&strict, name)), (opened, strictly), "{name}");
     }
-    let by_address = store.find(None, Some("10.0.0.1".parse().unwrap())).unwrap();
-    assert_eq!(got(&with_certificate(&strict, by_address.key().clone()), "10.0.0.1"), leaf(a));
-    let refuses = |sni, alpn: &[&str], ip: &str| {
+    let chosen = |sni, alpn: &[&str], ip: &str| {
         let alpn: Vec<_> = alpn.iter().map(|p| p.as_bytes().to_vec()).collect();
-        store.refuses(&strict_options, sni, &alpn, ip.parse().unwrap())
+        choose(&strict, &strict_options, &store, sni, &alpn, ip.parse().unwrap())
     };
-    assert!(refuses(Some("x.test"), &["h2"], "10.0.0.1") && refuses(None, &[], "10.0.0.2"));
-    assert!(
-        !refuses(Some("x.test"), &["acme-tls/1"], "10.0.0.1")
-            && !refuses(Some("a.test"), &[], "1.1.1.1")
-            && !refuses(None, &[], "10.0.0.1")
-    );
+    assert!(chosen(Some("x.test"), &["h2"], "10.0.0.1").is_none() && chosen(None, &[], "10.0.0.2").is_none());
+    for (sni, alpn) in [(Some("x.test"), "acme-tls/1"), (Some("a.test"), "h2")] {
+        assert!(Arc::ptr_eq(&chosen(sni, &[alpn], "10.0.0.2").unwrap(), &strict), "{sni:?}");
+    }
+    assert_eq!(got(&chosen(None, &["h2"], "10.0.0.1").unwrap(), "10.0.0.1"), leaf(a));
     let empty = server_config(&TlsOptions::defaults("default"), Arc::default(), &shared);
     assert_eq!(got(&empty, "a.test"), Err("nobody".to_owned()));
+    assert!(choose(&empty, &TlsOptions::defaults("default"), &Store::default(), Some("a.test"), &[], [1, 1, 1, 1].into()).is_none());
 }
 
-#[derive(Debug)]
-struct Challenge(Made);
-
-impl crate::Challenges for Challenge {
-    fn find(&self, name: &str) -> Option<Arc<CertifiedKey>> {
-        (name == "a.test").then(|| self.0.certificate().key().clone())
-    }
+/// As with Traefik 3.7.15.
+#[test]
+fn a_server_of_http2_alone_takes_clients_of_http1() {
+    let (store, shared) = (store(), SessionShared::default());
+    let met = |offered: &[&str], wanted: &[&str]| {
+        let options = options(|o| o.alpn_protocols = offered.iter().map(|p| (*p).to_owned()).collect()).0.unwrap();
+        let server = server_config(&options, store.clone(), &shared);
+        let mut c = client(None, false);
+        c.alpn_protocols = wanted.iter().map(|p| p.as_bytes().to_vec()).collect();
+        let chosen = choose(&server, &options, &store, Some("a.test"), &c.alpn_protocols, [1, 1, 1, 1].into()).unwrap();
+        meet(&chosen, &Arc::new(c), "a.test").map(|m| m.alpn.map(|p| String::from_utf8(p).unwrap())).ok()
+    };
+    assert_eq!(met(&["h2"], &["http/1.1"]), Some(None));
+    assert_eq!(met(&["h2"], &["http/1.1", "h2"]), Some(Some("h2".into())));
+    assert_eq!(met(&["h2"], &["spdy"]), None);
+    assert_eq!(met(&["http/1.1"], &["h2"]), None);
+    assert_eq!(met(&[], &["h2"]), Some(Some("h2".into())));
 }
 
 #[test]
-fn challenges_are_answered_by_their_own_certificates() {
-    let challenge = make("challenge", &[]);
-    let leaf = challenge.certificate().key().cert[0].to_vec();
-    let store = Store::new([make("a.test", &[]).certificate()], None).with_challenges(Arc::new(Challenge(challenge)));
-    let server = server_config(&TlsOptions::defaults("default"), Arc::new(store), &SessionShared::default());
-    let mut c = client(None, false);
-    c.alpn_protocols = vec![ACME_TLS.to_vec()];
-    let c = Arc::new(c);
-    assert_eq!(meet(&server, &c, "a.test").map(|m| (m.leaf, m.alpn)), Ok((leaf, Some(ACME_TLS.to_vec()))));
-    assert_eq!(meet(&server, &c, "b.test").map(|m| m.leaf), Err("nobody".to_owned()));
+fn every_kind_of_key_serves() {
+    for (pem, name) in [
+        (&include_bytes!("../testdata/v1.pem")[..], "v1.test"),
+        (include_bytes!("../testdata/rsa.pem"), "rsa.test"),
+        (include_bytes!("../testdata/ed.pem"), "ed.test"),
+    ] {
+        let certificate = Arc::new(crate::Certificate::from_pem(pem, pem).unwrap());
+        let server = server_config(&TlsOptions::defaults("default"), Arc::new(Store::new([certificate], None)), &SessionShared::default());
+        for tls12 in [false, true] {
+            assert_eq!(meet(&server, &Arc::new(client(None, tls12)), name).map(|m| m.shown), Ok(0), "{name}");
+        }
+    }
 }
 
 #[test]

@@ -101,8 +101,6 @@ struct Way {
     ended: bool,
     /// Over: all is written, and the writer was told.
     done: bool,
-    /// The last chunk did not fit the writer: keep the room for the next.
-    slow: bool,
     bytes: u64,
 }
 
@@ -144,9 +142,8 @@ impl Way {
             let mut buf = ReadBuf::new(room);
             match Pin::new(&mut *reader).poll_read(cx, &mut buf) {
                 Poll::Pending => {
-                    if !self.slow && self.rest.capacity() > 0 {
-                        self.rest = Vec::new();
-                    }
+                    // A reader that keeps up with its writer is in no hurry: nothing is held while it waits.
+                    self.rest = Vec::new();
                     // What a TLS writer still holds.
                     let _ = Pin::new(&mut *writer).poll_flush(cx);
                     return Poll::Pending;
@@ -164,7 +161,6 @@ impl Way {
                         }
                         Poll::Pending => 0,
                     };
-                    self.slow = taken < data.len();
                     self.rest.extend_from_slice(&data[taken..]);
                 }
             }
@@ -189,25 +185,26 @@ where
     let mut cut: Option<Pin<Box<Sleep>>> = None;
     std::future::poll_fn(|cx| {
         loop {
-            if !there.done {
-                there.run(client, server, cx);
+            // First of all: on a busy worker what comes too late may be there already.
+            if cut.as_mut().is_some_and(|timer| timer.as_mut().poll(cx).is_ready()) {
+                (there.ended, back.ended) = (true, true);
             }
-            if !back.done {
-                back.run(server, client, cx);
-            }
+            there.run(client, server, cx);
+            back.run(server, client, cx);
             let other = match (there.done, back.done) {
                 (true, true) => return Poll::Ready(()),
                 (false, false) => return Poll::Pending,
                 (true, false) => &mut back,
                 (false, true) => &mut there,
             };
-            let Some(delay) = delay.filter(|_| !other.ended) else { return Poll::Pending };
-            let at_once = delay.is_zero();
-            let timer = cut.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + delay)));
-            if !at_once && timer.as_mut().poll(cx).is_pending() {
+            if other.ended || cut.is_some() {
                 return Poll::Pending;
             }
-            other.ended = true;
+            match delay {
+                None => return Poll::Pending,
+                Some(delay) if delay.is_zero() => other.ended = true,
+                Some(delay) => cut = Some(Box::pin(sleep_until(Instant::now() + delay))),
+            }
         }
     })
     .await;
@@ -261,6 +258,48 @@ mod tests {
             assert!(to_server.starts_with(b"first x"));
             assert_eq!(to_client, if arrives { &b"answer"[..] } else { b"" }, "{delay:?} {waits:?}");
         }
+    }
+
+    /// A service with one server, that runs a script.
+    async fn service<F: Future<Output = ()> + Send>(script: impl FnOnce(tokio::net::TcpStream) -> F + Send + 'static) -> TcpService {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        tokio::spawn(async move { script(listener.accept().await.unwrap().0).await });
+        let transport = std::sync::Arc::new(super::super::TcpTransport::build(&Default::default()).unwrap());
+        let server = super::super::TcpServer { name: address.clone(), address: address.parse().unwrap(), tls: false, transport };
+        TcpService::LoadBalancer(std::sync::Arc::new(super::super::TcpLoadBalancer::new("s@file".into(), vec![server], None)))
+    }
+
+    #[tokio::test]
+    async fn postgres_servers_are_asked_for_tls_first() {
+        let ends = Ends { client: "127.0.0.1:1".parse().unwrap(), local: "127.0.0.1:2".parse().unwrap() };
+        for (answer, good) in [(b'S', true), (b'N', false)] {
+            let s = service(move |mut server| async move {
+                let mut asked = [0; 8];
+                server.read_exact(&mut asked).await.unwrap();
+                assert_eq!(asked, POSTGRES_SSL_REQUEST);
+                server.write_all(&[answer]).await.unwrap();
+                let mut hello = [0; 5];
+                if server.read_exact(&mut hello).await.is_ok() {
+                    server.write_all(&hello).await.unwrap();
+                }
+            })
+            .await;
+            let (mut near, mut client) = duplex(64);
+            let relaying = relay(&mut near, b"hello", &s, ends, Opening::PostgresTls);
+            if good {
+                let mut got = [0; 5];
+                let (relayed, _) = tokio::join!(relaying, async {
+                    client.read_exact(&mut got).await.unwrap();
+                    client.shutdown().await.unwrap();
+                });
+                assert_eq!((&got, relayed.unwrap()), (b"hello", Relayed { to_server: 5, to_client: 5 }));
+            } else {
+                assert!(relaying.await.unwrap_err().to_string().contains("does not accept TLS"));
+            }
+        }
+        let nobody = TcpService::LoadBalancer(std::sync::Arc::new(super::super::TcpLoadBalancer::new("s@file".into(), Vec::new(), None)));
+        assert!(matches!(relay(&mut duplex(1).0, b"", &nobody, ends, Opening::None).await, Err(RelayError::NoServer)));
     }
 
     #[tokio::test(start_paused = true)]
