@@ -5,6 +5,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Request};
 use std::net::{TcpListener, UdpSocket};
 use std::os::fd::AsRawFd;
+use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::sync::Arc;
 
@@ -300,8 +301,8 @@ fn sockets_that_systemd_opened_are_taken_over() {
     let at = udp.local_addr().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let mut c = Command::new("sh");
-    let script = format!(r#"LISTEN_PID=$$ exec "$0" "$@" 3<&{} 4<&{}"#, inherited(&tcp), inherited(&udp));
-    c.args(["-c", &script]).arg(binary());
+    c.args(["-c", r#"LISTEN_PID=$$ exec "$0" "$@""#]).arg(binary());
+    pass(&mut c, tcp.as_raw_fd(), udp.as_raw_fd());
     c.args(["--entrypoints.web.address=127.0.0.1:1", "--entrypoints.web.http3", "--log.level=info", "--log.format=json"]);
     c.env_clear().env("PATH", "/usr/bin:/bin").env("LISTEN_FDS", "2").env("LISTEN_FDNAMES", "web:web").current_dir(folder.path());
     let mut gateway = Gateway::spawn(c, folder);
@@ -315,10 +316,16 @@ fn sockets_that_systemd_opened_are_taken_over() {
     assert_eq!(gateway.stop(), Some(0));
 }
 
-/// A descriptor that a new process has too.
+/// The new process has these as its descriptors 3 and 4.
 #[allow(unsafe_code)]
-fn inherited(fd: &impl AsRawFd) -> i32 {
-    // SAFETY: the descriptor is open, and only its flag changes.
-    assert_eq!(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFD, 0) }, 0);
-    fd.as_raw_fd()
+fn pass(c: &mut Command, three: i32, four: i32) {
+    // SAFETY: fcntl and dup2 are async-signal-safe and touch nothing but the new process.
+    unsafe {
+        c.pre_exec(move || {
+            let away = [libc::fcntl(three, libc::F_DUPFD_CLOEXEC, 100), libc::fcntl(four, libc::F_DUPFD_CLOEXEC, 100)];
+            libc::dup2(away[0], 3);
+            libc::dup2(away[1], 4);
+            Ok(())
+        });
+    }
 }

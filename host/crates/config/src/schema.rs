@@ -494,10 +494,8 @@ mod tests {
                 ],
             ),
             (
-                "entrypoints: {web: {allowACMEByPass: true}}",
-                vec![
-                    "error: `allowACMEByPass` is not built yet (EP-02)\n  at  entryPoints.web.allowACMEByPass  (t.yml:1:21)\n  hint: remove it",
-                ],
+                "hostResolver: {}",
+                vec!["error: `hostResolver` is not built yet (TRN-05)\n  at  hostResolver  (t.yml:1:1)\n  hint: remove it"],
             ),
             (
                 "entryPoints: {web: {adress: ':80'}}",

@@ -29,6 +29,9 @@ const HEADER_SLOP: usize = 320;
 /// How long a client that was told to leave may take to do so, once nothing is under way: the first half its
 /// requests are still served, the second half they are refused as ones that may be sent again elsewhere.
 const FAREWELL: Duration = Duration::from_millis(500);
+/// How often the second half begins again while the client has not acknowledged its answers: what is on its way
+/// then arrives within a few round trips, if the client is there.
+const PATIENCE: u32 = 10;
 /// Requests that a client may take back for no answer at all, beyond as many as were answered.
 const TAKEN_BACK: u64 = 500;
 /// Bytes of 1xx that wait for the client.
@@ -82,10 +85,11 @@ pub(crate) async fn serve(quic: &quinn::Connection, connection: &Rc<Connection>)
     deadline.set(entry_point.idle_timeout);
     let limit = entry_point.max_header_bytes.saturating_add(HEADER_SLOP);
     tokio::task::spawn_local(control::read(quic.clone()));
-    let (active, tally) = (Rc::new(Streams::default()), Rc::new(Tally::default()));
+    let (active, unacknowledged, tally) = (Rc::<Streams>::default(), Rc::<Streams>::default(), Rc::<Tally>::default());
     let (mut served, mut next, since) = (0u64, 0u64, Instant::now());
     let (mut heard, mut leaving, mut busy) = (Signal::None, Leaving::No, true);
     let mut control = None;
+    let mut patience = PATIENCE;
     let mut farewell = pin!(tokio::time::sleep(Duration::ZERO));
     let mut opening = pin!(async {
         let mut stream = quic.open_uni().await.ok()?;
@@ -121,8 +125,13 @@ pub(crate) async fn serve(quic: &quinn::Connection, connection: &Rc<Connection>)
                 }
             }
             () = &mut farewell, if idle => {
-                if leaving == Leaving::Refusing {
+                if leaving == Leaving::Refusing && (patience == 0 || unacknowledged.none()) {
                     return close(quic, code::NO_ERROR, "");
+                }
+                if leaving == Leaving::Refusing {
+                    patience -= 1;
+                    farewell.as_mut().reset(tokio::time::Instant::now() + FAREWELL / 2);
+                    continue;
                 }
                 leaving = Leaving::Refusing;
                 send_control(&mut control, &h3::goaway(next)).await;
@@ -142,20 +151,21 @@ pub(crate) async fn serve(quic: &quinn::Connection, connection: &Rc<Connection>)
                 next = u64::from(VarInt::from(recv.id())) + 4;
                 let old = entry_point.max_requests.is_some_and(|m| served >= m) || entry_point.max_age.is_some_and(|m| since.elapsed() >= m);
                 if old && leaving == Leaving::No {
-                    leaving = Leaving::Told;
+                    leaving = Leaving::Refusing;
                     send_control(&mut control, &h3::goaway(next)).await;
                 }
                 busy = true;
                 deadline.set(None);
-                let (active, tally, connection, quic) = (Active::new(&active), tally.clone(), connection.clone(), quic.clone());
+                let (active, unacknowledged) = (Active::new(&active), unacknowledged.clone());
+                let (tally, connection, quic) = (tally.clone(), connection.clone(), quic.clone());
                 tokio::task::spawn_local(async move {
-                    let served = stream(send, recv, &quic, &connection, &tally, limit);
+                    let counts = Counts { active, unacknowledged, tally: &tally };
+                    let served = stream(send, recv, &quic, &connection, counts, limit);
                     match connection.entry_point.write_timeout {
                         None => served.await,
                         // Cut off, the stream is reset.
                         Some(limit) => drop(tokio::time::timeout(limit, served).await),
                     }
-                    drop(active);
                 });
             }
         }
@@ -182,8 +192,24 @@ async fn head(upload: &mut Upload, limit: Option<Duration>) -> Result<Head, Refu
     .await
 }
 
+/// Where a stream counts.
+struct Counts<'a> {
+    active: Active,
+    /// Streams whose answer is complete, and not all there yet.
+    unacknowledged: Rc<Streams>,
+    tally: &'a Tally,
+}
+
 /// One request and its answer.
-async fn stream(send: SendStream, recv: RecvStream, quic: &quinn::Connection, connection: &Rc<Connection>, tally: &Tally, limit: usize) {
+async fn stream(
+    send: SendStream,
+    recv: RecvStream,
+    quic: &quinn::Connection,
+    connection: &Rc<Connection>,
+    counts: Counts<'_>,
+    limit: usize,
+) {
+    let Counts { active, unacknowledged, tally } = counts;
     let entry_point = &connection.entry_point;
     let mut answer = Answer::new(send, quic.clone());
     let mut upload = Upload::new(recv, quic.clone(), limit);
@@ -271,6 +297,8 @@ async fn stream(send: SendStream, recv: RecvStream, quic: &quinn::Connection, co
         tally.answered.set(tally.answered.get() + 1);
         // What of the request nobody wanted must not hold the connection's window.
         drop(exchange);
+        let _unacknowledged = Active::new(&unacknowledged);
+        drop(active);
         let _ = stopped.await;
     }
 }

@@ -97,6 +97,8 @@ impl QuicSockets {
         let worker = if self.mail.len() > 1 { worker } else { 0 };
         let mut endpoint = self.endpoint.clone();
         let ids = self.ids.clone();
+        // Drafts are history, and `Opening` knows one version.
+        endpoint.supported_versions(vec![1]);
         endpoint.cid_generator(move || Box::new(Generator { ids: ids.clone(), worker: worker as u8 }));
         Some(QuicSocket { socket, address: self.address, worker, ids: self.ids.clone(), mail: self.mail.clone(), endpoint })
     }

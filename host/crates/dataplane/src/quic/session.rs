@@ -56,12 +56,10 @@ impl crypto::ServerConfig for Opening {
         crypto::ServerConfig::retry_tag(&*self.initial.packets, version, orig_dst_cid, packet)
     }
 
-    fn start_session(self: Arc<Self>, version: u32, params: &TransportParameters) -> Box<dyn crypto::Session> {
+    fn start_session(self: Arc<Self>, _: u32, params: &TransportParameters) -> Box<dyn crypto::Session> {
         let mut ours = Vec::new();
         params.write(&mut ours);
-        // Only these two versions are taken: `initial_keys` has refused others.
-        let version = if version == 1 { Version::V1 } else { Version::V1Draft };
-        Box::new(Session { opening: self, version, state: State::Waiting { hello: Vec::new(), ours } })
+        Box::new(Session { opening: self, state: State::Waiting { hello: Vec::new(), ours } })
     }
 }
 
@@ -83,7 +81,6 @@ struct Running {
 
 struct Session {
     opening: Arc<Opening>,
-    version: Version,
     state: State,
 }
 
@@ -123,7 +120,7 @@ impl Session {
         let Some(config) = handshake.quic_for(sni.as_deref(), alpn, self.opening.local) else {
             return Err(alert(AlertDescription::UnrecognisedName, "no certificate for the name"));
         };
-        let tls = ServerConnection::new(config, self.version, ours)
+        let tls = ServerConnection::new(config, Version::V1, ours)
             .map_err(|_| alert(AlertDescription::ProtocolVersion, "the TLS options do not allow version 1.3"))?;
         Ok(Running { tls, next: None, sni, options: handshake.options.name().clone() })
     }
@@ -144,7 +141,7 @@ impl crypto::Session for Session {
             Side::Client => rustls::Side::Client,
             Side::Server => rustls::Side::Server,
         };
-        boxed(self.opening.initial.suite.keys(dst_cid, side, self.version))
+        boxed(self.opening.initial.suite.keys(dst_cid, side, Version::V1))
     }
 
     /// The [`TlsFacts`], complete once the handshake is.
