@@ -114,7 +114,8 @@ fn each(metrics: Option<Arc<Metrics>>) -> u64 {
     let socket = bind(&entry_point).unwrap();
     let address = socket.local_addr().unwrap();
     let drain = Drain::default();
-    let workers = Workers::spawn(1, vec![(entry_point, socket)], &[], &live, &drain, http::HeaderValue::from_static("host")).unwrap();
+    let workers =
+        Workers::spawn(1, vec![(entry_point, socket)], &[], Vec::new(), &live, &drain, http::HeaderValue::from_static("host")).unwrap();
 
     let mut client = TcpStream::connect(address).unwrap();
     client.set_nodelay(true).unwrap();

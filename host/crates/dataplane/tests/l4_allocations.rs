@@ -95,7 +95,7 @@ fn bytes_pass_without_allocating() {
     let addresses = (tcp_socket.local_addr().unwrap(), udp_socket.local_addr().unwrap());
     let drain = Drain::default();
     let host = http::HeaderValue::from_static("host");
-    let workers = Workers::spawn(1, vec![(tcp_point, tcp_socket)], &[(udp_point, udp_socket)], &live, &drain, host).unwrap();
+    let workers = Workers::spawn(1, vec![(tcp_point, tcp_socket)], &[(udp_point, udp_socket)], Vec::new(), &live, &drain, host).unwrap();
 
     let client = TcpStream::connect(addresses.0).unwrap();
     client.set_nodelay(true).unwrap();
