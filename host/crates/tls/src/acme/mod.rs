@@ -4,6 +4,7 @@
 //! it has by another one, and leaves the answers to challenges in [`Challenges`] for the listeners to serve. It
 //! never stands in the way of a request.
 
+mod account;
 mod challenge;
 mod client;
 mod dns;
@@ -11,8 +12,10 @@ mod error;
 mod http;
 mod keys;
 mod names;
+mod options;
 mod order;
 mod pem;
+mod plan;
 mod renewal;
 mod resolver;
 mod status;

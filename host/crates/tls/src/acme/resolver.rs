@@ -1,15 +1,17 @@
 //! A certificate resolver: orders what routers want, renews it, and tells how it goes.
 
+use super::account::{Accounts, blocking};
 use super::challenge::Challenges;
-use super::client::{Account, Client, RenewalWindow};
-use super::dns::DnsSolver;
-use super::http::{HttpClient, HttpOptions};
-use super::keys::{AccountKey, CertificateKey};
-use super::names::{covers_all, select};
+use super::client::{Account, RenewalWindow};
+use super::http::HttpClient;
+use super::keys::CertificateKey;
+use super::names::covers_all;
+use super::options::{http_options, solver};
 use super::order::{Issued, Solver, Wishes, obtain};
 use super::pem::{self, Facts};
-use super::status::{AcmeStatus, CertificateState, CertificateStatus};
-use super::storage::{Storage, StorageFiles, StoredAccount, StoredCertificate};
+use super::plan::{Job, Own, Tries, plan, status_of};
+use super::status::{AcmeStatus, CertificateStatus};
+use super::storage::{Storage, StorageFiles, StoredCertificate};
 use super::{AcmeError, renewal};
 use rustc_hash::FxHashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -86,59 +88,12 @@ pub struct AcmeResolver {
     config: AcmeConfig,
     shared: AcmeShared,
     storage: Arc<dyn Storage>,
-    http: Arc<HttpClient>,
     solver: Result<Solver, AcmeError>,
     wishes: Wishes,
-    account: tokio::sync::Mutex<AccountSlot>,
+    accounts: Accounts,
     own: Mutex<Vec<Own>>,
     certificates: watch::Sender<Certificates>,
     status: watch::Sender<Arc<AcmeStatus>>,
-}
-
-#[derive(Default)]
-struct AccountSlot {
-    stored: Option<StoredAccount>,
-    client: Option<Arc<Client>>,
-    account: Option<Account>,
-    /// What those are told who waited for the same attempt.
-    failed: Option<(Instant, AcmeError)>,
-}
-
-/// A certificate with what decides about its renewal.
-struct Own {
-    stored: StoredCertificate,
-    facts: Facts,
-    /// 0 to 1: its place in the time in which it may be renewed.
-    spread: f64,
-    window: Option<RenewalWindow>,
-    /// When the CA is asked for a window next.
-    ask: Instant,
-    /// Not renewed before.
-    earliest: Instant,
-}
-
-/// A try to get one certificate.
-#[derive(Clone)]
-struct Job {
-    names: Vec<String>,
-    /// As they are stored; of a renewal perhaps not the same.
-    domains: Vec<String>,
-    store: String,
-    /// The certificate that is renewed, by its id for the CA.
-    replaces: Option<String>,
-    /// The end of the certificate that is renewed.
-    not_after: Option<SystemTime>,
-}
-
-/// Tries for one set of names.
-#[derive(Clone)]
-struct Tries {
-    failures: u32,
-    next: Instant,
-    next_at: SystemTime,
-    running: bool,
-    error: Option<AcmeError>,
-    seen: u64,
 }
 
 enum Done {
@@ -170,9 +125,11 @@ impl AcmeResolver {
             .into_iter()
             .filter_map(|stored| pem::facts(&stored.chain, &stored.key).ok().map(|facts| Own::new(stored, facts)))
             .collect();
+        let http = HttpClient::new(http_options(config, &shared.env)?)?;
+        let name: Arc<str> = name.into();
+        let accounts = Accounts::new(Arc::clone(&name), config, http, Arc::clone(&storage), stored.account);
         let resolver = AcmeResolver {
-            name: name.into(),
-            http: Arc::new(HttpClient::new(http_options(config, &shared.env)?)?),
+            name,
             solver,
             wishes: Wishes {
                 key,
@@ -185,7 +142,7 @@ impl AcmeResolver {
             config: config.clone(),
             shared,
             storage,
-            account: tokio::sync::Mutex::new(AccountSlot { stored: stored.account, ..AccountSlot::default() }),
+            accounts,
             own: Mutex::new(own),
             certificates: watch::Sender::default(),
             status: watch::Sender::default(),
@@ -221,7 +178,11 @@ impl AcmeResolver {
         while !*stop.borrow() {
             round += 1;
             let sets = wanted.borrow_and_update().clone();
-            let (jobs, mut shown) = self.jobs(&sets, &tries);
+            let (jobs, mut shown) = {
+                let own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
+                let wildcards = matches!(self.solver, Ok(Solver::Dns(_)));
+                plan(&own, &sets, &tries, self.config.certificates_duration, wildcards, &*self.shared.covered)
+            };
             let now = Instant::now();
             let mut next = now + LOOK;
             for job in jobs {
@@ -261,75 +222,6 @@ impl AcmeResolver {
         let _ = tokio::time::timeout(WRITES, async { while writes.join_next().await.is_some() {} }).await;
     }
 
-    /// What has to be ordered or renewed now or later, and the status of all that need not.
-    fn jobs(&self, sets: &[Wanted], tries: &FxHashMap<Vec<String>, Tries>) -> (Vec<Job>, Vec<CertificateStatus>) {
-        let wildcards = matches!(self.solver, Ok(Solver::Dns(_)));
-        let own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
-        let by_name = index(own.iter().map(|o| &o.facts.names));
-        let (mut jobs, mut shown) = (Vec::new(), Vec::new());
-        let now = SystemTime::now();
-        for o in own.iter() {
-            let renew = o.due(self.config.certificates_duration);
-            let state = if o.facts.not_after <= now { CertificateState::Expired } else { CertificateState::Valid };
-            let mut status = CertificateStatus::new(o.stored.domains.clone(), &o.stored.store, state);
-            status.not_after = Some(o.facts.not_after);
-            status.renew_at = Some(renew);
-            status.explanation = o.window.as_ref().and_then(|w| w.explanation.clone());
-            if renew > now || o.earliest > Instant::now() {
-                shown.push(status);
-                continue;
-            }
-            match select(&o.stored.domains, wildcards) {
-                Ok(names) => {
-                    if !jobs.iter().any(|j: &Job| j.names == names) {
-                        let replaces = o.facts.id.clone();
-                        jobs.push(Job {
-                            names,
-                            domains: o.stored.domains.clone(),
-                            store: o.stored.store.clone(),
-                            replaces,
-                            not_after: Some(o.facts.not_after),
-                        });
-                    }
-                }
-                Err(e) => shown.push(CertificateStatus { state: CertificateState::Failed, error: Some(e.to_string()), ..status }),
-            }
-        }
-        let mut chosen: Vec<(Vec<String>, String)> = Vec::new();
-        let mut known = rustc_hash::FxHashSet::default();
-        for want in sets {
-            match select(&want.domains, wildcards) {
-                Ok(names) if known.insert(names.clone()) => chosen.push((names, want.store.clone())),
-                Ok(_) => {}
-                Err(e) => {
-                    let mut status = CertificateStatus::new(want.domains.clone(), &want.store, CertificateState::Failed);
-                    status.error = Some(e.to_string());
-                    shown.push(status);
-                }
-            }
-        }
-        let by_wanted = index(chosen.iter().map(|(names, _)| names));
-        for (i, (names, store)) in chosen.iter().enumerate() {
-            if find(&by_name, names, |at| &own[at].facts.names).is_some() {
-                continue;
-            }
-            if (self.shared.covered)(names) {
-                shown.push(CertificateStatus::new(names.clone(), store, CertificateState::Covered));
-                continue;
-            }
-            // another set that is wanted too will do, unless it cannot be had
-            let other = find(&by_wanted, names, |at| if at == i { &[] } else { &chosen[at].0 })
-                .filter(|at| tries.get(&chosen[*at].0).is_none_or(|t| t.failures == 0))
-                .filter(|at| *at < i || !covers_all(names, &chosen[*at].0));
-            if other.is_some() {
-                shown.push(CertificateStatus::new(names.clone(), store, CertificateState::Covered));
-                continue;
-            }
-            jobs.push(Job { names: names.clone(), domains: names.clone(), store: store.clone(), replaces: None, not_after: None });
-        }
-        (jobs, shown)
-    }
-
     async fn order(self: Arc<Self>, job: Job, permits: Arc<Semaphore>) -> Done {
         let _permit = permits.acquire_owned().await;
         let result = self.try_order(&job).await;
@@ -338,7 +230,7 @@ impl AcmeResolver {
 
     async fn try_order(&self, job: &Job) -> Result<(StoredCertificate, Facts), AcmeError> {
         let solver = self.solver.as_ref().map_err(Clone::clone)?;
-        let mut account = self.account().await?;
+        let mut account = self.accounts.account().await?;
         tracing::debug!(resolver = %self.name, domains = ?job.names, renewal = job.not_after.is_some(), "ordering a certificate");
         let order = |account: Account| async move {
             obtain(&account, solver, &self.shared.challenges, &self.wishes, &job.names, job.replaces.as_deref()).await
@@ -347,12 +239,12 @@ impl AcmeResolver {
         if let Err(e) = &result {
             if e.is("accountDoesNotExist") {
                 tracing::warn!(resolver = %self.name, "the CA has forgotten the account: it is registered again, with the same key");
-                self.forget(&account, true).await;
-                account = self.account().await?;
+                self.accounts.forget(&account, true).await;
+                account = self.accounts.account().await?;
                 result = order(account).await;
             } else if e.kind.is_none() {
                 // perhaps the CA has moved
-                self.forget(&account, false).await;
+                self.accounts.forget(&account, false).await;
             }
         }
         let Issued { chain, key } = result?;
@@ -511,7 +403,7 @@ impl AcmeResolver {
             let (me, permits, domains) = (Arc::clone(self), Arc::clone(permits), o.stored.domains.clone());
             tasks.spawn(async move {
                 let _permit = permits.acquire_owned().await;
-                let result = match me.client().await {
+                let result = match me.accounts.client().await {
                     Ok(client) => client.renewal_window(&id).await,
                     Err(e) => Err(e),
                 };
@@ -529,195 +421,10 @@ impl AcmeResolver {
         });
         all.min().unwrap_or_else(|| Instant::now() + LOOK)
     }
-
-    async fn client(&self) -> Result<Arc<Client>, AcmeError> {
-        let asked = Instant::now();
-        let mut slot = self.account.lock().await;
-        self.discover(&mut slot, asked).await
-    }
-
-    /// The CA's directory, read once; whoever waited while it failed is told the same.
-    async fn discover(&self, slot: &mut AccountSlot, asked: Instant) -> Result<Arc<Client>, AcmeError> {
-        if let Some(client) = &slot.client {
-            return Ok(Arc::clone(client));
-        }
-        if let Some((at, e)) = &slot.failed
-            && *at >= asked
-        {
-            return Err(e.clone());
-        }
-        match Client::discover(Arc::clone(&self.http), &self.config.ca_server).await {
-            Ok(client) => Ok(Arc::clone(slot.client.insert(client))),
-            Err(e) => {
-                let e = e.during(format_args!("the CA's directory `{}`", self.config.ca_server));
-                slot.failed = Some((Instant::now(), e.clone()));
-                Err(e)
-            }
-        }
-    }
-
-    /// The account, made and registered when there is none.
-    async fn account(&self) -> Result<Account, AcmeError> {
-        let asked = Instant::now();
-        let mut slot = self.account.lock().await;
-        if let Some(account) = &slot.account {
-            return Ok(account.clone());
-        }
-        let client = self.discover(&mut slot, asked).await?;
-        if let Some((at, e)) = &slot.failed
-            && *at >= asked
-        {
-            return Err(e.clone());
-        }
-        match self.register(&mut slot, client).await {
-            Ok(account) => Ok(slot.account.insert(account).clone()),
-            Err(e) => {
-                let e = e.during("the account");
-                slot.failed = Some((Instant::now(), e.clone()));
-                Err(e)
-            }
-        }
-    }
-
-    async fn register(&self, slot: &mut AccountSlot, client: Arc<Client>) -> Result<Account, AcmeError> {
-        if let Some(stored) = &slot.stored
-            && !stored.uri.is_empty()
-            && host(&stored.uri) != host(&self.config.ca_server)
-        {
-            tracing::warn!(resolver = %self.name, account = stored.uri, "the stored account is one of another CA: a new one is made");
-            slot.stored = None;
-        }
-        let key = match &slot.stored {
-            Some(stored) => AccountKey::from_der(&stored.key)?,
-            None => blocking(AccountKey::generate).await?,
-        };
-        let key = Arc::new(key);
-        if let Some(stored) = slot.stored.as_ref().filter(|s| !s.uri.is_empty()) {
-            return Ok(Account { client, key, uri: stored.uri.clone() });
-        }
-        let email = slot.stored.as_ref().map_or(&self.config.email, |s| &s.email).clone();
-        let eab = self.config.eab.as_ref().filter(|e| !e.kid.is_empty()).map(|e| (e.kid.as_str(), e.hmac_encoded.expose()));
-        tracing::info!(resolver = %self.name, ca = self.config.ca_server, "registering an account");
-        let registration = client.register(&key, &email, eab).await?;
-        let stored = StoredAccount { email, uri: registration.uri.clone(), body: registration.body, key: key.der().to_vec() };
-        slot.stored = Some(stored.clone());
-        let (storage, name) = (Arc::clone(&self.storage), Arc::clone(&self.name));
-        if let Err(e) = blocking(move || storage.put_account(&name, &stored)).await {
-            tracing::error!(resolver = %self.name, error = %e, "the account could not be stored");
-        }
-        Ok(Account { client, key, uri: registration.uri })
-    }
-
-    /// Begins anew with the CA; `registration` too.
-    async fn forget(&self, account: &Account, registration: bool) {
-        let mut slot = self.account.lock().await;
-        // another order may have done so already
-        if slot.account.as_ref().is_some_and(|a| a.uri == account.uri && Arc::ptr_eq(&a.client, &account.client)) {
-            (slot.account, slot.client) = (None, None);
-            if let Some(stored) = slot.stored.as_mut().filter(|_| registration) {
-                stored.uri.clear();
-            }
-        }
-    }
 }
 
 impl std::fmt::Debug for AcmeResolver {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("AcmeResolver").field("name", &self.name).finish_non_exhaustive()
     }
-}
-
-impl Own {
-    fn new(stored: StoredCertificate, facts: Facts) -> Self {
-        let now = Instant::now();
-        Own { stored, facts, spread: fastrand::f64(), window: None, ask: now, earliest: now }
-    }
-
-    fn due(&self, hours: i64) -> SystemTime {
-        renewal::due(&self.facts, hours, self.window.as_ref(), self.spread)
-    }
-}
-
-fn status_of(job: &Job, t: &Tries) -> CertificateStatus {
-    let state = match (t.running, job.not_after.is_some(), t.failures) {
-        (true, false, _) => CertificateState::Ordering,
-        (true, true, _) => CertificateState::Renewing,
-        (false, _, 0) => CertificateState::Waiting,
-        (false, ..) => CertificateState::Failed,
-    };
-    let mut status = CertificateStatus::new(job.domains.clone(), &job.store, state);
-    status.failures = t.failures;
-    status.not_after = job.not_after;
-    if let Some(e) = &t.error {
-        status.error = Some(e.message.clone());
-        status.error_type = e.kind.clone();
-    }
-    if !t.running {
-        status.next_attempt = Some(t.next_at);
-    }
-    status
-}
-
-/// Which sets have a name.
-fn index<'a>(sets: impl Iterator<Item = &'a Vec<String>>) -> FxHashMap<&'a str, Vec<usize>> {
-    let mut by_name: FxHashMap<&str, Vec<usize>> = FxHashMap::default();
-    for (i, names) in sets.enumerate() {
-        for name in names {
-            by_name.entry(name).or_default().push(i);
-        }
-    }
-    by_name
-}
-
-/// The first set that covers all of `names`.
-fn find<'a>(by_name: &FxHashMap<&str, Vec<usize>>, names: &[String], set: impl Fn(usize) -> &'a [String]) -> Option<usize> {
-    let first = names.first()?;
-    let wildcard = first.split_once('.').map(|(_, rest)| format!("*.{rest}"));
-    let sets = [Some(first.as_str()), wildcard.as_deref()].into_iter().flatten().filter_map(|n| by_name.get(n)).flatten();
-    sets.copied().find(|at| covers_all(set(*at), names))
-}
-
-/// DNS before HTTP before TLS, as Traefik chooses.
-fn solver(config: &AcmeConfig, shared: &AcmeShared) -> Result<Solver, AcmeError> {
-    if let Some(dns) = config.dns_challenge.as_ref().filter(|d| !d.provider.is_empty()) {
-        return DnsSolver::new(dns, shared).map(Solver::Dns);
-    }
-    if let Some(http) = config.http_challenge.as_ref().filter(|h| !h.entry_point.is_empty()) {
-        return Ok(Solver::Http { delay: http.delay.as_duration() });
-    }
-    match &config.tls_challenge {
-        Some(tls) => Ok(Solver::Alpn { delay: tls.delay.as_duration() }),
-        None => Err(AcmeError::lasting("ACME challenge not specified, please select TLS or HTTP or DNS Challenge")),
-    }
-}
-
-fn http_options(config: &AcmeConfig, env: &Env) -> Result<HttpOptions, AcmeError> {
-    let var = |name: &str| env(name).filter(|v| !v.is_empty());
-    let mut options = HttpOptions {
-        authorities: config.ca_certificates.clone(),
-        system: config.ca_system_cert_pool,
-        server_name: config.ca_server_name.clone(),
-        timeout: config.client_timeout.as_duration(),
-        header_timeout: config.client_response_header_timeout.as_duration(),
-        ..HttpOptions::default()
-    };
-    if options.authorities.is_empty()
-        && let Some(list) = var("LEGO_CA_CERTIFICATES")
-    {
-        options.authorities = list.split(':').filter(|p| !p.is_empty()).map(str::to_owned).collect();
-        options.system |= var("LEGO_CA_SYSTEM_CERT_POOL").is_some_and(|v| matches!(v.as_str(), "1" | "t" | "T" | "true" | "TRUE" | "True"));
-    }
-    if options.server_name.is_empty() {
-        options.server_name = var("LEGO_CA_SERVER_NAME").unwrap_or_default();
-    }
-    options.with_proxy(&|name| env(name))
-}
-
-fn host(url: &str) -> Option<String> {
-    url.parse::<http::Uri>().ok()?.authority().map(|a| a.as_str().to_lowercase())
-}
-
-/// Runs what computes or touches files where it holds up nobody.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, AcmeError> + Send + 'static) -> Result<T, AcmeError> {
-    tokio::task::spawn_blocking(work).await.map_err(|e| AcmeError::local(e.to_string()))?
 }

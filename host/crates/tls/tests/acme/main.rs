@@ -1,5 +1,7 @@
 //! Resolvers with a real CA (Pebble). Loudly skipped where it cannot be had, an error where `CI` is set.
 
+#![allow(clippy::unwrap_used)]
+
 mod dns;
 mod lab;
 mod traefik;
