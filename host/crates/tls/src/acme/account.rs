@@ -24,6 +24,8 @@ pub(super) struct Accounts {
 #[derive(Default)]
 struct AccountSlot {
     stored: Option<StoredAccount>,
+    /// Address of the account that the storage has, as far as we know.
+    over: String,
     client: Option<Arc<Client>>,
     account: Option<Account>,
     /// What those are told who waited for the same attempt.
@@ -45,7 +47,7 @@ impl Accounts {
             eab: config.eab.clone(),
             http: Arc::new(http),
             storage,
-            slot: Mutex::new(AccountSlot { stored, ..AccountSlot::default() }),
+            slot: Mutex::new(AccountSlot { over: uri(stored.as_ref()), stored, ..AccountSlot::default() }),
         }
     }
 
@@ -100,6 +102,12 @@ impl Accounts {
     }
 
     async fn register(&self, slot: &mut AccountSlot, client: Arc<Client>) -> Result<Account, AcmeError> {
+        if slot.stored.is_none() {
+            // another gateway may have made one meanwhile
+            let (storage, name) = (Arc::clone(&self.storage), Arc::clone(&self.resolver));
+            slot.stored = blocking(move || storage.load(&name)).await?.account;
+            slot.over = uri(slot.stored.as_ref());
+        }
         if let Some(stored) = &slot.stored
             && !stored.uri.is_empty()
             && host(&stored.uri) != host(&self.ca)
@@ -120,12 +128,15 @@ impl Accounts {
         tracing::info!(resolver = %self.resolver, ca = self.ca, "registering an account");
         let registration = client.register(&key, &email, eab).await?;
         let stored = StoredAccount { email, uri: registration.uri.clone(), body: registration.body, key: key.der().to_vec() };
-        slot.stored = Some(stored.clone());
-        let (storage, name) = (Arc::clone(&self.storage), Arc::clone(&self.resolver));
-        if let Err(e) = blocking(move || storage.put_account(&name, &stored)).await {
+        let (storage, name, new, over) = (Arc::clone(&self.storage), Arc::clone(&self.resolver), stored.clone(), slot.over.clone());
+        let now = blocking(move || storage.put_account(&name, &new, &over)).await.unwrap_or_else(|e| {
             tracing::error!(resolver = %self.resolver, error = %e, "the account could not be stored");
-        }
-        Ok(Account { client, key, uri: registration.uri })
+            stored
+        });
+        slot.over = now.uri.clone();
+        let account = Account { client, key: Arc::new(AccountKey::from_der(&now.key)?), uri: now.uri.clone() };
+        slot.stored = Some(now);
+        Ok(account)
     }
 
     /// Begins anew with the CA; `registration` too.
@@ -139,6 +150,10 @@ impl Accounts {
             }
         }
     }
+}
+
+fn uri(account: Option<&StoredAccount>) -> String {
+    account.map(|a| a.uri.clone()).unwrap_or_default()
 }
 
 fn host(url: &str) -> Option<String> {

@@ -7,6 +7,7 @@
 mod account;
 mod challenge;
 mod client;
+mod cluster;
 mod dns;
 mod error;
 mod http;
@@ -18,11 +19,13 @@ mod pem;
 mod plan;
 mod renewal;
 mod resolver;
+mod shared;
 mod status;
 mod storage;
 
 pub use challenge::Challenges;
 pub use error::AcmeError;
 pub use resolver::{AcmeResolver, AcmeShared, Certificates, Covered, Env, ObtainedCertificate, Wanted};
+pub use shared::RedisStorage;
 pub use status::{AcmeStatus, CertificateState, CertificateStatus};
-pub use storage::{FileStorage, Storage, StorageFiles, Stored, StoredAccount, StoredCertificate};
+pub use storage::{Cluster, FileStorage, SharedAnswer, Storage, StorageFiles, Stored, StoredAccount, StoredCertificate};

@@ -3,6 +3,7 @@
 use super::account::{Accounts, blocking};
 use super::challenge::Challenges;
 use super::client::{Account, RenewalWindow};
+use super::cluster::{self, Answers, Seen, Theirs};
 use super::http::HttpClient;
 use super::keys::CertificateKey;
 use super::names::covers_all;
@@ -10,8 +11,9 @@ use super::options::{http_options, solver};
 use super::order::{Issued, Solver, Wishes, obtain};
 use super::pem::{self, Facts};
 use super::plan::{Job, Own, Tries, plan, status_of};
+use super::shared::RedisStorage;
 use super::status::{AcmeStatus, CertificateStatus};
-use super::storage::{Storage, StorageFiles, StoredCertificate};
+use super::storage::{Storage, StorageFiles, Stored, StoredCertificate};
 use super::{AcmeError, renewal};
 use rustc_hash::FxHashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -28,6 +30,8 @@ const ORDERS: usize = 12;
 /// Longest pause between two looks at what is due: the clock of the machine may be set.
 const LOOK: Duration = Duration::from_secs(60);
 
+/// Until it is looked again whether another gateway has a certificate.
+const ELSEWHERE: Duration = Duration::from_secs(3);
 /// For certificates that are being written when the gateway stops.
 const WRITES: Duration = Duration::from_secs(3);
 
@@ -87,7 +91,7 @@ pub struct AcmeResolver {
     name: Arc<str>,
     config: AcmeConfig,
     shared: AcmeShared,
-    storage: Arc<dyn Storage>,
+    answers: Answers,
     solver: Result<Solver, AcmeError>,
     wishes: Wishes,
     accounts: Accounts,
@@ -96,8 +100,19 @@ pub struct AcmeResolver {
     status: watch::Sender<Arc<AcmeStatus>>,
 }
 
+/// What came of an order.
+enum Got {
+    /// With whether it is stored already.
+    New(StoredCertificate, Facts, bool),
+    /// Another gateway has it.
+    Known(Stored),
+    /// Another gateway is at it.
+    Elsewhere,
+}
+
 enum Done {
-    Order(Job, Result<(StoredCertificate, Facts), AcmeError>),
+    Order(Job, Result<Got, AcmeError>),
+    Looked(Result<Seen, AcmeError>),
     Window(Vec<String>, String, Result<Option<(RenewalWindow, Duration)>, AcmeError>),
 }
 
@@ -107,8 +122,7 @@ impl AcmeResolver {
         if let Some((_, message, _)) = config.wrong() {
             return Err(AcmeError::lasting(message));
         }
-        let storage: Arc<dyn Storage> = Arc::new(shared.files.open(&config.storage)?);
-        let stored = storage.load(name)?;
+        let (storage, stored) = open_storage(name, config, &shared)?;
         for what in &stored.unreadable {
             tracing::error!(resolver = name, storage = config.storage, "{what} cannot be read; it is left in the file and not used");
         }
@@ -140,8 +154,8 @@ impl AcmeResolver {
                 timeout: config.certificate_timeout.as_duration(),
             },
             config: config.clone(),
+            answers: Answers { challenges: Arc::clone(&shared.challenges), storage },
             shared,
-            storage,
             accounts,
             own: Mutex::new(own),
             certificates: watch::Sender::default(),
@@ -175,6 +189,14 @@ impl AcmeResolver {
         let mut round = 0;
         let mut counts = (0, 0);
         let mut open = true;
+        let (mut theirs, mut revision, mut pause) = (Theirs::default(), None, cluster::LOOK);
+        let look = |known, pause| {
+            let look = cluster::look(Arc::clone(&self.answers.storage), Arc::clone(&self.name), known, pause);
+            async move { Done::Looked(look.await) }
+        };
+        if self.answers.storage.cluster().is_some() {
+            tasks.spawn(look(None, Duration::ZERO));
+        }
         while !*stop.borrow() {
             round += 1;
             let sets = wanted.borrow_and_update().clone();
@@ -214,7 +236,25 @@ impl AcmeResolver {
                 changed = wanted.changed(), if open => open = changed.is_ok(),
                 () = tokio::time::sleep_until(next) => {}
                 Some(_) = writes.join_next() => {}
-                Some(done) = tasks.join_next() => self.done(done, &mut writes, &mut tries, &mut counts),
+                Some(done) = tasks.join_next() => if let Ok(Done::Looked(seen)) = done {
+                    match seen {
+                        Ok(seen) => {
+                            theirs.update(seen.answers, &self.answers.challenges);
+                            if let Some(stored) = seen.stored {
+                                self.adopt(stored);
+                            }
+                            revision = Some(seen.revision);
+                            pause = cluster::LOOK;
+                        }
+                        Err(e) => {
+                            if pause == cluster::LOOK {
+                                tracing::error!(resolver = %self.name, error = %e, "what other gateways do is not known");
+                            }
+                            pause = (pause * 2).min(cluster::LONGEST_LOOK);
+                        }
+                    }
+                    tasks.spawn(look(revision, pause));
+                } else { self.done(done, &mut writes, &mut tries, &mut counts) },
             }
         }
         tasks.shutdown().await;
@@ -224,8 +264,37 @@ impl AcmeResolver {
 
     async fn order(self: Arc<Self>, job: Job, permits: Arc<Semaphore>) -> Done {
         let _permit = permits.acquire_owned().await;
-        let result = self.try_order(&job).await;
+        let storage = &self.answers.storage;
+        let lease = match cluster::lease(storage, &self.name, &job.names).await {
+            Ok(Some(lease)) => lease,
+            Ok(None) => return Done::Order(job, Ok(Got::Elsewhere)),
+            Err(e) => return Done::Order(job, Err(e)),
+        };
+        let mut result = match self.known(&job).await {
+            Some(stored) => Ok(Got::Known(stored)),
+            None => self.try_order(&job).await.map(|(stored, facts)| Got::New(stored, facts, false)),
+        };
+        if let (Ok(Got::New(new, _, stored)), Some(_)) = (&mut result, storage.cluster()) {
+            // before the lease is over: then the others look for it
+            *stored = self.store(new).await.is_ok();
+        }
+        drop(lease);
+        if result.is_ok() {
+            cluster::rest(Arc::clone(storage), Arc::clone(&self.name), job.names.clone(), None).await;
+        }
         Done::Order(job, result)
+    }
+
+    /// Whether the shared storage has by now what the job is about.
+    async fn known(&self, job: &Job) -> Option<Stored> {
+        self.answers.storage.cluster()?;
+        let (storage, name) = (Arc::clone(&self.answers.storage), Arc::clone(&self.name));
+        let stored = blocking(move || storage.load(&name)).await.ok()?;
+        let good = |c: &StoredCertificate| {
+            pem::facts(&c.chain, &c.key)
+                .is_ok_and(|f| covers_all(&f.names, &job.names) && job.not_after.is_none_or(|end| f.not_after > end))
+        };
+        stored.certificates.iter().any(good).then_some(stored)
     }
 
     async fn try_order(&self, job: &Job) -> Result<(StoredCertificate, Facts), AcmeError> {
@@ -233,7 +302,7 @@ impl AcmeResolver {
         let mut account = self.accounts.account().await?;
         tracing::debug!(resolver = %self.name, domains = ?job.names, renewal = job.not_after.is_some(), "ordering a certificate");
         let order = |account: Account| async move {
-            obtain(&account, solver, &self.shared.challenges, &self.wishes, &job.names, job.replaces.as_deref()).await
+            obtain(&account, solver, &self.answers, &self.wishes, &job.names, job.replaces.as_deref()).await
         };
         let mut result = order(account.clone()).await;
         if let Err(e) = &result {
@@ -272,10 +341,20 @@ impl AcmeResolver {
                     (t.running, t.next) = (false, now + Duration::from_secs(300));
                 }
             }
-            Ok(Done::Order(job, Ok((stored, facts)))) => {
+            Ok(Done::Order(job, Ok(Got::Elsewhere))) => {
+                if let Some(t) = tries.get_mut(&job.names) {
+                    (t.running, t.next, t.next_at) = (false, now + ELSEWHERE, SystemTime::now() + ELSEWHERE);
+                }
+            }
+            Ok(Done::Order(job, Ok(Got::Known(stored)))) => {
+                tries.remove(&job.names);
+                self.adopt(stored);
+            }
+            Ok(Done::Looked(_)) => {}
+            Ok(Done::Order(job, Ok(Got::New(new, facts, stored)))) => {
                 counts.0 += 1;
                 tries.remove(&job.names);
-                self.take(&job, stored, facts, writes);
+                self.take(&job, new, facts, stored, writes);
             }
             Ok(Done::Order(job, Err(e))) => {
                 counts.1 += 1;
@@ -292,6 +371,9 @@ impl AcmeResolver {
                     "Unable to obtain ACME certificate for domains"
                 );
                 t.error = Some(e);
+                if self.answers.storage.cluster().is_some() {
+                    writes.spawn(cluster::rest(Arc::clone(&self.answers.storage), Arc::clone(&self.name), job.names, Some(wait)));
+                }
             }
             Ok(Done::Window(domains, id, result)) => {
                 let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
@@ -315,7 +397,7 @@ impl AcmeResolver {
     }
 
     /// Serves and stores a new certificate.
-    fn take(self: &Arc<Self>, job: &Job, stored: StoredCertificate, facts: Facts, writes: &mut JoinSet<()>) {
+    fn take(self: &Arc<Self>, job: &Job, stored: StoredCertificate, facts: Facts, done: bool, writes: &mut JoinSet<()>) {
         let now = SystemTime::now();
         if facts.not_before > now + Duration::from_secs(300) || facts.not_after <= now {
             tracing::warn!(
@@ -343,6 +425,9 @@ impl AcmeResolver {
             }
         }
         self.publish();
+        if done {
+            return;
+        }
         let me = Arc::clone(self);
         writes.spawn(async move {
             for pause in [1, 10, 60, 600, 3600] {
@@ -359,8 +444,29 @@ impl AcmeResolver {
     }
 
     async fn store(&self, certificate: &StoredCertificate) -> Result<(), AcmeError> {
-        let (storage, name, certificate) = (Arc::clone(&self.storage), Arc::clone(&self.name), certificate.clone());
+        let (storage, name, certificate) = (Arc::clone(&self.answers.storage), Arc::clone(&self.name), certificate.clone());
         blocking(move || storage.put_certificate(&name, &certificate)).await
+    }
+
+    /// Takes over what other gateways stored.
+    fn adopt(&self, stored: Stored) {
+        let mut changed = false;
+        {
+            let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
+            for c in stored.certificates {
+                let Ok(facts) = pem::facts(&c.chain, &c.key) else { continue };
+                match own.iter_mut().find(|o| o.stored.domains == c.domains && o.stored.store == c.store) {
+                    // ours may be newer, and not stored yet
+                    Some(o) if o.facts.not_before >= facts.not_before => continue,
+                    Some(o) => *o = Own::new(c, facts),
+                    None => own.push(Own::new(c, facts)),
+                }
+                changed = true;
+            }
+        }
+        if changed {
+            self.publish();
+        }
     }
 
     fn publish(&self) {
@@ -427,4 +533,39 @@ impl std::fmt::Debug for AcmeResolver {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("AcmeResolver").field("name", &self.name).finish_non_exhaustive()
     }
+}
+
+/// The place of a resolver's account and certificates, and what is there. A shared place takes over what the file
+/// has when it is empty itself; it need not answer yet.
+fn open_storage(name: &str, config: &AcmeConfig, shared: &AcmeShared) -> Result<(Arc<dyn Storage>, Stored), AcmeError> {
+    let Some(redis) = config.cluster.as_ref().and_then(|c| c.redis.as_ref()) else {
+        let storage = shared.files.open(&config.storage)?;
+        let stored = storage.load(name)?;
+        return Ok((Arc::new(storage), stored));
+    };
+    let storage = RedisStorage::new(redis)?;
+    let stored = match storage.load(name) {
+        Ok(stored) => stored,
+        Err(e) => {
+            tracing::error!(resolver = name, error = %e, "the shared storage cannot be read yet");
+            return Ok((Arc::new(storage), Stored::default()));
+        }
+    };
+    if stored.account.is_some() || !stored.certificates.is_empty() || !std::path::Path::new(&config.storage).exists() {
+        return Ok((Arc::new(storage), stored));
+    }
+    let file = shared.files.open(&config.storage)?.load(name)?;
+    if let Some(account) = &file.account {
+        storage.put_account(name, account, "")?;
+    }
+    for certificate in &file.certificates {
+        storage.put_certificate(name, certificate)?;
+    }
+    tracing::info!(
+        resolver = name,
+        file = config.storage,
+        certificates = file.certificates.len(),
+        "the shared storage begins with what the file has"
+    );
+    Ok((Arc::new(storage), file))
 }
