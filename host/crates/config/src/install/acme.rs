@@ -241,7 +241,7 @@ impl Validate<'_> {
                 continue;
             };
             if self.node.at(&key(".tailscale")).is_some_and(|n| n.as_bool() != Some(false)) {
-                let d = Diagnostic::error(key(""), format!("resolver `{name}` has both `acme` and `tailscale`"));
+                let d = Diagnostic::error(key(".acme"), format!("resolver `{name}` has both `acme` and `tailscale`"));
                 self.push(d, "keep one of them; give the other a resolver of its own");
             }
             if acme.storage.is_empty() {

@@ -73,7 +73,10 @@ pub(super) async fn lease(storage: &Arc<dyn Storage>, resolver: &Arc<str>, names
     }
     let alone = storage.cluster().is_none();
     let longer = tokio::spawn(async move {
-        while !alone {
+        if alone {
+            return;
+        }
+        loop {
             tokio::time::sleep(LEASE / 3).await;
             if let Err(e) = take().await {
                 tracing::warn!(error = %e, "a lease could not be made longer");
