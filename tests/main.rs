@@ -18,5 +18,8 @@ mod cases {
     mod reload;
     mod services;
     mod streams;
+    mod tcp;
+    mod tls;
+    mod udp;
     mod wit;
 }

@@ -28,23 +28,23 @@ pub(crate) async fn notify(config: std::sync::Arc<InstallConfig>) {
 }
 
 /// Sockets that systemd opened, by the name of their entry point (`FileDescriptorName=`).
-pub(crate) fn sockets() -> HashMap<String, TcpListener> {
+pub(crate) fn sockets() -> HashMap<String, OwnedFd> {
     let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
     let Ok(fds) = sd_notify::listen_fds() else { return HashMap::new() };
     fds.zip(names.split(':'))
         .filter_map(|(fd, name)| {
-            let listener = adopt(fd);
-            listener.set_nonblocking(true).ok()?;
-            Some((name.to_owned(), listener))
+            // A flag of the open file, whatever its kind.
+            let socket = TcpListener::from(adopt(fd));
+            socket.set_nonblocking(true).ok()?;
+            Some((name.to_owned(), socket.into()))
         })
         .collect()
 }
 
 /// Takes a descriptor over that systemd passed to this process.
 #[allow(unsafe_code)]
-fn adopt(fd: i32) -> TcpListener {
+fn adopt(fd: i32) -> OwnedFd {
     // SAFETY: LISTEN_FDS with our own LISTEN_PID says that this descriptor is open and was passed to this
     // process for its use; it is adopted once, at start, before anything else could.
-    let owned = unsafe { OwnedFd::from_raw_fd(fd) };
-    TcpListener::from(owned)
+    unsafe { OwnedFd::from_raw_fd(fd) }
 }

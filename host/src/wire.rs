@@ -4,7 +4,7 @@ use crate::egress::Outgoing;
 use crate::local_plugins;
 use http::HeaderValue;
 use std::collections::BTreeMap;
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
@@ -12,10 +12,11 @@ use tokio::sync::watch;
 use torana_base::Diagnostic;
 use torana_config::install::{InstallConfig, Loaded};
 use torana_config::routing::RoutingConfig;
+use torana_control::Stapler;
 use torana_control::apply::Apply;
-use torana_control::{Compiler, Parts, Published, internal_routing, internal_services};
-use torana_dataplane::{Drain, EntryPoint, Live, Workers, bind};
-use torana_extend::{Event, PluginHost, Provider, ProviderOut};
+use torana_control::{Compiler, Parts, Published, Resolvers, internal_routing, internal_services};
+use torana_dataplane::{Drain, EntryPoint, Live, UdpEntryPoint, Workers, bind, bind_udp};
+use torana_extend::{Egress, Event, PluginHost, Provider, ProviderOut};
 use torana_upstream::Transport;
 use torana_wasm::Plugins;
 
@@ -30,22 +31,42 @@ const SAME_SIGNAL: Duration = Duration::from_secs(1);
 /// Documents on their way to the task that applies.
 const CHANNEL: usize = 64;
 
-fn compiler(install: &Arc<InstallConfig>, plugins: &Plugins, published: &Published, drain: &Drain) -> Result<Compiler, Diagnostic> {
+fn compiler(
+    install: &Arc<InstallConfig>,
+    plugins: &Plugins,
+    out: Arc<dyn Egress>,
+    resolvers: &Resolvers,
+    published: &Published,
+    drain: &Drain,
+) -> Result<Compiler, Diagnostic> {
     let ready = published.clone();
     let mut internals = internal_services(install, drain, move || ready.is_ready());
     if install.api.is_some() {
-        internals.insert("api", Arc::new(torana_api::Api::new(install.clone(), published.clone(), Arc::new(plugins.clone()))));
+        internals.insert(
+            "api",
+            Arc::new(torana_api::Api::new(install.clone(), published.clone(), Arc::new(plugins.clone()), resolvers.clone())),
+        );
     }
-    Compiler::new(Parts { install: install.clone(), kinds: torana_middleware::kind, internals, plugins: Arc::new(plugins.clone()) })
+    internals.insert("acme-http", resolvers.endpoint());
+    Compiler::new(Parts {
+        install: install.clone(),
+        kinds: torana_middleware::kind,
+        tcp_kinds: torana_middleware::tcp::kind,
+        internals,
+        plugins: Arc::new(plugins.clone()),
+        resolvers: resolvers.clone(),
+        stapler: install.ocsp.as_ref().map(|o| Arc::new(Stapler::new(out, o.responder_overrides.clone()))),
+    })
 }
 
-/// The plugins of this process, and what the install configuration says of them.
-fn plugins(loaded: &Loaded) -> Result<(Plugins, RoutingConfig, Vec<Diagnostic>), Diagnostic> {
+/// The plugins of this process, what sends their requests, and what the install configuration says of them.
+fn plugins(loaded: &Loaded) -> Result<(Plugins, RoutingConfig, Vec<Diagnostic>, Arc<dyn Egress>), Diagnostic> {
     let transport = Transport::build(&loaded.config.servers_transport.transport());
     let out = Outgoing::spawn(transport).map_err(|e| Diagnostic::error("", format!("cannot start a thread: {e}")))?;
+    let out: Arc<dyn Egress> = Arc::new(out);
     let (declared, wrong) = local_plugins::installed(loaded);
     let config = RoutingConfig { plugins: declared, ..internal_routing(&loaded.config) };
-    Ok((Plugins::new(Arc::new(out), workers()), config, wrong))
+    Ok((Plugins::new(out.clone(), workers()), config, wrong, out))
 }
 
 /// `experimental.abortOnPluginFailure`: waits for the plugins of the install configuration.
@@ -81,7 +102,7 @@ pub(crate) fn serve(loaded: Loaded) -> Result<(), Vec<Diagnostic>> {
         tracing::warn!("{}", w.to_string().replace('\n', " "));
     }
     tracing::info!("configuration: {}", loaded.origins_summary());
-    let (plugins, internal, wrong) = plugins(&loaded).map_err(|d| vec![d])?;
+    let (plugins, internal, wrong, out) = plugins(&loaded).map_err(|d| vec![d])?;
     for d in &wrong {
         tracing::error!("{}", d.to_string().replace('\n', " "));
     }
@@ -93,12 +114,17 @@ pub(crate) fn serve(loaded: Loaded) -> Result<(), Vec<Diagnostic>> {
     }
     let install = Arc::new(loaded.config);
     let entry_points = torana_control::entry_points::compile(&install.entry_points)?;
-    let sockets = listen(entry_points)?;
+    let udp_entry_points = torana_control::entry_points::compile_udp(&install.entry_points)?;
+    let (sockets, udp) = listen(entry_points, udp_entry_points)?;
     let drain = Drain::default();
     let live = Live::default();
     let providers = providers(&install, &plugins);
     let published = Published::new(providers.iter().map(|p| p.name()));
-    let compiler = compiler(&install, &plugins, &published, &drain).map_err(|d| vec![d])?;
+    let (resolvers, wrong) = Resolvers::open(&install, Arc::new(plugins.clone()));
+    for d in &wrong {
+        tracing::error!("{}", d.to_string().replace('\n', " "));
+    }
+    let compiler = compiler(&install, &plugins, out, &resolvers, &published, &drain).map_err(|d| vec![d])?;
     let apply = Apply {
         compiler,
         live: live.clone(),
@@ -111,15 +137,17 @@ pub(crate) fn serve(loaded: Loaded) -> Result<(), Vec<Diagnostic>> {
         .enable_all()
         .build_local(Default::default())
         .map_err(|e| vec![Diagnostic::error("", format!("cannot start the runtime: {e}"))])?;
-    runtime.block_on(run(Running { install, apply, providers, published, sockets, live, drain, log }))
+    runtime.block_on(run(Running { install, resolvers, apply, providers, published, sockets, udp, live, drain, log }))
 }
 
 struct Running {
     install: Arc<InstallConfig>,
+    resolvers: Resolvers,
     apply: Apply,
     providers: Vec<Box<dyn Provider>>,
     published: Published,
     sockets: Vec<(Arc<EntryPoint>, TcpListener)>,
+    udp: Vec<(Arc<UdpEntryPoint>, UdpSocket)>,
     live: Live,
     drain: Drain,
     log: torana_telemetry::log::LogHandle,
@@ -132,6 +160,7 @@ async fn run(r: Running) -> Result<(), Vec<Diagnostic>> {
         tokio::task::spawn_local(p.run(out.clone(), stopped.clone()));
     }
     drop(out);
+    r.resolvers.spawn(&stopped);
     let applying = tokio::task::spawn_local(r.apply.run(events));
 
     // Nobody is told 404 only because the gateway is younger than its configuration.
@@ -156,7 +185,11 @@ async fn run(r: Running) -> Result<(), Vec<Diagnostic>> {
         let address = l.local_addr().map(|a| a.to_string()).unwrap_or_default();
         tracing::info!(entryPointName = &*e.name, address, "listening");
     }
-    let workers = Workers::spawn(count, r.sockets, &r.live, &r.drain, hostname)
+    for (e, s) in &r.udp {
+        let address = s.local_addr().map(|a| a.to_string()).unwrap_or_default();
+        tracing::info!(entryPointName = &*e.name, address, protocol = "udp", "listening");
+    }
+    let workers = Workers::spawn(count, r.sockets, &r.udp, &r.live, &r.drain, hostname)
         .map_err(|e| vec![Diagnostic::error("", format!("cannot start the workers: {e}"))])?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), workers = count, "serving");
     let watchdog = tokio::task::spawn_local(crate::systemd::notify(r.install.clone()));
@@ -248,38 +281,42 @@ fn start_log(config: &InstallConfig) -> Result<torana_telemetry::log::LogHandle,
     })
 }
 
+/// Every open entry point: TCP, UDP.
+type Sockets = (Vec<(Arc<EntryPoint>, TcpListener)>, Vec<(Arc<UdpEntryPoint>, UdpSocket)>);
+
 /// Opens every entry point, or says all that cannot be opened.
-fn listen(entry_points: Vec<Arc<EntryPoint>>) -> Result<Vec<(Arc<EntryPoint>, TcpListener)>, Vec<Diagnostic>> {
+fn listen(tcp: Vec<Arc<EntryPoint>>, udp: Vec<Arc<UdpEntryPoint>>) -> Result<Sockets, Vec<Diagnostic>> {
     let mut passed = crate::systemd::sockets();
-    let mut open = Vec::new();
     let mut wrong = Vec::new();
-    for e in entry_points {
-        if let Some(socket) = passed.remove(&*e.name) {
-            open.push((e, socket));
-            continue;
-        }
-        match bind(&e) {
-            Ok(socket) => open.push((e, socket)),
-            Err(error) => {
-                let hint = match error.kind() {
-                    std::io::ErrorKind::AddrInUse => "another process listens there: stop it, or choose another port",
-                    std::io::ErrorKind::PermissionDenied => "ports below 1024 need the capability CAP_NET_BIND_SERVICE",
-                    std::io::ErrorKind::AddrNotAvailable => "this machine has no such address",
-                    _ => "choose another address",
-                };
-                wrong.push(
-                    Diagnostic::error(format!("entryPoints.{}.address", e.name), format!("cannot listen on {}: {error}", e.address))
-                        .hint(hint),
-                );
-            }
+    let mut failed = |name: &str, address: std::net::SocketAddr, error: std::io::Error| {
+        let hint = match error.kind() {
+            std::io::ErrorKind::AddrInUse => "another process listens there: stop it, or choose another port",
+            std::io::ErrorKind::PermissionDenied => "ports below 1024 need the capability CAP_NET_BIND_SERVICE",
+            std::io::ErrorKind::AddrNotAvailable => "this machine has no such address",
+            _ => "choose another address",
+        };
+        let key = format!("entryPoints.{name}.address");
+        wrong.push(Diagnostic::error(key, format!("cannot listen on {address}: {error}")).hint(hint));
+    };
+    let mut sockets: Sockets = Default::default();
+    for e in tcp {
+        match passed.remove(&*e.name).map_or_else(|| bind(&e), |fd| Ok(fd.into())) {
+            Ok(socket) => sockets.0.push((e, socket)),
+            Err(error) => failed(&e.name, e.address, error),
         }
     }
-    if wrong.is_empty() { Ok(open) } else { Err(wrong) }
+    for e in udp {
+        match passed.remove(&*e.name).map_or_else(|| bind_udp(&e), |fd| Ok(fd.into())) {
+            Ok(socket) => sockets.1.push((e, socket)),
+            Err(error) => failed(&e.name, e.address, error),
+        }
+    }
+    if wrong.is_empty() { Ok(sockets) } else { Err(wrong) }
 }
 
 /// What is wrong with the routing configuration of every provider, each asked once.
 pub(crate) fn check(loaded: Loaded) -> Vec<Diagnostic> {
-    let (plugins, internal, wrong) = match plugins(&loaded) {
+    let (plugins, internal, wrong, out) = match plugins(&loaded) {
         Ok(p) => p,
         Err(d) => return vec![d],
     };
@@ -291,7 +328,9 @@ pub(crate) fn check(loaded: Loaded) -> Vec<Diagnostic> {
     found.extend(wrong);
     let providers = providers(&install, &plugins);
     let published = Published::new(providers.iter().map(|p| p.name()));
-    let mut compiler = match compiler(&install, &plugins, &published, &Drain::default()) {
+    let (resolvers, wrong) = Resolvers::open(&install, Arc::new(plugins.clone()));
+    found.extend(wrong);
+    let mut compiler = match compiler(&install, &plugins, out, &resolvers, &published, &Drain::default()) {
         Ok(c) => c,
         Err(d) => {
             found.push(d);

@@ -14,6 +14,8 @@ mod client;
 mod gateway;
 mod guests;
 mod h2;
+mod https;
+pub(crate) mod l4;
 mod message;
 mod pki;
 
@@ -22,8 +24,9 @@ pub(crate) use client::{Conn, Response};
 pub(crate) use gateway::{Gateway, Setup, binary, command, run};
 pub(crate) use guests::{Guests, first_party, guests, retouched};
 pub(crate) use h2::h2_request;
+pub(crate) use https::{TlsClient, TlsConn};
 pub(crate) use message::Request;
-pub(crate) use pki::Pki;
+pub(crate) use pki::{Pair, Pki};
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};

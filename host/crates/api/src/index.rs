@@ -1,5 +1,6 @@
 //! Who uses what, counted once per generation.
 
+use crate::l4::L4Index;
 use crate::list::internal_services;
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::sync::Arc;
@@ -22,6 +23,7 @@ pub(crate) struct Index {
     /// Services and chains that routers lead to: Traefik makes no others, and shows it.
     made: FxHashSet<Arc<str>>,
     chains: FxHashSet<Arc<str>>,
+    pub(crate) l4: L4Index,
 }
 
 impl Index {
@@ -33,6 +35,7 @@ impl Index {
             middlewares: Users::default(),
             made: FxHashSet::default(),
             chains: FxHashSet::default(),
+            l4: L4Index::new(status),
         };
         for router in status.routers.values() {
             index.services.entry(router.service.clone()).or_default().push(router.name.clone());
@@ -92,7 +95,7 @@ impl Index {
     /// Which servers are up, of all that are shown.
     pub(crate) fn health(&self, status: &RuntimeStatus) -> Vec<bool> {
         let shown = status.services.values().filter(|s| self.is_made(&s.name));
-        shown.flat_map(|s| servers(s).map(|(_, up)| up)).collect()
+        shown.flat_map(|s| servers(s).map(|(_, up)| up)).chain(self.l4.health(status)).collect()
     }
 }
 

@@ -1,10 +1,12 @@
 //! `api@internal`: what the gateway serves and how it is doing, as JSON. Documents have the form of
-//! Traefik's API; `/api/providers`, `/api/plugins` and `/api/diagnostics` are Torana's own.
+//! Traefik's API; `/api/providers`, `/api/plugins`, `/api/certificatesResolvers` and
+//! `/api/diagnostics` are Torana's own.
 //!
 //! A request costs the worker one page of JSON. What is counted over all objects is counted once per
 //! generation, on a blocking thread.
 
 mod index;
+mod l4;
 mod list;
 mod overview;
 mod query;
@@ -26,7 +28,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 use torana_base::Diagnostic;
 use torana_config::install::InstallConfig;
-use torana_control::{Published, RuntimeStatus};
+use torana_control::{AcmeStatus, Published, Resolvers, RuntimeStatus};
 use torana_extend::PluginHost;
 use torana_http::{Body, Endpoint, Exchange, LocalFuture, Request, Response, respond};
 
@@ -41,6 +43,7 @@ struct Shared {
     install: Arc<InstallConfig>,
     published: Published,
     plugins: Arc<dyn PluginHost>,
+    resolvers: Resolvers,
     /// What goes before `/api`.
     base: String,
     started: SystemTime,
@@ -76,7 +79,7 @@ impl From<serde_json::Error> for Refusal {
 
 impl Api {
     /// `install` says what the gateway was started with, `published` what it does now.
-    pub fn new(install: Arc<InstallConfig>, published: Published, plugins: Arc<dyn PluginHost>) -> Self {
+    pub fn new(install: Arc<InstallConfig>, published: Published, plugins: Arc<dyn PluginHost>, resolvers: Resolvers) -> Self {
         let base = install.api.as_ref().map_or("", |a| a.base_path.trim_end_matches('/')).to_owned();
         let started = SystemTime::now();
         Api {
@@ -84,6 +87,7 @@ impl Api {
                 install,
                 published,
                 plugins,
+                resolvers,
                 base,
                 started,
                 index: ArcSwapOption::empty(),
@@ -128,6 +132,7 @@ impl Shared {
             Route::NoneOf => page(query().page(Vec::<()>::new())?, |()| ()),
             Route::NoneNamed(what, name) => Err(Refusal::Unknown(format!("{what} not found: {name}"))),
             Route::Providers => json(&self.providers()),
+            Route::Resolvers => page(query().page(self.resolvers.status())?, |r| AcmeStatus::clone(&r)),
             Route::Plugins => page(query().page(self.plugins.status())?, |p| p),
             Route::Plugin(name) => {
                 let all = self.plugins.status();
@@ -137,6 +142,42 @@ impl Shared {
                 let providers = self.published.providers.load();
                 let sources = providers.values().flat_map(|p| &p.diagnostics);
                 json(&sources.chain(&status.diagnostics).map(Diagnostic::to_json).collect::<Vec<_>>())
+            }
+            Route::TcpList(kind) => {
+                let (index, query) = (self.index(&status).await?, query());
+                let (tcp, l4) = (&status.tcp, &index.l4);
+                match kind {
+                    Kind::Router => page(query.select(tcp.routers.values().map(Arc::as_ref).collect())?, |r| l4.tcp_router(r)),
+                    Kind::Service => page(query.select(tcp.services.values().map(Arc::as_ref).collect())?, |s| l4.tcp_service(s)),
+                    Kind::Middleware => page(query.select(tcp.middlewares.values().map(Arc::as_ref).collect())?, l4::tcp_middleware),
+                }
+            }
+            Route::TcpOne(kind, name) => {
+                let index = self.index(&status).await?;
+                let (tcp, l4) = (&status.tcp, &index.l4);
+                let found = match kind {
+                    Kind::Router => tcp.routers.get(name.as_str()).map(|r| json(&l4.tcp_router(r))),
+                    Kind::Service => tcp.services.get(name.as_str()).map(|s| json(&l4.tcp_service(s))),
+                    Kind::Middleware => tcp.middlewares.get(name.as_str()).map(|m| json(&l4::tcp_middleware(m))),
+                };
+                found.unwrap_or_else(|| Err(Refusal::Unknown(format!("{} not found: {name}", kind.name()))))
+            }
+            Route::UdpList(kind) => {
+                let (index, query) = (self.index(&status).await?, query());
+                match kind {
+                    Kind::Router => page(query.select(status.udp.routers.values().map(Arc::as_ref).collect())?, l4::udp_router),
+                    Kind::Service | Kind::Middleware => {
+                        page(query.select(status.udp.services.values().map(Arc::as_ref).collect())?, |s| index.l4.udp_service(s))
+                    }
+                }
+            }
+            Route::UdpOne(kind, name) => {
+                let index = self.index(&status).await?;
+                let found = match kind {
+                    Kind::Router => status.udp.routers.get(name.as_str()).map(|r| json(&l4::udp_router(r))),
+                    Kind::Service | Kind::Middleware => status.udp.services.get(name.as_str()).map(|s| json(&index.l4.udp_service(s))),
+                };
+                found.unwrap_or_else(|| Err(Refusal::Unknown(format!("{} not found: {name}", kind.name()))))
             }
             Route::List(kind) => {
                 let index = self.index(&status).await?;

@@ -44,14 +44,14 @@ pub(crate) struct Overview {
     providers: Vec<&'static str>,
 }
 
-#[derive(Default, Serialize)]
+#[derive(Serialize)]
 struct Tree {
     routers: Section,
     services: Section,
     middlewares: Section,
 }
 
-#[derive(Default, Serialize)]
+#[derive(Serialize)]
 struct UdpTree {
     routers: Section,
     services: Section,
@@ -92,8 +92,15 @@ pub(crate) fn overview(install: &InstallConfig, status: &RuntimeStatus) -> Overv
             services,
             middlewares: Section::of(status.middlewares.values().map(|m| m.state)),
         },
-        tcp: Tree::default(),
-        udp: UdpTree::default(),
+        tcp: Tree {
+            routers: Section::of(status.tcp.routers.values().map(|r| r.object.state)),
+            services: Section::of(status.tcp.services.values().map(|s| s.object.state)),
+            middlewares: Section::of(status.tcp.middlewares.values().map(|m| m.object.state)),
+        },
+        udp: UdpTree {
+            routers: Section::of(status.udp.routers.values().map(|r| r.object.state)),
+            services: Section::of(status.udp.services.values().map(|s| s.object.state)),
+        },
         certificates: Section::default(),
         features: Features::default(),
         providers: install.providers.file.iter().map(|_| "File").collect(),

@@ -2,7 +2,7 @@
 
 use percent_encoding::percent_decode_str;
 
-/// Kinds of objects of the `http` tree.
+/// Kinds of objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Router,
@@ -39,11 +39,17 @@ pub(crate) enum Route {
     EntryPoint(String),
     List(Kind),
     One(Kind, String),
+    TcpList(Kind),
+    TcpOne(Kind, String),
+    /// Never of middlewares, here and below.
+    UdpList(Kind),
+    UdpOne(Kind, String),
     /// A list of what is not built, and so there is none of.
     NoneOf,
     /// One of those by name.
     NoneNamed(&'static str, String),
     Providers,
+    Resolvers,
     Plugins,
     Plugin(String),
     Diagnostics,
@@ -62,6 +68,7 @@ pub(crate) fn find(path: &str) -> Option<Route> {
         [Some("overview"), None, ..] => Route::Overview,
         [Some("rawdata"), None, ..] => Route::RawData,
         [Some("providers"), None, ..] => Route::Providers,
+        [Some("certificatesResolvers"), None, ..] => Route::Resolvers,
         [Some("plugins"), None, ..] => Route::Plugins,
         [Some("plugins"), Some(name), None, _] => Route::Plugin(text(name)),
         [Some("diagnostics"), None, ..] => Route::Diagnostics,
@@ -72,8 +79,10 @@ pub(crate) fn find(path: &str) -> Option<Route> {
         [Some("http"), Some(kind), None, _] => Route::List(Kind::of(kind)?),
         [Some("http"), Some(kind), Some(name), None] => Route::One(Kind::of(kind)?, text(name)),
         [Some("udp"), Some("middlewares"), ..] => return None,
-        [Some("tcp" | "udp"), Some(kind), None, _] => Kind::of(kind).map(|_| Route::NoneOf)?,
-        [Some("tcp" | "udp"), Some(kind), Some(name), None] => Route::NoneNamed(Kind::of(kind)?.name(), text(name)),
+        [Some("tcp"), Some(kind), None, _] => Route::TcpList(Kind::of(kind)?),
+        [Some("tcp"), Some(kind), Some(name), None] => Route::TcpOne(Kind::of(kind)?, text(name)),
+        [Some("udp"), Some(kind), None, _] => Route::UdpList(Kind::of(kind)?),
+        [Some("udp"), Some(kind), Some(name), None] => Route::UdpOne(Kind::of(kind)?, text(name)),
         _ => return None,
     })
 }
@@ -98,9 +107,9 @@ mod tests {
             ("http/routers/a%2540file", Some(Route::One(Kind::Router, "a%40file".into()))),
             ("http/routers/a/b", None),
             ("entrypoints/web", Some(Route::EntryPoint("web".into()))),
-            ("tcp/middlewares", Some(Route::NoneOf)),
-            ("tcp/middlewares/x", Some(Route::NoneNamed("middleware", "x".into()))),
-            ("udp/services", Some(Route::NoneOf)),
+            ("tcp/middlewares", Some(Route::TcpList(Kind::Middleware))),
+            ("tcp/middlewares/x", Some(Route::TcpOne(Kind::Middleware, "x".into()))),
+            ("udp/services", Some(Route::UdpList(Kind::Service))),
             ("udp/middlewares", None),
             ("udp/middlewares/x", None),
             ("http/routers/a/b/c/d", None),

@@ -1,6 +1,7 @@
 //! Objects as JSON. Fields stand in Traefik's order; empty ones are left out.
 
 use crate::index::{self, Index};
+use crate::l4::RawL4;
 use crate::list::{self, Router, Service};
 use serde::{Serialize, Serializer};
 use serde_json::Value;
@@ -111,7 +112,7 @@ impl Serialize for Options<'_> {
     }
 }
 
-/// `/api/rawdata`. What has to do with TCP and UDP is never there: it is not built.
+/// `/api/rawdata`.
 #[derive(Serialize)]
 pub(crate) struct RawData<'a> {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -120,12 +121,19 @@ pub(crate) struct RawData<'a> {
     middlewares: BTreeMap<&'a str, MiddlewareView<'a>>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     services: BTreeMap<&'a str, ServiceView<'a>>,
+    #[serde(flatten)]
+    l4: RawL4<'a>,
 }
 
 impl<'a> RawData<'a> {
     pub(crate) fn new(viewer: &Viewer<'a>) -> Self {
         let status = viewer.status;
-        let mut raw = RawData { routers: BTreeMap::new(), middlewares: BTreeMap::new(), services: BTreeMap::new() };
+        let mut raw = RawData {
+            routers: BTreeMap::new(),
+            middlewares: BTreeMap::new(),
+            services: BTreeMap::new(),
+            l4: RawL4::new(status, &viewer.index.l4),
+        };
         for (name, r) in &status.routers {
             raw.routers.insert(
                 name,
@@ -167,7 +175,7 @@ impl<'a> Viewer<'a> {
             parent_refs: &config.parent_refs,
             rule_syntax: if internal { "default" } else { config.rule_syntax.as_deref().unwrap_or_default() },
             priority,
-            tls: config.tls.as_ref().map(tls),
+            tls: r.tls.as_ref().map(tls),
             observability: self.observability(r, &using),
             error: &r.errors,
             status: r.state,

@@ -409,14 +409,13 @@ pub(crate) fn unbuilt(path: &str, name: &str, feature: &str, accept: Option<&str
 /// What to do instead.
 fn advice(feature: &str) -> &'static str {
     match feature.split_once('-').map_or(feature, |(area, _)| area) {
-        "TLS" | "ACM" if feature != "TLS-05" => "remove it, and let something in front of Torana end TLS",
+        "ACM" => "remove it, and use `acme`",
         "PRV" if feature == "PRV-03" => "remove it; files are read as they are, without templates",
         "PRV" | "K8S" | "GW" | "NGX" | "KN" => "remove it, and configure with `providers.file`",
         "DSH" => "write `dashboard: false` or leave the option out; the API itself is served",
         "API" => "remove it; the rest of the API is served",
         "LOG" | "MET" | "TRC" => "remove it; the log of the gateway itself (`log`) is built",
         "RUL" => "write the rules in v3 syntax",
-        "TCP" | "UDP" => "remove it; HTTP routers, services and middlewares are built",
         "MW" => "remove it; other middlewares are not affected, routers that use this one are disabled",
         "LB" => "use `loadBalancer` or `weighted` without it",
         "MLR" => "put the rule and the middlewares of the parent into this router",

@@ -30,8 +30,13 @@ fn routing(n: usize, touched: Option<usize>) -> RoutingConfig {
 fn compiler() -> Compiler {
     let mut install = InstallConfig::default();
     install.entry_points.insert("web".into(), Default::default());
-    let parts =
-        Parts { install: Arc::new(install), kinds: |_| None, internals: Internals::new(), plugins: Arc::new(torana_extend::NoPlugins) };
+    let parts = Parts {
+        install: Arc::new(install),
+        kinds: |_| None,
+        tcp_kinds: |_| None,
+        internals: Internals::new(),
+        plugins: Arc::new(torana_extend::NoPlugins),
+    };
     Compiler::new(parts).unwrap_or_else(|d| panic!("{d}"))
 }
 

@@ -6,16 +6,36 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
 use torana_base::Diagnostic;
-use torana_config::install::{EntryPointConfig, HeadersStrategy};
-use torana_dataplane::{EntryPoint, HeaderStrategy, Trust};
+use torana_config::install::{EntryPointConfig, HeadersStrategy, Protocol};
+use torana_dataplane::{EntryPoint, HeaderStrategy, Trust, UdpEntryPoint};
 
-/// Compiles all entry points; every bad one is named.
+/// Compiles all TCP entry points; every bad one is named.
 pub fn compile(configs: &BTreeMap<String, EntryPointConfig>) -> Result<Vec<Arc<EntryPoint>>, Vec<Diagnostic>> {
     let mut done = Vec::new();
     let mut wrong = Vec::new();
-    for (name, config) in configs {
+    for (name, config) in configs.iter().filter(|(_, c)| c.address.protocol == Protocol::Tcp) {
         match one(name, config) {
             Ok(e) => done.push(Arc::new(e)),
+            Err(d) => wrong.push(d),
+        }
+    }
+    if wrong.is_empty() { Ok(done) } else { Err(wrong) }
+}
+
+/// Compiles all UDP entry points; every bad one is named.
+pub fn compile_udp(configs: &BTreeMap<String, EntryPointConfig>) -> Result<Vec<Arc<UdpEntryPoint>>, Vec<Diagnostic>> {
+    let (mut done, mut wrong) = (Vec::new(), Vec::new());
+    for (name, config) in configs.iter().filter(|(_, c)| c.address.protocol == Protocol::Udp) {
+        let life = &config.transport.life_cycle;
+        match address(name, config) {
+            Ok(address) => done.push(Arc::new(UdpEntryPoint {
+                name: name.as_str().into(),
+                address,
+                reuse_port: config.reuse_port,
+                timeout: config.udp.timeout.positive().unwrap_or(Duration::from_secs(3)),
+                accept_grace: life.request_accept_grace_timeout.as_duration(),
+                grace: life.grace_time_out.as_duration(),
+            })),
             Err(d) => wrong.push(d),
         }
     }
@@ -26,8 +46,16 @@ fn one(name: &str, config: &EntryPointConfig) -> Result<EntryPoint, Diagnostic> 
     let key = |option: &str| format!("entryPoints.{name}.{option}");
     let mut e = EntryPoint::new(name, address(name, config)?);
     e.reuse_port = config.reuse_port;
+    e.acme_bypass = config.allow_acme_by_pass;
     let forwarded = &config.forwarded_headers;
     e.trust = Trust { everyone: forwarded.insecure, nets: nets(&forwarded.trusted_ips, &key("forwardedHeaders.trustedIPs"))? };
+    if let Some(proxy) = &config.proxy_protocol {
+        if !proxy.insecure && proxy.trusted_ips.is_empty() {
+            return Err(Diagnostic::error(key("proxyProtocol"), "no trusted IPs provided")
+                .hint("name the proxies in front under `trustedIPs`, or set `insecure: true` to believe anybody"));
+        }
+        e.proxy_protocol = Some(Trust { everyone: proxy.insecure, nets: nets(&proxy.trusted_ips, &key("proxyProtocol.trustedIPs"))? });
+    }
     e.connection_allowed = forwarded
         .connection
         .iter()

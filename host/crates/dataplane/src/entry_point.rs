@@ -33,6 +33,10 @@ pub struct EntryPoint {
     pub address: SocketAddr,
     pub reuse_port: bool,
     pub trust: Trust,
+    /// From whom a PROXY header is read; `None` for nobody.
+    pub proxy_protocol: Option<Trust>,
+    /// Routers see TLS-ALPN challenges of ACME (`allowACMEByPass`).
+    pub acme_bypass: bool,
     /// Headers that survive being named in `Connection`; lower case.
     pub connection_allowed: Vec<HeaderName>,
     pub keep_forwarded_for: bool,
@@ -69,6 +73,8 @@ impl EntryPoint {
             address,
             reuse_port: false,
             trust: Trust::default(),
+            proxy_protocol: None,
+            acme_bypass: false,
             connection_allowed: Vec::new(),
             keep_forwarded_for: false,
             underscore: HeaderStrategy::Keep,

@@ -186,7 +186,10 @@ async fn read_head<S: AsyncRead + AsyncWrite + Unpin>(shared: &Rc<RefCell<Shared
     s.io.release();
     s.timed_out = false;
     let mut idle = s.io.read.is_empty();
-    connection.deadline.set(if first || !idle { entry_point.read_timeout } else { entry_point.idle_timeout });
+    if !first {
+        // The time of the first request began when the connection did.
+        connection.deadline.set(if idle { entry_point.idle_timeout } else { entry_point.read_timeout });
+    }
     connection.deadline.set_idle(idle);
     let mut scanned = 0;
     std::future::poll_fn(|cx| {

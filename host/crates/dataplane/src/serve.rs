@@ -136,7 +136,12 @@ async fn route(exchange: &mut Exchange, entry_point: &EntryPoint, view: &View, h
     forwarded::connection_headers(&mut exchange.request.headers, &entry_point.connection_allowed, exchange.upgrade.as_ref());
 
     let snapshot = view.current();
-    let router = snapshot.routes.get(&entry_point.name).and_then(|table| {
+    let tls = exchange.peer.tls.as_ref();
+    let table = match tls {
+        None => snapshot.routes.get(&entry_point.name),
+        Some(_) => snapshot.secure.get(&entry_point.name).map(|s| &s.routes),
+    };
+    let router = table.and_then(|table| {
         let request = &exchange.request;
         let host = canonical_host(&request.host);
         let path = routing_path(&request.path);
@@ -146,6 +151,12 @@ async fn route(exchange: &mut Exchange, entry_point: &EntryPoint, view: &View, h
     let Some(router) = router else { return not_found() };
     if path::encoded::denied(&exchange.request.path, router.denied_escapes) {
         return bad_request();
+    }
+    if let Some(tls) = tls
+        && router.tls_options.as_ref().is_some_and(|wanted| *wanted != tls.options)
+    {
+        // Else a name without client authentication would open the door to one with it.
+        return torana_http::respond::error_text(StatusCode::MISDIRECTED_REQUEST, "Misdirected Request");
     }
     exchange.router = Some(router.name.clone());
     torana_http::run(&router.steps, &*router.service, exchange).await
@@ -170,7 +181,8 @@ mod tests {
 
     #[test]
     fn a_panic_is_an_answer_of_500() {
-        let router = Arc::new(Router { name: "r".into(), steps: Vec::new(), service: Arc::new(Panics), denied_escapes: 0 });
+        let router =
+            Arc::new(Router { name: "r".into(), steps: Vec::new(), service: Arc::new(Panics), denied_escapes: 0, tls_options: None });
         let rule = Arc::new(compile(&parse("PathPrefix(`/`)").unwrap()).unwrap());
         let route = Route { rule, priority: 1, rank: 0, name: "r".into(), target: router };
         let mut snapshot = Snapshot::default();
@@ -179,7 +191,7 @@ mod tests {
         live.publish(Arc::new(snapshot));
         let address = "127.0.0.1:1".parse().unwrap();
         let entry_point = EntryPoint::new("web", address);
-        let peer = Rc::new(Peer::new(address, address, false, "web".into(), false));
+        let peer = Rc::new(Peer::new(address, address, None, "web".into(), false));
         let mut exchange = Exchange::new(Request { path: "/".into(), host: "h".into(), ..Request::default() }, peer);
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let hostname = HeaderValue::from_static("host");

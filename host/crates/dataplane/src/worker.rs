@@ -1,23 +1,23 @@
 //! Workers: one thread and one runtime each. A connection lives and dies on the worker that accepted it,
 //! so nothing of a request is shared or locked (docs/decisions/001).
 
+use crate::accept::Accepted;
 use crate::deadline::{Deadline, Deadlines};
 use crate::drain::Drain;
 use crate::entry_point::EntryPoint;
 use crate::snapshot::{Live, View};
-use crate::{h1, h2};
+use crate::udp::UdpEntryPoint;
 use http::HeaderValue;
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use std::cell::RefCell;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 use tokio::net::TcpStream;
 use torana_http::Peer;
-use torana_http::h1::Io;
 
 /// How often time-outs are looked at, at most and at least.
 const TICK: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
@@ -61,6 +61,7 @@ impl Workers {
     pub fn spawn(
         count: usize,
         entry_points: Vec<(Arc<EntryPoint>, TcpListener)>,
+        udp: &[(Arc<UdpEntryPoint>, UdpSocket)],
         live: &Live,
         drain: &Drain,
         hostname: HeaderValue,
@@ -69,9 +70,10 @@ impl Workers {
         let mut threads = Vec::with_capacity(count);
         for i in 0..count {
             let sockets = entry_points.iter().map(|(e, l)| Ok((e.clone(), l.try_clone()?))).collect::<io::Result<Vec<_>>>()?;
+            let udp = udp.iter().skip(i).step_by(count).map(|(e, s)| Ok((e.clone(), s.try_clone()?))).collect::<io::Result<Vec<_>>>()?;
             let (live, drain, hostname) = (live.clone(), drain.clone(), hostname.clone());
             threads.push(std::thread::Builder::new().name(format!("worker-{i}")).spawn(move || {
-                if let Err(e) = run(sockets, live, drain, hostname) {
+                if let Err(e) = run(sockets, udp, live, drain, hostname) {
                     tracing::error!(error = %e, "a worker could not start");
                 }
             })?);
@@ -87,7 +89,9 @@ impl Workers {
     }
 }
 
-fn run(sockets: Vec<(Arc<EntryPoint>, TcpListener)>, live: Live, drain: Drain, hostname: HeaderValue) -> io::Result<()> {
+type UdpSockets = Vec<(Arc<UdpEntryPoint>, UdpSocket)>;
+
+fn run(sockets: Vec<(Arc<EntryPoint>, TcpListener)>, udp: UdpSockets, live: Live, drain: Drain, hostname: HeaderValue) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().event_interval(31).build_local(Default::default())?;
     runtime.block_on(async move {
         let view = Rc::new(View::new(live));
@@ -96,6 +100,15 @@ fn run(sockets: Vec<(Arc<EntryPoint>, TcpListener)>, live: Live, drain: Drain, h
             let listener = tokio::net::TcpListener::from_std(socket)?;
             let point = Point { entry_point, view: view.clone(), hostname: hostname.clone(), deadlines: Rc::default() };
             serving.push(tokio::task::spawn_local(point.run(listener, drain.clone())));
+        }
+        for (entry_point, socket) in udp {
+            let (view, drain) = (view.clone(), drain.clone());
+            serving.push(tokio::task::spawn_local(async move {
+                let name = entry_point.name.clone();
+                if let Err(error) = crate::udp::run(entry_point, socket, view, drain).await {
+                    tracing::error!(%error, entryPointName = &*name, "a UDP socket cannot be served");
+                }
+            }));
         }
         let housekeeping = tokio::task::spawn_local(async move {
             loop {
@@ -172,20 +185,15 @@ impl Point {
 
     fn open(&self, stream: TcpStream, from: SocketAddr) {
         let local = stream.local_addr().unwrap_or(self.entry_point.address);
-        let trusted = self.entry_point.trust.includes(from.ip().to_canonical());
-        let peer = Rc::new(Peer::new(from, local, false, self.entry_point.name.clone(), trusted));
-        let connection = Rc::new(Connection {
-            peer,
+        let accepted = Accepted {
+            from,
+            local,
             entry_point: self.entry_point.clone(),
             view: self.view.clone(),
             hostname: self.hostname.clone(),
             deadline: self.deadlines.add(),
-        });
-        tokio::task::spawn_local(async move {
-            if let Some(io) = h1::serve(Io::new(stream), &connection).await {
-                Box::pin(h2::serve(io, &connection)).await;
-            }
-        });
+        };
+        tokio::task::spawn_local(accepted.serve(stream));
     }
 }
 

@@ -66,7 +66,8 @@ fn a_proxied_get_stays_within_its_budget() {
     let balancer = Balancer::new(Strategy::Wrr, vec![Candidate { name: "s".into(), weight: 1, fenced: false }]);
     let service = LoadBalancer::new("s@file".into(), Arc::new(balancer), vec![server], None, Options { pass_host_header: true }, None);
     let rule = torana_router::compile(&torana_router::parse("Host(`h.test`)").unwrap()).unwrap();
-    let router = Arc::new(Router { name: "r@file".into(), steps: Vec::new(), service: Arc::new(service), denied_escapes: 0 });
+    let router =
+        Arc::new(Router { name: "r@file".into(), steps: Vec::new(), service: Arc::new(service), denied_escapes: 0, tls_options: None });
     let route = Route { rule: Arc::new(rule), priority: 1, rank: 0, name: "r@file".into(), target: router };
     let mut snapshot = Snapshot::default();
     snapshot.routes.insert("web".into(), RouteTable::new([route]));
@@ -76,7 +77,7 @@ fn a_proxied_get_stays_within_its_budget() {
     let socket = bind(&entry_point).unwrap();
     let address = socket.local_addr().unwrap();
     let drain = Drain::default();
-    let workers = Workers::spawn(1, vec![(entry_point, socket)], &live, &drain, http::HeaderValue::from_static("host")).unwrap();
+    let workers = Workers::spawn(1, vec![(entry_point, socket)], &[], &live, &drain, http::HeaderValue::from_static("host")).unwrap();
 
     let mut client = TcpStream::connect(address).unwrap();
     client.set_nodelay(true).unwrap();

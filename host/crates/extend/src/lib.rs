@@ -5,6 +5,7 @@ mod manifest;
 mod middleware;
 mod plugin;
 mod provider;
+mod tcp_middleware;
 
 pub use manifest::{Capabilities, Manifest, PluginKind, valid_name};
 pub use middleware::{BuildCx, BuildError, BuildMiddleware, Built, MiddlewareKind, MiddlewareSpec, Scope, ShowMiddleware};
@@ -13,3 +14,4 @@ pub use plugin::{
     ServerChoice, Servers,
 };
 pub use provider::{Document, Event, Provider, ProviderOut, ProviderStatus, Stop, Stopped};
+pub use tcp_middleware::{BuildTcpMiddleware, TcpMiddlewareKind, TcpMiddlewareSpec};

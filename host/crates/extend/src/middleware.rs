@@ -41,6 +41,13 @@ impl BuildError {
         self.hint = Some(hint.into());
         self
     }
+
+    /// Of the middleware whose options are `node` and stand under `key`.
+    pub(crate) fn to_diagnostic(&self, node: &Node, key: &str) -> Diagnostic {
+        let at = if self.key.is_empty() { key.to_owned() } else { format!("{key}.{}", self.key) };
+        let place = node.at(&self.key).map_or(&node.place, |n| &n.place);
+        Diagnostic { hint: self.hint.clone(), ..Diagnostic::error(at, self.message.as_str()).at(place) }
+    }
 }
 
 /// A kind of middleware: its configuration with the documented defaults, and how it becomes steps.
@@ -80,7 +87,7 @@ pub struct MiddlewareKind {
 
 impl MiddlewareKind {
     pub const fn of<S: MiddlewareSpec>() -> Self {
-        MiddlewareKind { name: S::NAME, example: S::EXAMPLE, scope: S::SCOPE, build: build::<S>, show: show::<S> }
+        MiddlewareKind { name: S::NAME, example: S::EXAMPLE, scope: S::SCOPE, build: build::<S>, show: show_config::<S::Config> }
     }
 }
 
@@ -88,17 +95,11 @@ fn build<S: MiddlewareSpec>(node: &Node, key: &str, cx: &dyn BuildCx) -> Result<
     let config: S::Config = torana_config::de::from_node(node, key)?;
     match S::build(config, cx) {
         Ok(steps) => Ok(Built { steps }),
-        Err(e) => {
-            let at = if e.key.is_empty() { key.to_owned() } else { format!("{key}.{}", e.key) };
-            let place = node.at(&e.key).map_or(&node.place, |n| &n.place);
-            let mut d = Diagnostic::error(at, e.message).at(place);
-            d.hint = e.hint;
-            Err(vec![d])
-        }
+        Err(e) => Err(vec![e.to_diagnostic(node, key)]),
     }
 }
 
-fn show<S: MiddlewareSpec>(node: &Node, key: &str) -> Result<serde_json::Value, Vec<Diagnostic>> {
-    let config: S::Config = torana_config::de::from_node(node, key)?;
+pub(crate) fn show_config<C: DeserializeOwned + Serialize>(node: &Node, key: &str) -> Result<serde_json::Value, Vec<Diagnostic>> {
+    let config: C = torana_config::de::from_node(node, key)?;
     serde_json::to_value(config).map_err(|e| vec![Diagnostic::error(key, e.to_string())])
 }

@@ -33,8 +33,9 @@ pub struct ProviderOut {
 }
 
 /// From a provider to the one task that applies.
+#[expect(clippy::large_enum_variant, reason = "nearly all are documents")]
 pub enum Event {
-    Document(Document),
+    Document(Box<Document>),
     /// The source cannot be read; the last good document stays.
     Failed {
         provider: &'static str,
@@ -50,7 +51,7 @@ impl ProviderOut {
 
     /// Returns when the document was taken over; an error only when the gateway is stopping.
     pub async fn publish(&self, document: Document) -> Result<(), Stopped> {
-        self.sender.send(Event::Document(document)).await.map_err(|_| Stopped)
+        self.sender.send(Event::Document(Box::new(document))).await.map_err(|_| Stopped)
     }
 
     pub async fn failed(&self, provider: &'static str, error: impl Into<String> + Send) -> Result<(), Stopped> {

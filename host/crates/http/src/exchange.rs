@@ -78,7 +78,7 @@ impl Exchange {
 
     /// `https` when the client's connection is encrypted.
     pub fn scheme(&self) -> &'static str {
-        if self.peer.tls { "https" } else { "http" }
+        if self.peer.is_tls() { "https" } else { "http" }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The HTTP middlewares, a file each: configuration, runtime and tests. A new one is a file with
-//! [`MiddlewareSpec`](torana_extend::MiddlewareSpec) and one word in the list below.
+//! [`MiddlewareSpec`](torana_extend::MiddlewareSpec) and one word in the list below. Those of TCP connections
+//! stand in [`tcp`].
 
 mod go_regex;
 mod go_url;
@@ -9,6 +10,7 @@ mod password;
 mod regex_replace;
 mod source_criterion;
 mod status_ranges;
+pub mod tcp;
 mod users;
 
 pub use ip_strategy::{IpStrategy, IpStrategyConfig};
@@ -32,6 +34,7 @@ middlewares! {
     headers::Headers,
     ip_allow_list::IpAllowList,
     ip_white_list::IpWhiteList,
+    pass_tls_client_cert::PassTlsClientCert,
     rate_limit::RateLimit,
     redirect_regex::RedirectRegex,
     redirect_scheme::RedirectScheme,

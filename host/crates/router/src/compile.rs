@@ -4,17 +4,17 @@ use crate::rule::{Rule, RuleError};
 
 /// A rule ready to be asked. Holds what the index needs to know beside the tests themselves.
 pub struct CompiledRule {
-    expr: Expr,
+    expr: Expr<Matcher>,
     hosts: Option<Box<[HostKey]>>,
     paths: Option<Box<[PathKey]>>,
     host_values: Box<[Box<str>]>,
 }
 
-enum Expr {
-    All(Box<[Expr]>),
-    Any(Box<[Expr]>),
-    Is(Matcher),
-    IsNot(Matcher),
+pub(crate) enum Expr<M> {
+    All(Box<[Expr<M>]>),
+    Any(Box<[Expr<M>]>),
+    Is(M),
+    IsNot(M),
 }
 
 /// Builds the matchers of a rule. The error points at the matcher whose arguments are wrong.
@@ -24,8 +24,15 @@ pub fn compile(rule: &Rule) -> Result<CompiledRule, RuleError> {
 
 /// The same, with matchers beside the built-in ones.
 pub fn compile_with(rule: &Rule, extra: &dyn Extra) -> Result<CompiledRule, RuleError> {
-    let mut host_values = Vec::new();
-    let (expr, needs) = build(rule, &mut host_values, extra)?;
+    let mut host_values: Vec<Box<str>> = Vec::new();
+    let (expr, needs) = build(rule, &mut |name, args, at, negated| {
+        let mut m = one(name, args, at, extra)?;
+        if name == "Host" && !negated {
+            host_values.push(args[0].to_ascii_lowercase().into());
+        }
+        let need = std::mem::replace(&mut m.need, Need::Anything);
+        Ok((m, need))
+    })?;
     Ok(CompiledRule {
         expr,
         hosts: needs.hosts.map(Vec::into_boxed_slice),
@@ -36,7 +43,7 @@ pub fn compile_with(rule: &Rule, extra: &dyn Extra) -> Result<CompiledRule, Rule
 
 impl CompiledRule {
     pub fn matches(&self, request: &RequestView<'_>) -> bool {
-        self.expr.eval(request)
+        self.expr.eval(&|m: &Matcher| (m.test)(request))
     }
 
     /// The hosts of which the request's must be one for the rule to have a chance; `None` when any host
@@ -63,21 +70,21 @@ impl std::fmt::Debug for CompiledRule {
     }
 }
 
-impl Expr {
-    fn eval(&self, r: &RequestView<'_>) -> bool {
+impl<M> Expr<M> {
+    pub(crate) fn eval(&self, test: &impl Fn(&M) -> bool) -> bool {
         match self {
-            Expr::All(list) => list.iter().all(|e| e.eval(r)),
-            Expr::Any(list) => list.iter().any(|e| e.eval(r)),
-            Expr::Is(m) => (m.test)(r),
-            Expr::IsNot(m) => !(m.test)(r),
+            Expr::All(list) => list.iter().all(|e| e.eval(test)),
+            Expr::Any(list) => list.iter().any(|e| e.eval(test)),
+            Expr::Is(m) => test(m),
+            Expr::IsNot(m) => !test(m),
         }
     }
 }
 
 /// Necessary conditions, one set per dimension; `None` is "anything".
 #[derive(Default)]
-struct Needs {
-    hosts: Option<Vec<HostKey>>,
+pub(crate) struct Needs {
+    pub(crate) hosts: Option<Vec<HostKey>>,
     paths: Option<Vec<PathKey>>,
 }
 
@@ -130,12 +137,15 @@ impl Needs {
     }
 }
 
-fn build(rule: &Rule, host_values: &mut Vec<Box<str>>, extra: &dyn Extra) -> Result<(Expr, Needs), RuleError> {
+/// Makes a matcher of its name, its arguments, its place, and whether it stands behind a `!`.
+type Make<'m, M> = &'m mut dyn FnMut(&str, &[String], usize, bool) -> Result<(M, Need), RuleError>;
+
+pub(crate) fn build<M>(rule: &Rule, make: Make<'_, M>) -> Result<(Expr<M>, Needs), RuleError> {
     let mut all = |list: &[Rule], join: fn(Needs, Needs) -> Needs, first: Needs| {
         let mut exprs = Vec::with_capacity(list.len());
         let mut needs = first;
         for r in list {
-            let (e, n) = build(r, host_values, extra)?;
+            let (e, n) = build(r, make)?;
             exprs.push(e);
             needs = join(needs, n);
         }
@@ -145,16 +155,12 @@ fn build(rule: &Rule, host_values: &mut Vec<Box<str>>, extra: &dyn Extra) -> Res
         Rule::And(list) => all(list, Needs::and, Needs::default()).map(|(e, n)| (Expr::All(e), n)),
         Rule::Or(list) => all(list, Needs::or, Needs::of(Need::Never)).map(|(e, n)| (Expr::Any(e), n)),
         Rule::Not(inner) => match &**inner {
-            Rule::Matcher { name, args, at } => Ok((Expr::IsNot(one(name, args, at.0, extra)?), Needs::default())),
-            other => build(&other.clone().negate(), host_values, extra),
+            Rule::Matcher { name, args, at } => Ok((Expr::IsNot(make(name, args, at.0, true)?.0), Needs::default())),
+            other => build(&other.clone().negate(), make),
         },
         Rule::Matcher { name, args, at } => {
-            let mut m = one(name, args, at.0, extra)?;
-            if name == "Host" {
-                host_values.push(args[0].to_ascii_lowercase().into());
-            }
-            let needs = Needs::of(std::mem::replace(&mut m.need, Need::Anything));
-            Ok((Expr::Is(m), needs))
+            let (m, need) = make(name, args, at.0, false)?;
+            Ok((Expr::Is(m), Needs::of(need)))
         }
     }
 }

@@ -9,6 +9,26 @@ use std::sync::Arc;
 /// Ascending positions in the table, from several places of the index at once.
 pub(crate) type Lists<'a> = SmallVec<[&'a [u32]; 8]>;
 
+/// The first result over all lists in ascending order; each position is tried once.
+pub(crate) fn first<R>(mut lists: Lists<'_>, test: impl Fn(u32) -> Option<R>) -> Option<R> {
+    if let [list] = lists[..] {
+        return list.iter().find_map(|at| test(*at));
+    }
+    // The lists are ascending: always try the smallest head among them.
+    let mut tried = None;
+    while let Some(list) = lists.iter_mut().filter(|l| !l.is_empty()).min_by_key(|l| l[0]) {
+        let at = list[0];
+        *list = &list[1..];
+        // A route stands in several lists when its rule has several hosts.
+        if tried.replace(at) != Some(at)
+            && let Some(found) = test(at)
+        {
+            return Some(found);
+        }
+    }
+    None
+}
+
 /// A bucket with more routes than this is divided by path.
 const FEW: usize = 16;
 

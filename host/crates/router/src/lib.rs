@@ -8,6 +8,9 @@
 //! of the 3.7.15 binary was observed and is pinned by the tables in `tests/`. No I/O, no async, and no
 //! input of any kind makes it panic.
 //!
+//! TCP rules have the same grammar and algebra, matchers of their own ([`TCP_MATCHERS`]) and a table of their
+//! own ([`TcpTable`]).
+//!
 //! To add a matcher, add one entry to [`MATCHERS`].
 
 mod compile;
@@ -19,6 +22,7 @@ mod regexp;
 mod request;
 mod rule;
 mod table;
+mod tcp;
 mod text;
 
 pub use compile::{CompiledRule, compile, compile_with};
@@ -27,3 +31,6 @@ pub use parser::{MAX_DEPTH, parse, parse_with};
 pub use request::{RequestView, canonical_host, routing_path};
 pub use rule::{Offset, Rule, RuleError};
 pub use table::{MAX_USER_PRIORITY, Route, RouteTable, default_priority};
+pub use tcp::{
+    ALPN_ACME, CompiledTcpRule, TCP_MATCHERS, TcpFacts, TcpMatcher, TcpRoute, TcpTable, canonical_sni, compile_tcp, parse_tcp, tcp_priority,
+};

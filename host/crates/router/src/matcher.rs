@@ -10,8 +10,8 @@ use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-/// A kind of matcher: what it is called, what it takes, and how it is built.
-pub struct MatcherKind {
+/// A kind of matcher: what it is called, what it takes, and how it is built. `M` is what it becomes.
+pub struct MatcherKind<M: 'static = Matcher> {
     pub name: &'static str,
     pub arity: RangeInclusive<usize>,
     /// One sentence for the reference.
@@ -19,10 +19,10 @@ pub struct MatcherKind {
     pub example: &'static str,
     /// Called with as many non-empty arguments as `arity` allows. The error says what is wrong with them
     /// and what to write instead.
-    pub build: fn(&[String]) -> Result<Matcher, String>,
+    pub build: fn(&[String]) -> Result<M, String>,
 }
 
-impl MatcherKind {
+impl<M> MatcherKind<M> {
     pub(crate) fn check_arity(&self, given: usize, at: usize) -> Result<(), RuleError> {
         if self.arity.contains(&given) {
             return Ok(());
@@ -32,9 +32,10 @@ impl MatcherKind {
         let plural = if max == 1 { "" } else { "s" };
         let e = RuleError::new(at, format!("{} takes {wanted} argument{plural}, not {given}", self.name));
         Err(match (given, self.name) {
-            (2.., "Host" | "HostRegexp" | "Path" | "PathPrefix" | "PathRegexp" | "Method" | "ClientIP") => {
-                e.hint(format!("for several values write {0}(`..`) || {0}(`..`)", self.name))
-            }
+            (
+                2..,
+                "Host" | "HostRegexp" | "Path" | "PathPrefix" | "PathRegexp" | "Method" | "ClientIP" | "HostSNI" | "HostSNIRegexp" | "ALPN",
+            ) => e.hint(format!("for several values write {0}(`..`) || {0}(`..`)", self.name)),
             _ => e.hint(format!("for example {}", self.example)),
         })
     }
@@ -208,9 +209,7 @@ pub static MATCHERS: &[MatcherKind] = &[
         doc: "The address of the connection's peer, an address or a network; never taken from a header.",
         example: "ClientIP(`10.0.0.0/8`)",
         build: |args| {
-            let net = network(&args[0]).ok_or_else(|| {
-                format!("`{}` is neither an IP address nor a network: write `10.1.2.3`, `10.0.0.0/8` or `fd00::/8`", args[0])
-            })?;
+            let net = network(&args[0])?;
             Ok(Matcher::new(move |r| net.contains(&r.client_ip)))
         },
     },
@@ -218,13 +217,17 @@ pub static MATCHERS: &[MatcherKind] = &[
 
 /// The matcher of that name, which may be spelt exactly, in lower case, in upper case or in Titlecase.
 pub fn matcher(name: &str) -> Option<&'static MatcherKind> {
+    known(MATCHERS, name)
+}
+
+pub(crate) fn known<M>(table: &'static [MatcherKind<M>], name: &str) -> Option<&'static MatcherKind<M>> {
     let lower = |s: &str| s.bytes().all(|b| b.is_ascii_lowercase());
-    let accepted = |kind: &&MatcherKind| {
+    let accepted = |kind: &&MatcherKind<M>| {
         name == kind.name
             || name.eq_ignore_ascii_case(kind.name)
                 && (lower(name) || name.bytes().all(|b| b.is_ascii_uppercase()) || name.get(1..).is_some_and(lower))
     };
-    MATCHERS.iter().find(accepted)
+    table.iter().find(accepted)
 }
 
 /// Whether `have` is the host `want`, one leading `*` of which stands for the first label of `have`.
@@ -298,7 +301,7 @@ fn absolute(path: &str) -> Result<&str, String> {
     if path.starts_with('/') { Ok(path) } else { Err(format!("the path `{path}` has to begin with a slash: write `/{path}`")) }
 }
 
-fn ascii(host: &str) -> Result<&str, String> {
+pub(crate) fn ascii(host: &str) -> Result<&str, String> {
     if host.is_ascii() {
         Ok(host)
     } else {
@@ -307,7 +310,12 @@ fn ascii(host: &str) -> Result<&str, String> {
 }
 
 /// An address is a network of its own; IPv4 written as IPv6 is IPv4.
-fn network(text: &str) -> Option<IpNet> {
+pub(crate) fn network(text: &str) -> Result<IpNet, String> {
+    read_network(text)
+        .ok_or_else(|| format!("`{text}` is neither an IP address nor a network: write `10.1.2.3`, `10.0.0.0/8` or `fd00::/8`"))
+}
+
+fn read_network(text: &str) -> Option<IpNet> {
     let Some((ip, bits)) = text.split_once('/') else { return text.parse::<IpAddr>().ok().map(|ip| ip.to_canonical().into()) };
     let ip: IpAddr = ip.parse().ok()?;
     let bits: u8 = (!bits.is_empty() && bits.bytes().all(|b| b.is_ascii_digit())).then(|| bits.parse().ok()).flatten()?;

@@ -1,7 +1,7 @@
 //! `!` binds before `&&`, `&&` before `||`, as in Go.
 
 use crate::lexer::{Lexer, Token};
-use crate::matcher::{Extra, MATCHERS, MatcherKind, NoExtra, matcher};
+use crate::matcher::{Extra, MATCHERS, MatcherKind, NoExtra, known};
 use crate::rule::{Offset, Rule, RuleError};
 use std::borrow::Cow;
 use torana_base::closest;
@@ -16,7 +16,12 @@ pub fn parse(rule: &str) -> Result<Rule, RuleError> {
 
 /// The same, with matchers beside the built-in ones.
 pub fn parse_with(rule: &str, extra: &dyn Extra) -> Result<Rule, RuleError> {
-    let mut p = Parser { extra, lexer: Lexer::new(rule), token: Token::End, at: 0, depth: 0 };
+    parse_in(MATCHERS, rule, extra)
+}
+
+/// The same, with the matchers of a table.
+pub(crate) fn parse_in<M>(table: &'static [MatcherKind<M>], rule: &str, extra: &dyn Extra) -> Result<Rule, RuleError> {
+    let mut p = Parser { table, extra, lexer: Lexer::new(rule), token: Token::End, at: 0, depth: 0 };
     p.advance()?;
     let parsed = p.any(false)?;
     if p.token == Token::Newline {
@@ -29,7 +34,8 @@ pub fn parse_with(rule: &str, extra: &dyn Extra) -> Result<Rule, RuleError> {
     if p.token == Token::End { Ok(parsed) } else { Err(p.unexpected("`&&`, `||` or the end of the rule")) }
 }
 
-struct Parser<'a> {
+struct Parser<'a, M: 'static> {
+    table: &'static [MatcherKind<M>],
     extra: &'a dyn Extra,
     lexer: Lexer<'a>,
     token: Token<'a>,
@@ -37,7 +43,7 @@ struct Parser<'a> {
     depth: usize,
 }
 
-impl<'a> Parser<'a> {
+impl<'a, M> Parser<'a, M> {
     /// Steps to the next token and hands out the one before.
     fn advance(&mut self) -> Result<Token<'a>, RuleError> {
         let (token, at) = self.lexer.next()?;
@@ -91,11 +97,11 @@ impl<'a> Parser<'a> {
                 let call = self.call(kind, at)?;
                 Ok(if negated { Rule::Not(Box::new(call)) } else { call })
             }
-            _ => Err(self.unexpected("a matcher such as Host(`example.com`)")),
+            _ => Err(self.unexpected(&format!("a matcher such as {}", self.table.first().map_or("", |k| k.example)))),
         }
     }
 
-    fn call(&mut self, kind: Called, at: usize) -> Result<Rule, RuleError> {
+    fn call(&mut self, kind: Called<M>, at: usize) -> Result<Rule, RuleError> {
         if self.token != Token::Open {
             return Err(self.unexpected(&format!("`(` after {}", kind.name)).hint_if_none(format!("for example {}", kind.example)));
         }
@@ -156,8 +162,8 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn known(&self, name: &str, at: usize) -> Result<Called, RuleError> {
-        if let Some(kind) = matcher(name) {
+    fn known(&self, name: &str, at: usize) -> Result<Called<M>, RuleError> {
+        if let Some(kind) = known(self.table, name) {
             return Ok(Called { name: kind.name.into(), example: kind.example.into(), kind: Some(kind) });
         }
         let extra = self.extra.names();
@@ -165,7 +171,7 @@ impl<'a> Parser<'a> {
             return Ok(Called { name: name.clone().into(), example: format!("{name}(`..`)").into(), kind: None });
         }
         let e = RuleError::new(at, format!("unknown matcher `{name}`"));
-        let names = || MATCHERS.iter().map(|k| k.name).chain(extra.iter().map(String::as_str));
+        let names = || self.table.iter().map(|k| k.name).chain(extra.iter().map(String::as_str));
         Err(match names().find(|n| n.eq_ignore_ascii_case(name)).or_else(|| closest(name, names())) {
             _ if name.eq_ignore_ascii_case("not") => e.hint("write `!`"),
             Some(meant) => e.hint(format!("did you mean `{meant}`?")),
@@ -175,9 +181,9 @@ impl<'a> Parser<'a> {
 }
 
 /// The matcher whose call is being read.
-struct Called {
+struct Called<M: 'static> {
     name: Cow<'static, str>,
     example: Cow<'static, str>,
     /// `None` for one that is not built in.
-    kind: Option<&'static MatcherKind>,
+    kind: Option<&'static MatcherKind<M>>,
 }

@@ -1,5 +1,5 @@
 use crate::compile::CompiledRule;
-use crate::index::{Bucket, Lists};
+use crate::index::{Bucket, Lists, first};
 use crate::matcher::{HostKey, after_first_label};
 use crate::request::RequestView;
 use rustc_hash::FxHashMap;
@@ -86,6 +86,10 @@ impl<T> RouteTable<T> {
         RouteTable { routes: routes.into(), exact, wildcard, any }
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.routes.is_empty()
+    }
+
     /// What the first route in order leads to whose rule matches.
     pub fn find(&self, request: &RequestView<'_>) -> Option<&T> {
         self.find_route(request).map(|r| &r.target)
@@ -99,22 +103,7 @@ impl<T> RouteTable<T> {
         }
         self.any.collect(request.path, &mut lists);
         let matching = |at: u32| self.routes.get(at as usize).filter(|route| route.rule.matches(request));
-        if let [list] = lists[..] {
-            return list.iter().find_map(|at| matching(*at));
-        }
-        // The lists are ascending: always try the smallest head among them.
-        let mut tried = None;
-        while let Some(list) = lists.iter_mut().filter(|l| !l.is_empty()).min_by_key(|l| l[0]) {
-            let at = list[0];
-            *list = &list[1..];
-            // A route stands in several lists when its rule has several hosts.
-            if tried.replace(at) != Some(at)
-                && let Some(route) = matching(at)
-            {
-                return Some(route);
-            }
-        }
-        None
+        first(lists, matching)
     }
 
     fn collect<'a>(&'a self, host: &str, path: &str, into: &mut Lists<'a>) {

@@ -10,6 +10,7 @@ mod gunzip;
 mod h1client;
 mod h2client;
 pub mod health;
+pub mod l4;
 pub mod pool;
 pub mod service;
 pub mod target;

@@ -98,7 +98,7 @@ impl Transport {
     }
 }
 
-fn tls_config(config: &ServersTransportConfig, problems: &mut Vec<TransportError>) -> Result<ClientConfig, TransportError> {
+pub(crate) fn tls_config(config: &ServersTransportConfig, problems: &mut Vec<TransportError>) -> Result<ClientConfig, TransportError> {
     let mut provider = (*provider()).clone();
     if !config.cipher_suites.is_empty() {
         let mut chosen = Vec::new();

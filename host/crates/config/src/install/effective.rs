@@ -78,9 +78,9 @@ impl Validate<'_> {
             if e.address.is_empty() {
                 self.push(Diagnostic::error(key(""), format!("entry point `{name}` has no address")), "write `address`, such as `:80`");
             }
-            if e.address.protocol == Protocol::Udp {
-                let d = Diagnostic::error(key(".address"), "UDP entry points are not built yet (UDP-01)");
-                self.push(d, "remove the entry point, or serve it by something else");
+            if e.address.protocol == Protocol::Udp && e.udp.timeout.positive().is_none() {
+                let d = Diagnostic::error(key(".udp.timeout"), format!("`{}` is not above 0", e.udp.timeout));
+                self.push(d, "leave it out for 3s");
             }
             for (option, n) in [
                 ("maxConcurrentStreams", e.http2.max_concurrent_streams),

@@ -4,13 +4,14 @@ use crate::schema::{self, Kind, Row, State};
 use std::fmt::Write;
 
 /// Heading and first part of the paths below it.
-const GROUPS: [(&str, &str); 12] = [
+const GROUPS: [(&str, &str); 13] = [
     ("Configuration file", "configFile"),
     ("Entry points", "entryPoints"),
     ("Providers", "providers"),
     ("Plugins", "plugins"),
     ("Certificate resolvers", "certificatesResolvers"),
     ("Backends", "serversTransport"),
+    ("TCP backends", "tcpServersTransport"),
     ("API", "api"),
     ("Ping", "ping"),
     ("Log", "log"),

@@ -21,7 +21,7 @@ pub use plugins::*;
 
 use crate::de;
 use crate::node::Node;
-use crate::routing::{ForwardingTimeoutsConfig, PluginConfig, ServersTransportConfig};
+use crate::routing::{ForwardingTimeoutsConfig, PluginConfig, ServersTransportConfig, TcpClientTlsConfig, TcpServersTransportConfig};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use torana_base::GoDuration;
@@ -34,11 +34,15 @@ pub struct InstallConfig {
     pub entry_points: BTreeMap<String, EntryPointConfig>,
     pub providers: ProvidersConfig,
     pub servers_transport: ServersTransportDefaultsConfig,
+    #[serde(rename = "tcpServersTransport")]
+    pub tcp_servers_transport: TcpServersTransportDefaultsConfig,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub api: Option<ApiConfig>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ping: Option<PingConfig>,
     pub log: LogConfig,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ocsp: Option<OcspConfig>,
     pub core: CoreConfig,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub certificates_resolvers: BTreeMap<String, CertificatesResolverConfig>,
@@ -49,6 +53,15 @@ pub struct InstallConfig {
     /// `configFile`: where the file was looked for; kept so that the option may stand in any source.
     #[serde(skip_serializing)]
     config_file: Option<String>,
+}
+
+/// `ocsp`: what the issuers of certificates say of them is sent in handshakes.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct OcspConfig {
+    /// Responders to ask in place of those that certificates name, by URL.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub responder_overrides: BTreeMap<String, String>,
 }
 
 /// `global`.
@@ -184,6 +197,64 @@ impl ServersTransportDefaultsConfig {
     }
 }
 
+/// `tcpServersTransport`: how TCP backends are reached that name no transport of their own.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct TcpServersTransportDefaultsConfig {
+    /// Default 15s, which is also 0; below 0 for none.
+    #[serde(skip_serializing_if = "is_no_time")]
+    pub dial_keep_alive: GoDuration,
+    /// Default 30s; 0 for no limit.
+    #[serde(skip_serializing_if = "is_no_time")]
+    pub dial_timeout: GoDuration,
+    /// Without effect, as in Traefik: see [`Self::transport`].
+    #[serde(skip_serializing_if = "is_no_time")]
+    pub termination_delay: GoDuration,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TcpTlsDefaultsConfig>,
+}
+
+impl Default for TcpServersTransportDefaultsConfig {
+    fn default() -> Self {
+        let t = TcpServersTransportConfig::default();
+        TcpServersTransportDefaultsConfig {
+            dial_keep_alive: t.dial_keep_alive,
+            dial_timeout: t.dial_timeout,
+            termination_delay: GoDuration(0),
+            tls: None,
+        }
+    }
+}
+
+impl TcpServersTransportDefaultsConfig {
+    /// As the transport that it stands for. Its termination delay is always 0: Traefik forgets to copy it, and
+    /// so cuts the other direction as soon as one ends.
+    pub fn transport(&self) -> TcpServersTransportConfig {
+        TcpServersTransportConfig {
+            dial_keep_alive: self.dial_keep_alive,
+            dial_timeout: self.dial_timeout,
+            proxy_protocol: None,
+            termination_delay: GoDuration(0),
+            tls: self.tls.as_ref().map(|tls| TcpClientTlsConfig {
+                insecure_skip_verify: tls.insecure_skip_verify,
+                root_cas: tls.root_cas.clone(),
+                ..TcpClientTlsConfig::default()
+            }),
+        }
+    }
+}
+
+/// `tcpServersTransport.tls`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct TcpTlsDefaultsConfig {
+    #[serde(skip_serializing_if = "is_false")]
+    pub insecure_skip_verify: bool,
+    /// Files or PEM text; in place of the system's authorities.
+    #[serde(rename = "rootCAs", skip_serializing_if = "Vec::is_empty")]
+    pub root_cas: Vec<String>,
+}
+
 /// `serversTransport.forwardingTimeouts`.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(default, rename_all = "camelCase")]
@@ -298,11 +369,14 @@ pub enum LogLevel {
 pub struct CoreConfig {
     /// Always `v3`: v2 is not built (RUL-07).
     pub default_rule_syntax: String,
+    /// Routers on one host that name different TLS options are disabled; else they all get the default ones.
+    #[serde(rename = "strictTLSOptions", skip_serializing_if = "is_false")]
+    pub strict_tls_options: bool,
 }
 
 impl Default for CoreConfig {
     fn default() -> Self {
-        CoreConfig { default_rule_syntax: "v3".into() }
+        CoreConfig { default_rule_syntax: "v3".into(), strict_tls_options: false }
     }
 }
 

@@ -62,7 +62,8 @@ fn sample(path: &str, kind: Kind, default: &str) -> &'static str {
 fn every_built_option_is_a_field() {
     let mut seen = 0;
     for row in &schema::install().rows {
-        if matches!(row.state, State::Unbuilt { accept: None, .. }) {
+        // A list of blocks is not made of samples: flags.rs has a test of it.
+        if matches!(row.state, State::Unbuilt { accept: None, .. }) || row.path.contains(".domains") {
             continue;
         }
         seen += 1;
@@ -80,7 +81,7 @@ fn every_built_option_is_a_field() {
             assert_ne!(read, InstallConfig::default(), "{} is not kept", row.path);
         }
     }
-    assert_eq!(seen, 151);
+    assert_eq!(seen, 168);
 }
 
 #[test]
@@ -207,8 +208,8 @@ fn mistakes_are_all_told() {
             "error: `:80/foo` is no listening address, `foo` is no protocol\n  at  entryPoints.web.address  (torana.yml:1:30)\n  hint: write `[host]:port`, optionally with `/tcp` or `/udp`, as in `:80`",
         ),
         (
-            "entryPoints: {web: {address: ':80/udp'}}",
-            "error: UDP entry points are not built yet (UDP-01)\n  at  entryPoints.web.address  (torana.yml:1:30)\n  hint: remove the entry point, or serve it by something else",
+            "entryPoints: {dns: {address: ':53/udp', udp: {timeout: 0s}}}",
+            "error: `0s` is not above 0\n  at  entryPoints.dns.udp.timeout  (torana.yml:1:56)\n  hint: leave it out for 3s",
         ),
         (
             "entryPoints: {web: {address: ':80', forwardedHeaders: {trustedIPs: [10.0.0.0/33]}}}",

@@ -2,7 +2,7 @@
 
 use super::{
     HttpConfig, Item, Items, MiddlewareConfig, PluginConfig, PluginUse, Rejected, RouterConfig, RoutingConfig, ServersTransportConfig,
-    ServiceConfig, Strategy, plugin,
+    ServiceConfig, Strategy, TlsCertificateConfig, TlsConfig, TlsOptionsConfig, TlsStoreConfig, decode_tcp, plugin,
 };
 use crate::de;
 use crate::node::{Key, Node, Value};
@@ -27,7 +27,10 @@ pub fn decode(node: &Node) -> Checked<RoutingConfig> {
             for (key, value) in entries {
                 match root.known(&key.text) {
                     Some(Branch { name: "http", .. }) => http(value, &mut out.value.http, &mut out.diagnostics),
+                    Some(tree @ Branch { name: "tls", .. }) => tls(tree, value, &mut out.value.tls, &mut out.diagnostics),
                     Some(tree @ Branch { name: "plugins", .. }) => plugins(tree, value, &mut out),
+                    Some(tree @ Branch { name: "tcp", .. }) => decode_tcp::tcp(tree, value, &mut out.value.tcp, &mut out.diagnostics),
+                    Some(tree @ Branch { name: "udp", .. }) => decode_tcp::udp(tree, value, &mut out.value.udp, &mut out.diagnostics),
                     Some(tree) => reject(tree, value, &mut out),
                     None if key.text.starts_with("x-") || key.text.starts_with("X-") => {}
                     None => {
@@ -70,6 +73,47 @@ fn http(node: &Node, config: &mut HttpConfig, diagnostics: &mut Vec<Diagnostic>)
     }
 }
 
+fn tls(tree: &Branch, node: &Node, config: &mut TlsConfig, diagnostics: &mut Vec<Diagnostic>) {
+    let Some(entries) = block(node, "tls", diagnostics) else { return };
+    for (key, value) in entries {
+        let Some(section) = tree.known(&key.text) else {
+            let d = Diagnostic::error(format!("tls.{}", key.text), format!("unknown option `{}`", key.text)).at(&key.place);
+            diagnostics.push(Diagnostic { hint: tree.suggest(&key.text), ..d });
+            continue;
+        };
+        let path = format!("tls.{}", section.name);
+        if let Some(options) = section.item.as_deref() {
+            certificates(options, value, &path, config, diagnostics);
+            continue;
+        }
+        let Some(objects) = block(value, &path, diagnostics) else { continue };
+        let Some(options) = section.any.as_deref() else { continue };
+        let mut cx = Section { path: &path, options, objects, diagnostics };
+        match section.name {
+            "options" => cx.items(&mut config.options, |node, key, item| typed(node, key, item, finish_tls_options)),
+            "stores" => cx.items(&mut config.stores, |node, key, item| typed(node, key, item, finish_tls_store)),
+            _ => {}
+        }
+    }
+}
+
+fn certificates(options: &Branch, node: &Node, path: &str, config: &mut TlsConfig, diagnostics: &mut Vec<Diagnostic>) {
+    if !matches!(node.value, Value::List(_) | Value::Null) {
+        diagnostics
+            .push(Diagnostic::error(path, "a list belongs here").at(&node.place).hint("write `- certFile:` and `keyFile:` below it"));
+    }
+    for (i, node) in node.items().iter().enumerate() {
+        let key = format!("{path}[{i}]");
+        let mut item = Item::new(TlsCertificateConfig::default(), node.place.clone(), node.digest());
+        item.diagnostics = schema::inspect(node, options, &key);
+        typed(node, &key, &mut item, finish_tls_certificate);
+        for d in &mut item.diagnostics {
+            d.place.get_or_insert_with(|| node.place.clone());
+        }
+        config.certificates.push(Arc::new(item));
+    }
+}
+
 fn plugins(tree: &Branch, node: &Node, out: &mut Checked<RoutingConfig>) {
     let Some(objects) = block(node, tree.name, &mut out.diagnostics) else { return };
     let Some(options) = tree.any.as_deref() else { return };
@@ -78,7 +122,7 @@ fn plugins(tree: &Branch, node: &Node, out: &mut Checked<RoutingConfig>) {
 }
 
 /// The entries of a block, none for a null one; anything else is a mistake of the document.
-fn block<'n>(node: &'n Node, path: &str, diagnostics: &mut Vec<Diagnostic>) -> Option<&'n [(Key, Node)]> {
+pub(super) fn block<'n>(node: &'n Node, path: &str, diagnostics: &mut Vec<Diagnostic>) -> Option<&'n [(Key, Node)]> {
     match &node.value {
         Value::Map(entries) => Some(entries),
         Value::Null => None,
@@ -90,15 +134,15 @@ fn block<'n>(node: &'n Node, path: &str, diagnostics: &mut Vec<Diagnostic>) -> O
     }
 }
 
-struct Section<'a> {
-    path: &'a str,
-    options: &'a Branch,
-    objects: &'a [(Key, Node)],
-    diagnostics: &'a mut Vec<Diagnostic>,
+pub(super) struct Section<'a> {
+    pub(super) path: &'a str,
+    pub(super) options: &'a Branch,
+    pub(super) objects: &'a [(Key, Node)],
+    pub(super) diagnostics: &'a mut Vec<Diagnostic>,
 }
 
 impl Section<'_> {
-    fn items<T: Empty>(&mut self, items: &mut Items<T>, read: impl Fn(&Node, &str, &mut Item<T>)) {
+    pub(super) fn items<T: Empty>(&mut self, items: &mut Items<T>, read: impl Fn(&Node, &str, &mut Item<T>)) {
         for (name, node) in self.objects {
             let key = format!("{}.{}", self.path, name.text);
             let mut item = Item::new(T::empty(node), name.place.clone(), node.digest());
@@ -118,17 +162,19 @@ impl Section<'_> {
 }
 
 /// What an object is before it is read.
-trait Empty {
+pub(super) trait Empty {
     fn empty(node: &Node) -> Self;
 }
 
 macro_rules! empty {
-    ($($config:ty)*) => { $(impl Empty for $config {
+    ($($config:ty)*) => { $(impl $crate::routing::decode::Empty for $config {
         fn empty(_: &Node) -> Self { <$config>::default() }
     })* };
 }
 
-empty!(RouterConfig ServiceConfig ServersTransportConfig PluginConfig);
+pub(super) use empty;
+
+empty!(RouterConfig ServiceConfig ServersTransportConfig PluginConfig TlsOptionsConfig TlsStoreConfig);
 
 impl Empty for MiddlewareConfig {
     fn empty(node: &Node) -> Self {
@@ -136,7 +182,7 @@ impl Empty for MiddlewareConfig {
     }
 }
 
-fn typed<T: DeserializeOwned + Default>(node: &Node, key: &str, item: &mut Item<T>, finish: impl Fn(&Node, &str, &mut Item<T>)) {
+pub(super) fn typed<T: DeserializeOwned + Default>(node: &Node, key: &str, item: &mut Item<T>, finish: impl Fn(&Node, &str, &mut Item<T>)) {
     let read = de::read::<T>(node, key);
     item.config = read.value;
     add(item, read.diagnostics);
@@ -160,9 +206,9 @@ fn finish_router(node: &Node, _: &str, item: &mut Item<RouterConfig>) {
     item.keep(node, "middlewares", "", "middlewares[]");
 }
 
-fn finish_service(node: &Node, key: &str, item: &mut Item<ServiceConfig>) {
-    let kinds = ["loadBalancer", "weighted", "plugin", "highestRandomWeight", "mirroring", "failover"];
-    let written: Vec<&'static str> = kinds.into_iter().filter(|k| node.child(k).is_some_and(present)).collect();
+/// Which of the kinds of a service are written; says so where it is not exactly one.
+pub(super) fn finish_kinds<T>(node: &Node, key: &str, item: &mut Item<T>, kinds: &[&'static str]) -> Vec<&'static str> {
+    let written: Vec<&'static str> = kinds.iter().copied().filter(|k| node.child(k).is_some_and(present)).collect();
     match written.as_slice() {
         [] => {
             let d = Diagnostic::error(key, "the service has no kind").at(&item.place);
@@ -174,6 +220,12 @@ fn finish_service(node: &Node, key: &str, item: &mut Item<ServiceConfig>) {
             item.diagnostics.push(d.hint("make a service of its own for each"));
         }
     }
+    written
+}
+
+fn finish_service(node: &Node, key: &str, item: &mut Item<ServiceConfig>) {
+    let kinds = ["loadBalancer", "weighted", "plugin", "highestRandomWeight", "mirroring", "failover"];
+    let written = finish_kinds(node, key, item, &kinds);
     item.config.others = written.into_iter().filter(|k| !matches!(*k, "loadBalancer" | "weighted" | "plugin")).collect();
     if item.config.load_balancer.as_ref().is_some_and(|l| l.plugin.is_some() && l.strategy != Strategy::Wrr) {
         item.keep(node, "loadBalancer.strategy", "", "loadBalancer.strategy");
@@ -196,8 +248,50 @@ fn finish_plugin(node: &Node, key: &str, item: &mut Item<PluginConfig>) {
     item.keep_plugin(node);
 }
 
+fn finish_tls_certificate(node: &Node, key: &str, item: &mut Item<TlsCertificateConfig>) {
+    item.keep(node, "certFile", "", "certFile");
+    item.keep(node, "keyFile", "", "keyFile");
+    item.keep(node, "stores", "", "stores[]");
+    for (option, text) in [("certFile", item.config.cert_file.as_str()), ("keyFile", item.config.key_file.expose())] {
+        if text.is_empty() && !item.diagnostics.iter().any(Diagnostic::is_error) {
+            let d = Diagnostic::error(format!("{key}.{option}"), format!("`{option}` is missing")).at(&item.place);
+            item.diagnostics.push(d.hint("write the path of a PEM file, or its text"));
+        }
+    }
+    for (i, store) in item.config.stores.iter().enumerate().filter(|(_, s)| *s != "default") {
+        let d = Diagnostic::warning(format!("{key}.stores[{i}]"), format!("no client is served from the store `{store}`"));
+        item.diagnostics.push(d.at(&item.place_of(&format!("stores[{i}]"))).hint("write `default`, or leave `stores` out"));
+    }
+}
+
+fn finish_tls_options(node: &Node, _: &str, item: &mut Item<TlsOptionsConfig>) {
+    item.keep(node, "minVersion", "", "minVersion");
+    item.keep(node, "maxVersion", "", "maxVersion");
+    item.keep(node, "cipherSuites", "", "cipherSuites[]");
+    item.keep(node, "curvePreferences", "", "curvePreferences[]");
+    item.keep(node, "clientAuth.caFiles", "", "clientAuth.caFiles[]");
+    item.keep(node, "clientAuth.clientAuthType", "", "clientAuth.clientAuthType");
+    item.keep(node, "alpnProtocols", "", "alpnProtocols[]");
+}
+
+fn finish_tls_store(node: &Node, key: &str, item: &mut Item<TlsStoreConfig>) {
+    item.keep(node, "defaultCertificate", "", "defaultCertificate");
+    item.keep(node, "defaultCertificate.certFile", "", "defaultCertificate.certFile");
+    item.keep(node, "defaultCertificate.keyFile", "", "defaultCertificate.keyFile");
+    item.keep(node, "defaultGeneratedCert", "", "defaultGeneratedCert");
+    item.keep(node, "defaultGeneratedCert.resolver", "", "defaultGeneratedCert.resolver");
+    if key != "tls.stores.default" {
+        let d = Diagnostic::warning(key, "only the store `default` is used").at(&item.place);
+        item.diagnostics.push(d.hint("move what it says to `tls.stores.default`"));
+    }
+    if item.config.default_certificate.is_some() && item.config.default_generated_cert.is_some() {
+        let d = Diagnostic::warning(format!("{key}.defaultGeneratedCert"), "`defaultCertificate` is used in its place");
+        item.diagnostics.push(d.at(&item.place_of("defaultGeneratedCert")).hint("remove one of them"));
+    }
+}
+
 /// Whether a block is switched on: not null, not `false`.
-fn present(node: &Node) -> bool {
+pub(super) fn present(node: &Node) -> bool {
     !node.is_null() && node.as_bool() != Some(false)
 }
 
@@ -251,7 +345,7 @@ fn finish_plugin_use(key: &str, item: &mut Item<MiddlewareConfig>) {
     }
 }
 
-/// Objects of `tcp`, `udp` and `tls`: refused one by one.
+/// Objects of `tcp` and `udp`: refused one by one.
 fn reject(tree: &Branch, node: &Node, out: &mut Checked<RoutingConfig>) {
     let Some(sections) = block(node, tree.name, &mut out.diagnostics) else { return };
     for (key, value) in sections {

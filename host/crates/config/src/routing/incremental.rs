@@ -23,13 +23,18 @@ enum Section {
     Services,
     Middlewares,
     ServersTransports,
+    TcpRouters,
+    TcpServices,
 }
 
-const SECTIONS: [(&str, Section); 4] = [
-    ("routers", Section::Routers),
-    ("services", Section::Services),
-    ("middlewares", Section::Middlewares),
-    ("serversTransports", Section::ServersTransports),
+/// Tree and name of each; other objects are read every time.
+const SECTIONS: [(&str, &str, Section); 6] = [
+    ("http", "routers", Section::Routers),
+    ("http", "services", Section::Services),
+    ("http", "middlewares", Section::Middlewares),
+    ("http", "serversTransports", Section::ServersTransports),
+    ("tcp", "routers", Section::TcpRouters),
+    ("tcp", "services", Section::TcpServices),
 ];
 
 /// An object as a range of lines.
@@ -149,7 +154,9 @@ impl Incremental {
         }
         let mut config = decoded.value;
         let new = std::mem::replace(&mut config.http, self.config.http.clone());
-        let http = &mut config.http;
+        let new_routers = std::mem::replace(&mut config.tcp.routers, self.config.tcp.routers.clone());
+        let new_services = std::mem::replace(&mut config.tcp.services, self.config.tcp.services.clone());
+        let (http, tcp) = (&mut config.http, &mut config.tcp);
         let mut there = vec![false; self.chunks.len()];
         for (c, (at, moved)) in chunks.iter().zip(known) {
             if let Some(there) = at.and_then(|at| there.get_mut(at)) {
@@ -162,6 +169,8 @@ impl Incremental {
                     Section::Services => shift(&mut http.services, c.name, by),
                     Section::Middlewares => {}
                     Section::ServersTransports => shift(&mut http.servers_transports, c.name, by),
+                    Section::TcpRouters => shift(&mut tcp.routers, c.name, by),
+                    Section::TcpServices => shift(&mut tcp.services, c.name, by),
                 }
             }
         }
@@ -171,12 +180,16 @@ impl Incremental {
                 Section::Services => drop(http.services.remove(&*gone.name)),
                 Section::Middlewares => drop(http.middlewares.remove(&*gone.name)),
                 Section::ServersTransports => drop(http.servers_transports.remove(&*gone.name)),
+                Section::TcpRouters => drop(tcp.routers.remove(&*gone.name)),
+                Section::TcpServices => drop(tcp.services.remove(&*gone.name)),
             }
         }
         http.routers.extend(new.routers);
         http.services.extend(new.services);
         http.middlewares.extend(new.middlewares);
         http.servers_transports.extend(new.servers_transports);
+        tcp.routers.extend(new_routers);
+        tcp.services.extend(new_services);
         Some(config)
     }
 
@@ -188,6 +201,8 @@ impl Incremental {
             Section::Routers => http.routers.get(c.name).is_some_and(|i| i.diagnostics.is_empty()),
             Section::Services => http.services.get(c.name).is_some_and(|i| i.diagnostics.is_empty() && i.config.plugins().next().is_none()),
             Section::ServersTransports => http.servers_transports.get(c.name).is_some_and(|i| i.diagnostics.is_empty()),
+            Section::TcpRouters => self.config.tcp.routers.get(c.name).is_some_and(|i| i.diagnostics.is_empty()),
+            Section::TcpServices => self.config.tcp.services.get(c.name).is_some_and(|i| i.diagnostics.is_empty()),
             Section::Middlewares => false,
         }
     }
@@ -208,7 +223,7 @@ fn shifted<T: Clone>(item: &Item<T>, by: i64) -> Item<T> {
     item
 }
 
-/// All objects of the four maps below `http`; `None` if the text is not of the plain kind.
+/// All objects of the maps in [`SECTIONS`]; `None` if the text is not of the plain kind.
 fn chunks(text: &str) -> Option<Vec<Chunk<'_>>> {
     if text.starts_with("---") || text.starts_with('%') || FAR_REACHING.iter().any(|s| text.contains(s)) {
         return None;
@@ -216,7 +231,8 @@ fn chunks(text: &str) -> Option<Vec<Chunk<'_>>> {
     let mut found: Vec<Chunk<'_>> = Vec::new();
     let mut seen = FxHashSet::default();
     let mut sections = Vec::new();
-    let mut in_http = false;
+    let mut tree: Option<&str> = None;
+    let mut trees = Vec::new();
     let mut section: Option<(usize, Section)> = None;
     let mut depth: Option<usize> = None;
     let mut open: Option<Open<'_>> = None;
@@ -250,10 +266,20 @@ fn chunks(text: &str) -> Option<Vec<Chunk<'_>>> {
         }
         (section, depth) = (None, None);
         if indent == 0 {
-            in_http = key_of(content).is_some_and(|k| k.eq_ignore_ascii_case("http")) && ends_after_key(content);
-        } else if in_http && ends_after_key(content) {
+            let key = key_of(content);
+            tree = SECTIONS.iter().map(|s| s.0).find(|tree| key.is_some_and(|k| k.eq_ignore_ascii_case(tree)));
+            if let Some(name) = tree {
+                if trees.contains(&name) {
+                    return None;
+                }
+                trees.push(name);
+            }
+            tree = tree.filter(|_| ends_after_key(content));
+        } else if let Some(tree) = tree
+            && ends_after_key(content)
+        {
             let key = key_of(content)?;
-            if let Some((_, which)) = SECTIONS.into_iter().find(|(n, _)| n.eq_ignore_ascii_case(key)) {
+            if let Some((.., which)) = SECTIONS.into_iter().find(|(t, n, _)| *t == tree && n.eq_ignore_ascii_case(key)) {
                 if sections.contains(&which) {
                     return None;
                 }
@@ -332,6 +358,15 @@ mod tests {
         text.push_str(
             "  services:\n    s: {loadBalancer: {servers: [{url: \"http://a\"}]}}\n    p: {plugin: {x: {a: 1}}}\n    q: {loadBalancer: {plugin: {x: {a: 1}}}}\n  middlewares:\n    m:\n      addPrefix: {prefix: /x}\n",
         );
+        text.push_str("tcp:\n  routers:\n");
+        for n in names.iter().filter(|n| **n % 3 == 0) {
+            let rule = if touched == Some(*n) { "new" } else { "old" };
+            text.push_str(&format!("    r{n}:\n      rule: \"HostSNI(`{rule}.test`)\"\n      tls: {{passthrough: true}}\n"));
+        }
+        text.push_str(
+            "  services:\n    s: {loadBalancer: {servers: [{address: \"a:1\"}]}}\n  middlewares:\n    m: {inFlightConn: {amount: 1}}\n",
+        );
+        text.push_str("udp:\n  routers:\n    u: {service: s}\n");
         // like a section of `http`, but it is none
         let path = touched.unwrap_or_default();
         text.push_str(&format!("plugins:\n  routers:\n    path: {path}.wasm\n    config: {{a: 1}}\n"));

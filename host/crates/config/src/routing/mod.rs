@@ -1,13 +1,17 @@
-//! The dynamic configuration: routers, services, middlewares, transports and plugins, as one provider wrote them.
+//! The dynamic configuration: routers, services, middlewares, transports, TLS and plugins, as one provider wrote them.
 //! A bad object is disabled alone; the objects beside it are not touched.
 
 mod decode;
+mod decode_tcp;
 mod incremental;
 mod merge;
 mod plugin;
 mod router;
 mod service;
+mod tcp;
+mod tls;
 mod transport;
+mod udp;
 
 pub use crate::parse::refuse_templates;
 pub use decode::decode;
@@ -17,7 +21,10 @@ pub use plugin::*;
 pub(crate) use plugin::{check_name as check_plugin_name, is_variable};
 pub use router::*;
 pub use service::*;
+pub use tcp::*;
+pub use tls::*;
 pub use transport::*;
+pub use udp::*;
 
 use crate::node::Node;
 use crate::schema;
@@ -30,9 +37,12 @@ use torana_base::{Diagnostic, Place};
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RoutingConfig {
     pub http: HttpConfig,
+    pub tcp: TcpConfig,
+    pub udp: UdpConfig,
+    pub tls: TlsConfig,
     /// `plugins`.
     pub plugins: Items<PluginConfig>,
-    /// Objects of trees that are not built, such as `tcp.routers.db`.
+    /// Objects of trees that are not built, such as `tls.options.default`.
     pub rejected: Vec<Rejected>,
 }
 
@@ -48,9 +58,7 @@ pub struct HttpConfig {
 /// Objects that were taken over from the last reading are the same ones: most comparisons end there.
 impl PartialEq for HttpConfig {
     fn eq(&self, other: &Self) -> bool {
-        fn same<T: PartialEq>(a: &Items<T>, b: &Items<T>) -> bool {
-            a.len() == b.len() && a.iter().zip(b).all(|((n, x), (m, y))| n == m && (Arc::ptr_eq(x, y) || x == y))
-        }
+        use tcp::same;
         same(&self.routers, &other.routers)
             && same(&self.services, &other.services)
             && same(&self.middlewares, &other.middlewares)
@@ -124,7 +132,7 @@ impl<T> Item<T> {
 /// An object that Torana cannot serve yet.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rejected {
-    /// Dotted path, as in `tls.certificates[0]`.
+    /// Dotted path, as in `tcp.routers.db`.
     pub key: String,
     pub diagnostic: Diagnostic,
 }

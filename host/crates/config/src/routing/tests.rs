@@ -122,12 +122,7 @@ http:
     for (found, expected) in [
         (&h.routers["good"].diagnostics, &[][..]),
         (&h.routers["v3"].diagnostics, &[]),
-        (
-            &h.routers["tls"].diagnostics,
-            &[
-                "error: `tls` is not built yet (TLS-03)\n  at  http.routers.tls.tls  (r.yml:5:40)\n  hint: remove it, and let something in front of Torana end TLS",
-            ],
-        ),
+        (&h.routers["tls"].diagnostics, &[]),
         (
             &h.routers["typo"].diagnostics,
             &[
@@ -490,36 +485,27 @@ fn documents_and_trees_that_are_not_built() {
     ] {
         assert_eq!(told(&decoded(text).diagnostics), told_about, "{text}");
     }
-    let c =
-        decoded("tcp: {routers: {db: {rule: x}}}\ntls: {certificates: [{certFile: a}], options: {default: {}}}\nudp: {services: {u: {}}}");
-    assert_eq!(told(&c.diagnostics), [""; 0]);
-    let keys: Vec<_> = c.value.rejected.iter().map(|r| (r.key.as_str(), r.diagnostic.to_string())).collect();
-    assert_eq!(
-        keys.iter().map(|(k, _)| *k).collect::<Vec<_>>(),
-        ["tcp.routers.db", "tls.certificates[0]", "tls.options.default", "udp.services.u"]
-    );
-    assert_eq!(
-        keys[1].1,
-        "error: `tls.certificates` is not built yet (TLS-01)\n  at  tls.certificates[0]  (r.yml:2:22)\n  hint: remove it, and let something in front of Torana end TLS"
-    );
 }
 
 #[test]
 fn the_first_of_two_wins() {
     let doc = |name: &str, text: &str| decode(&parse(text, Format::Yaml, name.into()).unwrap()).value;
     let merged = merge_first_wins(vec![
-        doc("a.yml", "http: {routers: {r: {rule: one}}}\nudp: {routers: {u: {}}}\nplugins: {p: {path: one}}"),
+        doc(
+            "a.yml",
+            "http: {routers: {r: {rule: one}}}\ntls: {options: {u: {}}}\nudp: {routers: {u: {service: a}}}\nplugins: {p: {path: one}}",
+        ),
         doc("b.yml", "http: {routers: {r: {rule: two}, q: {rule: three}}}\nplugins: {p: {path: two}, q: {path: three}}"),
     ]);
     assert_eq!(
         (merged.value.http.routers["r"].config.rule.as_str(), merged.value.http.routers.len(), merged.value.rejected.len()),
-        ("one", 2, 1)
+        ("one", 2, 0)
     );
     assert_eq!(
         told(&merged.diagnostics),
         [
             "warning: the name is already taken, this one is left out\n  at  http.routers.r  (b.yml:1:18)\n  hint: the one in use is at a.yml:1:18",
-            "warning: the name is already taken, this one is left out\n  at  plugins.p  (b.yml:2:11)\n  hint: the one in use is at a.yml:3:11"
+            "warning: the name is already taken, this one is left out\n  at  plugins.p  (b.yml:2:11)\n  hint: the one in use is at a.yml:4:11"
         ]
     );
     let plugins: Vec<_> = merged.value.plugins.iter().map(|(n, i)| format!("{n}={}", i.config.path)).collect();
@@ -603,4 +589,27 @@ proptest::proptest! {
             let _ = (json(&c.value.http.routers), json(&c.value.http.services), json(&c.value.http.middlewares), json(&c.value.http.servers_transports), json(&c.value.plugins));
         }
     }
+}
+
+#[test]
+fn tcp_and_udp() {
+    let c = decoded(
+        "tcp:\n  routers:\n    r: {rule: \"HostSNI(`a`)\", service: s, tls: {passthrough: true}}\n    bad: {rule: x, tls: {certResolver: le}}\n  services:\n    s: {loadBalancer: {servers: [{address: 'a:1', tls: true}], proxyProtocol: {}}}\n    two: {loadBalancer: {}, weighted: {}}\n  middlewares:\n    m: {IPALLOWLIST: {sourcerange: [::1]}, inFlightConn: {amount: 1}}\n    none: {}\n  serversTransports:\n    t: {terminationDelay: -1s, tls: {serverName: x}}\nudp:\n  routers:\n    r: {service: s, rule: x}\n  services:\n    s: {weighted: {services: [{name: a}]}}\n",
+    );
+    assert_eq!(told(&c.diagnostics), [""; 0]);
+    let (tcp, udp) = (&c.value.tcp, &c.value.udp);
+    assert!(c.value.rejected.is_empty());
+    assert!(tcp.routers["r"].config.tls.as_ref().is_some_and(|t| t.passthrough) && !tcp.routers["r"].has_errors());
+    assert!(told(&tcp.routers["bad"].diagnostics)[0].contains("ACM-01"));
+    let lb = tcp.services["s"].config.load_balancer.as_ref().unwrap();
+    assert_eq!((lb.servers[0].tls, lb.proxy_protocol.unwrap().version, lb.health_check.is_none()), (true, 2, true));
+    assert!(told(&tcp.services["two"].diagnostics)[0].contains("more than one kind"));
+    let m = &tcp.middlewares["m"];
+    assert_eq!((m.config.kind.as_str(), m.config.others[0].0.as_str(), m.has_errors()), ("ipAllowList", "inFlightConn", false));
+    assert!(told(&m.diagnostics)[0].contains("only `ipAllowList`"));
+    assert_eq!(serde_json::to_string(&m.config).unwrap(), r#"{"inFlightConn":{"amount":1},"ipAllowList":{"sourceRange":["::1"]}}"#);
+    assert!(told(&tcp.middlewares["none"].diagnostics)[0].contains("no kind"));
+    assert_eq!(tcp.servers_transports["t"].config.termination_delay.0, -1_000_000_000);
+    assert!(told(&udp.routers["r"].diagnostics)[0].contains("unknown option `rule`"));
+    assert_eq!(udp.services["s"].config.weighted.as_ref().unwrap().services[0].weight, 1);
 }

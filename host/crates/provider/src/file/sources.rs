@@ -44,10 +44,11 @@ impl Root {
 }
 
 /// What came of a look around.
+#[expect(clippy::large_enum_variant, reason = "made once per reading")]
 pub(super) enum Loaded {
     /// Nothing new.
     Same,
-    New(RoutingConfig, Vec<Diagnostic>),
+    New(Box<RoutingConfig>, Vec<Diagnostic>),
     /// The root cannot be read; what was published before stays.
     Failed(String),
 }
@@ -100,7 +101,7 @@ impl Sources {
         let mut diagnostics = self.wrong.clone();
         diagnostics.extend(self.files.values().flat_map(|f| f.wrong.iter().cloned()));
         diagnostics.extend(merged.diagnostics);
-        (Loaded::New(merged.value, diagnostics), again)
+        (Loaded::New(Box::new(merged.value), diagnostics), again)
     }
 
     fn file(&mut self, path: &Path, now: Instant) -> Result<bool, String> {

@@ -37,7 +37,7 @@ impl Running {
 
     async fn document(&mut self) -> Document {
         match self.event().await {
-            Event::Document(d) => d,
+            Event::Document(d) => *d,
             Event::Failed { error, .. } => panic!("failed: {error}"),
         }
     }

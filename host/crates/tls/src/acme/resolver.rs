@@ -165,6 +165,21 @@ impl AcmeResolver {
         Ok(Arc::new(resolver))
     }
 
+    /// What [`AcmeResolver::open`] would say, and what would keep it from ordering, without making a file, writing
+    /// or connecting: for `torana check`.
+    pub fn check(name: &str, config: &AcmeConfig, shared: &AcmeShared) -> Result<(), AcmeError> {
+        if let Some((_, message, _)) = config.wrong() {
+            return Err(AcmeError::lasting(message));
+        }
+        match config.cluster.as_ref().and_then(|c| c.redis.as_ref()) {
+            Some(redis) => drop(RedisStorage::new(redis)?),
+            None if std::fs::symlink_metadata(&config.storage).is_ok() => drop(shared.files.open(&config.storage)?.load(name)?),
+            None => {}
+        }
+        HttpClient::new(http_options(config, &shared.env)?)?;
+        solver(config, shared).map(|_| ())
+    }
+
     pub fn name(&self) -> &Arc<str> {
         &self.name
     }

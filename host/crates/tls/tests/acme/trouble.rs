@@ -164,3 +164,18 @@ async fn a_storage_that_is_damaged_leaves_the_resolver_out() {
     assert!(e.contains("it is damaged") && e.contains("left as it is"), "{e}");
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "{\"le\":");
 }
+
+#[test]
+fn a_check_makes_nothing() {
+    let lab = Lab::new(&[]);
+    let config = AcmeConfig { ca_certificates: Vec::new(), ..lab.alpn() };
+    assert_eq!(AcmeResolver::check("le", &config, &shared()), Ok(()));
+    assert!(!std::path::Path::new(&config.storage).exists());
+    let dns = torana_config::install::DnsChallengeConfig { provider: "route53".into(), ..Default::default() };
+    let e = AcmeResolver::check("le", &AcmeConfig { dns_challenge: Some(dns), ..config.clone() }, &shared()).unwrap_err();
+    assert!(e.to_string().starts_with("unrecognized DNS provider: route53; known here: exec, httpreq, rfc2136;"), "{e}");
+    std::fs::write(&config.storage, "{").unwrap();
+    std::fs::set_permissions(&config.storage, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    assert!(AcmeResolver::check("le", &config, &shared()).unwrap_err().to_string().contains("damaged"));
+    assert_eq!(std::fs::read_to_string(&config.storage).unwrap(), "{");
+}

@@ -113,7 +113,7 @@ fn exchange(method: Method, target: &str, body: Body) -> Exchange {
     request.headers.insert("x-mine", "1".parse().unwrap());
     request.headers.insert("connection", "x-hop".parse().unwrap());
     request.headers.insert("x-hop", "1".parse().unwrap());
-    let peer = Peer::new("10.0.0.9:1".parse().unwrap(), "10.0.0.1:80".parse().unwrap(), false, "web".into(), false);
+    let peer = Peer::new("10.0.0.9:1".parse().unwrap(), "10.0.0.1:80".parse().unwrap(), None, "web".into(), false);
     Exchange::new(request, Rc::new(peer))
 }
 

@@ -1,0 +1,428 @@
+//! `tcp` of all documents to what is served.
+
+use crate::compile::judge;
+use crate::expand::Models;
+use crate::resolve::{Inputs, known};
+use crate::status::{RuntimeStatus, State};
+use crate::status_l4::{ObjectStatus, TcpMiddlewareStatus, TcpRouterStatus, TcpServiceStatus, TcpStatus};
+use crate::tcp_services::{TcpServiceStore, TcpServices};
+use rustc_hash::{FxHashMap, FxHashSet};
+use std::sync::Arc;
+use torana_base::{Diagnostic, Severity, provider_of, qualify, unqualified};
+use torana_config::install::InstallConfig;
+use torana_config::routing::{Item, TcpMiddlewareConfig, TcpRouterConfig};
+use torana_dataplane::{TcpEntryPoints, TcpRouter, TcpRoutes, TcpTls};
+use torana_extend::TcpMiddlewareKind;
+use torana_http::TcpFilter;
+use torana_router::{CompiledTcpRule, MAX_USER_PRIORITY, TcpRoute, TcpTable, compile_tcp, parse_tcp, tcp_priority};
+use torana_upstream::l4::{TcpLoadBalancer, TcpService};
+
+/// Looks a row of the registry of TCP middlewares up.
+pub type TcpKinds = fn(&str) -> Option<&'static TcpMiddlewareKind>;
+
+/// Health checks to start once the snapshot is visible, and those to end: nobody uses their services (any more).
+#[derive(Default)]
+pub struct TcpChecks {
+    activate: Vec<Arc<TcpLoadBalancer>>,
+    rest: Vec<Arc<TcpLoadBalancer>>,
+}
+
+impl TcpChecks {
+    /// Must run on a local runtime: the checks live there.
+    pub fn apply(self) {
+        self.activate.iter().for_each(TcpLoadBalancer::activate);
+        self.rest.iter().for_each(|s| s.deactivate());
+    }
+}
+
+/// A router of the last compile.
+#[derive(Clone)]
+struct KeptRouter {
+    digest: u64,
+    rule: Arc<CompiledTcpRule>,
+    priority: i64,
+    /// By entry point.
+    placed: Vec<(Arc<str>, Arc<TcpRouter>)>,
+    status: Arc<TcpRouterStatus>,
+    /// Nothing is wrong with it and no middleware is involved: only its service can make it another.
+    plain: bool,
+}
+
+impl KeptRouter {
+    /// The router as it was, if nothing that it depends on has changed.
+    fn unchanged(&self, item: &Arc<Item<TcpRouterConfig>>, services: &mut TcpServices<'_>, cx: &TcpCx<'_>) -> Option<KeptRouter> {
+        let target = &self.placed.first().filter(|_| self.plain && self.digest == item.digest)?.1;
+        let options = match &target.tls {
+            TcpTls::Terminate { options } => &**options,
+            _ => "default",
+        };
+        let service = services.service(&self.status.service).ok()?.service;
+        if !service.is_same(&target.service) || options != "default" && !(cx.tls_options)(options) {
+            return None;
+        }
+        let mut kept = self.clone();
+        if !Arc::ptr_eq(&self.status.object.item, item) {
+            // The same text on other lines.
+            kept.status = Arc::new(TcpRouterStatus {
+                object: ObjectStatus { item: item.clone(), ..self.status.object.clone() },
+                ..(*self.status).clone()
+            });
+        }
+        Some(kept)
+    }
+}
+
+/// A middleware's own state belongs to a router on an entry point.
+type FilterSlot = (Arc<str>, Arc<str>, Arc<str>);
+type Filters = FxHashMap<FilterSlot, (u64, Arc<dyn TcpFilter>)>;
+
+type Routes = Vec<TcpRoute<Arc<TcpRouter>>>;
+
+/// Compiles `tcp`; keeps what does not change.
+pub(crate) struct TcpCompiler {
+    kinds: TcpKinds,
+    services: TcpServiceStore,
+    /// By provider and unqualified name.
+    routers: FxHashMap<&'static str, FxHashMap<String, KeptRouter>>,
+    filters: Filters,
+}
+
+/// What the compile of `tcp` needs of the others.
+pub(crate) struct TcpCx<'a> {
+    pub inputs: &'a Inputs,
+    pub models: &'a Models,
+    pub ranks: &'a FxHashMap<String, u32>,
+    /// Whether there are TLS options of this qualified name; `default` always exists.
+    pub tls_options: &'a dyn Fn(&str) -> bool,
+}
+
+impl TcpCompiler {
+    pub(crate) fn new(install: &InstallConfig, kinds: TcpKinds) -> Result<Self, Diagnostic> {
+        let services = TcpServiceStore::new(install.tcp_servers_transport.transport())?;
+        Ok(TcpCompiler { kinds, services, routers: FxHashMap::default(), filters: Filters::default() })
+    }
+
+    pub(crate) fn compile(&mut self, cx: &TcpCx<'_>, status: &mut RuntimeStatus) -> (TcpEntryPoints, TcpChecks) {
+        let mut services = TcpServices::new(cx.inputs, &mut self.services);
+        for (provider, config) in cx.inputs {
+            let provider: Arc<str> = (*provider).into();
+            for (name, item) in &config.tcp.services {
+                let name: Arc<str> = qualify(name, &provider).into();
+                let outcome = services.service(&name);
+                let (state, errors, wrong) = judge(&item.diagnostics, outcome.as_ref().err());
+                status.diagnostics.extend(wrong);
+                status.diagnostics.extend(outcome.iter().flat_map(|u| u.warnings.iter().cloned()));
+                let balancer = match outcome.map(|u| u.service) {
+                    Ok(TcpService::LoadBalancer(lb)) => Some(lb),
+                    _ => None,
+                };
+                let children = item.config.weighted.iter().flat_map(|w| &w.services).map(|c| qualify(&c.name, &provider).into()).collect();
+                let object = ObjectStatus { name: name.clone(), provider: provider.clone(), item: item.clone(), state, errors };
+                status.tcp.services.insert(name, Arc::new(TcpServiceStatus { object, balancer, children }));
+            }
+            for (name, item) in &config.tcp.middlewares {
+                let name: Arc<str> = qualify(name, &provider).into();
+                // Built for nobody, to know whether it can be.
+                let built = filter(cx.inputs, self.kinds, &name);
+                let (state, errors, wrong) = judge(&item.diagnostics, built.as_ref().err());
+                status.diagnostics.extend(wrong);
+                let object = ObjectStatus { name: name.clone(), provider: provider.clone(), item: item.clone(), state, errors };
+                status.tcp.middlewares.insert(name, Arc::new(TcpMiddlewareStatus { object, shown: shown(&item.config, self.kinds) }));
+            }
+        }
+        let mut routes: FxHashMap<Arc<str>, [Routes; 2]> = FxHashMap::default();
+        let (mut kept, mut filters) = (FxHashMap::default(), Filters::default());
+        let mut statuses = Vec::new();
+        for (provider, config) in cx.inputs {
+            let rank = cx.ranks.get(*provider).copied().unwrap_or(u32::MAX);
+            let before = self.routers.get(provider);
+            let kept: &mut FxHashMap<String, KeptRouter> = kept.entry(*provider).or_default();
+            let provider: Arc<str> = (*provider).into();
+            for (name, item) in &config.tcp.routers {
+                let before = before.and_then(|b| b.get(name));
+                let made = match before.and_then(|b| b.unchanged(item, &mut services, cx)) {
+                    Some(made) => made,
+                    None => {
+                        let mut build = Build {
+                            cx,
+                            kinds: self.kinds,
+                            services: &mut services,
+                            before_filters: &self.filters,
+                            filters: &mut filters,
+                            before: before.filter(|b| b.digest == item.digest),
+                            placed_before: before.map_or(&[], |b| &b.placed),
+                            name: qualify(name, &provider).into(),
+                            provider: &provider,
+                            item,
+                            errors: item.diagnostics.clone(),
+                        };
+                        let (router, made) = build.run();
+                        status.diagnostics.append(&mut build.errors);
+                        let Some(made) = made else {
+                            statuses.push((router.object.name.clone(), router));
+                            continue;
+                        };
+                        made
+                    }
+                };
+                for (entry_point, target) in &made.placed {
+                    let route = TcpRoute {
+                        rule: made.rule.clone(),
+                        priority: made.priority,
+                        rank,
+                        name: target.name.clone(),
+                        target: target.clone(),
+                    };
+                    let side = usize::from(target.tls != TcpTls::None);
+                    match routes.get_mut(entry_point) {
+                        Some(both) => both[side].push(route),
+                        None => routes.entry(entry_point.clone()).or_default()[side].push(route),
+                    }
+                }
+                statuses.push((made.status.object.name.clone(), made.status.clone()));
+                kept.insert(name.clone(), made);
+            }
+        }
+        status.tcp.routers = statuses.into_iter().collect();
+        status.diagnostics.append(&mut services.finish());
+        self.routers = kept;
+        self.filters = filters;
+        let table = |[plain, tls]: [Routes; 2]| TcpRoutes { plain: TcpTable::new(plain), tls: TcpTable::new(tls) };
+        (routes.into_iter().map(|(e, r)| (e, table(r))).collect(), checks(&status.tcp))
+    }
+}
+
+/// Load balancers that some router leads to, and the others.
+fn checks(status: &TcpStatus) -> TcpChecks {
+    let mut seen = FxHashSet::default();
+    let served = |r: &&Arc<TcpRouterStatus>| r.object.state != State::Disabled;
+    let mut open: Vec<&Arc<str>> = status.routers.values().filter(served).map(|r| &r.service).collect();
+    while let Some(name) = open.pop() {
+        if seen.insert(name)
+            && let Some(service) = status.services.get(name)
+        {
+            open.extend(&service.children);
+        }
+    }
+    let (used, idle): (Vec<_>, Vec<_>) = status.services.values().partition(|s| seen.contains(&s.object.name));
+    let balancers = |all: Vec<&Arc<TcpServiceStatus>>| all.into_iter().filter_map(|s| s.balancer.clone()).collect();
+    TcpChecks { activate: balancers(used), rest: balancers(idle) }
+}
+
+/// Every kind of a middleware that is written, with the options as the kind shows them.
+fn shown(config: &TcpMiddlewareConfig, kinds: TcpKinds) -> serde_json::Value {
+    let own = (!config.kind.is_empty()).then_some((&config.kind, &config.node));
+    let all = config.others.iter().map(|(k, n)| (k, n)).chain(own);
+    let read = |(kind, node): (&String, _)| Some((kind.clone(), kinds(kind).and_then(|k| (k.show)(node, "").ok())?));
+    match all.map(read).collect::<Option<serde_json::Map<_, _>>>() {
+        Some(options) => options.into(),
+        None => serde_json::to_value(config).unwrap_or_default(),
+    }
+}
+
+/// A middleware, made anew, with the digest of its configuration.
+fn filter(inputs: &Inputs, kinds: TcpKinds, qualified: &str) -> Result<(u64, Arc<dyn TcpFilter>), Vec<Diagnostic>> {
+    let Some(item) = inputs.get(provider_of(qualified)).and_then(|c| c.tcp.middlewares.get(unqualified(qualified))) else {
+        let all: Vec<String> = inputs.iter().flat_map(|(p, c)| c.tcp.middlewares.keys().map(move |n| qualify(n, p))).collect();
+        let d = Diagnostic::error("", format!("middleware `{qualified}` does not exist in tcp.middlewares"));
+        return Err(vec![d.hint(known(qualified, &all, "TCP middlewares"))]);
+    };
+    if item.has_errors() {
+        return Err(item.diagnostics.clone());
+    }
+    let key = format!("tcp.middlewares.{}.{}", unqualified(qualified), item.config.kind);
+    let Some(kind) = kinds(&item.config.kind) else {
+        return Err(vec![Diagnostic::error(key, format!("there is no TCP middleware of kind `{}`", item.config.kind)).at(&item.place)]);
+    };
+    Ok((item.digest, (kind.build)(&item.config.node, &key)?))
+}
+
+struct Build<'a, 'b> {
+    cx: &'a TcpCx<'a>,
+    kinds: TcpKinds,
+    services: &'a mut TcpServices<'b>,
+    before_filters: &'a Filters,
+    filters: &'a mut Filters,
+    /// Of the same digest.
+    before: Option<&'a KeptRouter>,
+    placed_before: &'a [(Arc<str>, Arc<TcpRouter>)],
+    name: Arc<str>,
+    provider: &'a Arc<str>,
+    item: &'a Arc<Item<TcpRouterConfig>>,
+    errors: Vec<Diagnostic>,
+}
+
+impl Build<'_, '_> {
+    fn wrong(&mut self, option: &str, message: impl Into<String>, hint: Option<String>) {
+        let dot = if option.is_empty() { "" } else { "." };
+        let d = Diagnostic::error(format!("tcp.routers.{}{dot}{option}", unqualified(&self.name)), message);
+        self.errors.push(Diagnostic { hint, ..d.at(&self.item.place_of(option)) });
+    }
+
+    /// Its status, and what is served of it, if anything is.
+    fn run(&mut self) -> (Arc<TcpRouterStatus>, Option<KeptRouter>) {
+        let config = &self.item.config;
+        let (rule, priority) = self.rule();
+        if priority > MAX_USER_PRIORITY {
+            let text = format!("the router priority {priority} exceeds the max user-defined priority {MAX_USER_PRIORITY}");
+            self.wrong("priority", text, Some("lower it".to_owned()));
+        }
+        let service_name: Arc<str> = config.service.as_deref().map(|s| qualify(s, self.provider)).unwrap_or_default().into();
+        let service = self.service(&service_name);
+        let tls = self.tls();
+        let (listed, unknown) = self.cx.models.effective(&config.entry_points);
+        let mut using: Vec<Arc<str>> = listed.iter().filter(|e| !unknown.contains(e)).cloned().collect();
+        using.sort_unstable();
+        using.dedup();
+        for u in &unknown {
+            let from = self.errors.len();
+            let i = config.entry_points.iter().position(|e| e.as_str() == &**u).unwrap_or(0);
+            let all: Vec<String> = self.cx.models.names().map(str::to_owned).collect();
+            self.wrong(&format!("entryPoints[{i}]"), format!("entryPoint `{u}` does not exist"), Some(known(u, &all, "TCP entry points")));
+            if !using.is_empty() {
+                // The router is served all the same, where it can be.
+                self.errors[from..].iter_mut().for_each(|d| d.severity = Severity::Warning);
+            }
+        }
+        if using.is_empty() {
+            self.wrong("entryPoints", "no valid entryPoint for this router", Some("name one of the TCP entry points".to_owned()));
+        }
+        let middlewares: Vec<Arc<str>> = config.middlewares.iter().map(|m| qualify(m, self.provider).into()).collect();
+        let mut placed = Vec::new();
+        for entry_point in &using {
+            let Some(filters) = self.filters(&middlewares, entry_point) else { break };
+            let Some(service) = &service else { continue };
+            let reuse = self
+                .placed_before
+                .iter()
+                .find(|(e, r)| e == entry_point && r.service.is_same(service) && r.tls == tls && same_filters(&r.middlewares, &filters));
+            let router = match reuse {
+                Some((_, r)) => r.clone(),
+                None => Arc::new(TcpRouter { name: self.name.clone(), middlewares: filters, service: service.clone(), tls: tls.clone() }),
+            };
+            placed.push((entry_point.clone(), router));
+        }
+        let state = match (self.errors.iter().any(Diagnostic::is_error), self.errors.is_empty()) {
+            (true, _) => State::Disabled,
+            (false, true) => State::Enabled,
+            (false, false) => State::Warning,
+        };
+        let object = ObjectStatus {
+            name: self.name.clone(),
+            provider: self.provider.clone(),
+            item: self.item.clone(),
+            state,
+            errors: self.errors.iter().map(|d| d.message.clone()).collect(),
+        };
+        let plain = self.errors.is_empty() && middlewares.is_empty();
+        let status = Arc::new(TcpRouterStatus { object, priority, middlewares, service: service_name, entry_points: listed, using });
+        let made = match rule {
+            Some(rule) if state != State::Disabled => {
+                Some(KeptRouter { digest: self.item.digest, rule, priority, placed, status: status.clone(), plain })
+            }
+            _ => None,
+        };
+        (status, made)
+    }
+
+    /// The compiled rule, and the priority.
+    fn rule(&mut self) -> (Option<Arc<CompiledTcpRule>>, i64) {
+        let (text, written) = (&self.item.config.rule, self.item.config.priority);
+        if let Some(b) = self.before {
+            return (Some(b.rule.clone()), b.priority);
+        }
+        let computed = |by_rule: i64| if written == 0 { by_rule } else { written };
+        if text.trim().is_empty() {
+            if !self.item.has_errors() {
+                self.wrong("rule", "router has no rule", Some("add one, such as rule: \"HostSNI(`*`)\"".to_owned()));
+            }
+            return (None, written);
+        }
+        let parsed = parse_tcp(text);
+        let priority = computed(parsed.as_ref().map_or(text.len() as i64, |p| tcp_priority(text, p)));
+        match parsed.and_then(|p| compile_tcp(&p)) {
+            Ok(rule) => {
+                if rule.needs_tls() && self.item.config.tls.is_none() {
+                    let hint = "add `tls: {}`, or `tls: {passthrough: true}`; a name is known of TLS connections only";
+                    self.wrong("rule", "the rule has a HostSNI matcher, but there is no TLS on the router", Some(hint.to_owned()));
+                }
+                (Some(Arc::new(rule)), priority)
+            }
+            Err(e) => {
+                let d = e.to_diagnostic(format!("tcp.routers.{}.rule", unqualified(&self.name)), text);
+                self.errors.push(d.at(&self.item.place_of("rule")));
+                (None, priority)
+            }
+        }
+    }
+
+    fn tls(&mut self) -> TcpTls {
+        match &self.item.config.tls {
+            None => TcpTls::None,
+            Some(t) if t.passthrough => TcpTls::Passthrough,
+            Some(t) if matches!(t.options.as_str(), "" | "default") => TcpTls::Terminate { options: "default".into() },
+            Some(t) => {
+                let options = qualify(&t.options, self.provider);
+                if !(self.cx.tls_options)(&options) {
+                    self.wrong("tls.options", format!("unknown TLS options: {options}"), Some("name one of tls.options".to_owned()));
+                }
+                TcpTls::Terminate { options: options.into() }
+            }
+        }
+    }
+
+    fn service(&mut self, qualified: &str) -> Option<TcpService> {
+        if qualified.is_empty() {
+            if !self.item.has_errors() {
+                self.wrong("service", "the service is missing on the router", Some("name one of tcp.services".to_owned()));
+            }
+            return None;
+        }
+        let why = match self.services.service(qualified) {
+            Ok(usable) => return Some(usable.service),
+            Err(why) => why.into_iter().next(),
+        };
+        let message = match &why {
+            Some(d) if d.key.is_empty() => d.message.clone(),
+            Some(d) => format!("service `{qualified}` cannot be used: {}", d.message),
+            None => format!("service `{qualified}` cannot be used"),
+        };
+        self.wrong("service", message, why.and_then(|d| d.hint));
+        None
+    }
+
+    /// The middlewares of the router on an entry point; `None` when one cannot be used.
+    fn filters(&mut self, middlewares: &[Arc<str>], entry_point: &Arc<str>) -> Option<Vec<Arc<dyn TcpFilter>>> {
+        let mut all = Vec::with_capacity(middlewares.len());
+        for (i, name) in middlewares.iter().enumerate() {
+            let slot = (self.name.clone(), entry_point.clone(), name.clone());
+            let item = self.cx.inputs.get(provider_of(name)).and_then(|c| c.tcp.middlewares.get(unqualified(name)));
+            let kept = self.before_filters.get(&slot).filter(|(digest, _)| item.is_some_and(|i| i.digest == *digest));
+            let built = match kept {
+                Some(kept) => Ok(kept.clone()),
+                None => filter(self.cx.inputs, self.kinds, name),
+            };
+            match built {
+                Ok(built) => {
+                    all.push(built.1.clone());
+                    self.filters.insert(slot, built);
+                }
+                Err(why) => {
+                    let first = why.into_iter().next();
+                    let message = match &first {
+                        Some(d) if d.key.is_empty() => d.message.clone(),
+                        Some(d) => format!("middleware `{name}` cannot be used: {}", d.message),
+                        None => format!("middleware `{name}` cannot be used"),
+                    };
+                    self.wrong(&format!("middlewares[{i}]"), message, first.and_then(|d| d.hint));
+                    return None;
+                }
+            }
+        }
+        Some(all)
+    }
+}
+
+fn same_filters(a: &[Arc<dyn TcpFilter>], b: &[Arc<dyn TcpFilter>]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| Arc::ptr_eq(a, b))
+}
