@@ -533,14 +533,15 @@ impl AcmeResolver {
         }
     }
 
+    /// When a certificate will be due that is not yet; those that are have their tries.
     fn next_renewal(&self) -> Instant {
-        let now = SystemTime::now();
+        let (now, instant) = (SystemTime::now(), Instant::now());
         let own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
-        let all = own.iter().filter_map(|o| {
-            let wait = o.due(self.config.certificates_duration).duration_since(now).ok()?;
-            Some((Instant::now() + wait.min(LOOK)).max(o.earliest))
+        let all = own.iter().map(|o| {
+            let wait = o.due(self.config.certificates_duration).duration_since(now).unwrap_or_default();
+            (instant + wait.min(LOOK)).max(o.earliest)
         });
-        all.min().unwrap_or_else(|| Instant::now() + LOOK)
+        all.filter(|at| *at > instant).min().unwrap_or(instant + LOOK)
     }
 }
 
