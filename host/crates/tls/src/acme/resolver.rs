@@ -1,20 +1,19 @@
 //! A certificate resolver: orders what routers want, renews it, and tells how it goes.
 
+mod open;
+mod results;
+
+use super::AcmeError;
 use super::account::{Accounts, blocking};
 use super::challenge::Challenges;
 use super::client::{Account, RenewalWindow};
 use super::cluster::{self, Answers, Seen, Theirs};
-use super::http::HttpClient;
-use super::keys::CertificateKey;
 use super::names::covers_all;
-use super::options::{http_options, solver};
 use super::order::{Issued, Solver, Wishes, obtain};
 use super::pem::{self, Facts};
 use super::plan::{Job, Own, Tries, plan, status_of};
-use super::shared::RedisStorage;
-use super::status::{AcmeStatus, CertificateStatus};
-use super::storage::{Storage, StorageFiles, Stored, StoredCertificate};
-use super::{AcmeError, renewal};
+use super::status::AcmeStatus;
+use super::storage::{StorageFiles, Stored, StoredCertificate};
 use rustc_hash::FxHashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -117,69 +116,6 @@ enum Done {
 }
 
 impl AcmeResolver {
-    /// Reads the storage and checks the options; an error leaves the resolver out, as in Traefik. Blocks a little.
-    pub fn open(name: &str, config: &AcmeConfig, shared: AcmeShared) -> Result<Arc<AcmeResolver>, AcmeError> {
-        if let Some((_, message, _)) = config.wrong() {
-            return Err(AcmeError::lasting(message));
-        }
-        let (storage, stored) = open_storage(name, config, &shared)?;
-        for what in &stored.unreadable {
-            tracing::error!(resolver = name, storage = config.storage, "{what} cannot be read; it is left in the file and not used");
-        }
-        let key = CertificateKey::parse(&config.key_type).unwrap_or_else(|| {
-            tracing::info!(resolver = name, "Unable to determine the key type value \"{}\": falling back on RSA4096.", config.key_type);
-            CertificateKey::Rsa(aws_lc_rs::rsa::KeySize::Rsa4096)
-        });
-        let solver = solver(config, &shared);
-        if let Err(e) = &solver {
-            tracing::error!(resolver = name, error = %e, "the resolver cannot prove names");
-        }
-        let own: Vec<Own> = stored
-            .certificates
-            .into_iter()
-            .filter_map(|stored| pem::facts(&stored.chain, &stored.key).ok().map(|facts| Own::new(stored, facts)))
-            .collect();
-        let http = HttpClient::new(http_options(config, &shared.env)?)?;
-        let name: Arc<str> = name.into();
-        let accounts = Accounts::new(Arc::clone(&name), config, http, Arc::clone(&storage), stored.account);
-        let resolver = AcmeResolver {
-            name,
-            solver,
-            wishes: Wishes {
-                key,
-                profile: config.profile.clone(),
-                preferred_chain: config.preferred_chain.clone(),
-                emails: config.email_addresses.clone(),
-                common_name: !config.disable_common_name,
-                timeout: config.certificate_timeout.as_duration(),
-            },
-            config: config.clone(),
-            answers: Answers { challenges: Arc::clone(&shared.challenges), storage },
-            shared,
-            accounts,
-            own: Mutex::new(own),
-            certificates: watch::Sender::default(),
-            status: watch::Sender::default(),
-        };
-        resolver.publish();
-        Ok(Arc::new(resolver))
-    }
-
-    /// What [`AcmeResolver::open`] would say, and what would keep it from ordering, without making a file, writing
-    /// or connecting: for `torana check`.
-    pub fn check(name: &str, config: &AcmeConfig, shared: &AcmeShared) -> Result<(), AcmeError> {
-        if let Some((_, message, _)) = config.wrong() {
-            return Err(AcmeError::lasting(message));
-        }
-        match config.cluster.as_ref().and_then(|c| c.redis.as_ref()) {
-            Some(redis) => drop(RedisStorage::new(redis)?),
-            None if std::fs::symlink_metadata(&config.storage).is_ok() => drop(shared.files.open(&config.storage)?.load(name)?),
-            None => {}
-        }
-        HttpClient::new(http_options(config, &shared.env)?)?;
-        solver(config, shared).map(|_| ())
-    }
-
     pub fn name(&self) -> &Arc<str> {
         &self.name
     }
@@ -339,177 +275,6 @@ impl AcmeResolver {
         Ok((StoredCertificate { domains: job.domains.clone(), chain, key, store: job.store.clone() }, facts))
     }
 
-    fn done(
-        self: &Arc<Self>,
-        done: Result<Done, tokio::task::JoinError>,
-        writes: &mut JoinSet<()>,
-        tries: &mut FxHashMap<Vec<String>, Tries>,
-        counts: &mut (u64, u64),
-    ) {
-        let now = Instant::now();
-        match done {
-            Err(e) if e.is_cancelled() => {}
-            Err(e) => {
-                // a bug of ours: the try is not known any more, so that all may begin again, but slowly
-                tracing::error!(resolver = %self.name, error = %e, "an order ended badly");
-                for t in tries.values_mut().filter(|t| t.running) {
-                    (t.running, t.next) = (false, now + Duration::from_secs(300));
-                }
-            }
-            Ok(Done::Order(job, Ok(Got::Elsewhere))) => {
-                if let Some(t) = tries.get_mut(&job.names) {
-                    (t.running, t.next, t.next_at) = (false, now + ELSEWHERE, SystemTime::now() + ELSEWHERE);
-                }
-            }
-            Ok(Done::Order(job, Ok(Got::Known(stored)))) => {
-                tries.remove(&job.names);
-                self.adopt(stored);
-            }
-            Ok(Done::Looked(_)) => {}
-            Ok(Done::Order(job, Ok(Got::New(new, facts, stored)))) => {
-                counts.0 += 1;
-                tries.remove(&job.names);
-                self.take(&job, new, facts, stored, writes);
-            }
-            Ok(Done::Order(job, Err(e))) => {
-                counts.1 += 1;
-                let Some(t) = tries.get_mut(&job.names) else { return };
-                t.failures += 1;
-                t.running = false;
-                let wait = renewal::backoff(&e, t.failures, SystemTime::now(), fastrand::f64());
-                (t.next, t.next_at) = (now + wait, SystemTime::now() + wait);
-                tracing::error!(
-                    resolver = %self.name,
-                    domains = ?job.names,
-                    error = %e,
-                    next = ?Duration::from_secs(wait.as_secs()),
-                    "Unable to obtain ACME certificate for domains"
-                );
-                t.error = Some(e);
-                if self.answers.storage.cluster().is_some() {
-                    writes.spawn(cluster::rest(Arc::clone(&self.answers.storage), Arc::clone(&self.name), job.names, Some(wait)));
-                }
-            }
-            Ok(Done::Window(domains, id, result)) => {
-                let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
-                let mine = own.iter_mut().find(|o| o.stored.domains == domains && o.facts.id.as_ref() == Some(&id));
-                match (mine, result) {
-                    (Some(o), Ok(Some((window, wait)))) => {
-                        if o.window.as_ref() != Some(&window) {
-                            tracing::debug!(resolver = %self.name, domains = ?domains, ?window, "the CA says when to renew");
-                        }
-                        (o.window, o.ask) = (Some(window), now + wait);
-                    }
-                    (Some(o), Ok(None)) => o.ask = now + Duration::from_secs(86_400),
-                    (Some(o), Err(e)) => {
-                        tracing::debug!(resolver = %self.name, domains = ?domains, error = %e, "no renewal information");
-                        o.ask = now + renewal::backoff(&e, 7, SystemTime::now(), fastrand::f64()).max(Duration::from_secs(3600));
-                    }
-                    (None, _) => {}
-                }
-            }
-        }
-    }
-
-    /// Serves and stores a new certificate.
-    fn take(self: &Arc<Self>, job: &Job, stored: StoredCertificate, facts: Facts, done: bool, writes: &mut JoinSet<()>) {
-        let now = SystemTime::now();
-        if facts.not_before > now + Duration::from_secs(300) || facts.not_after <= now {
-            tracing::warn!(
-                resolver = %self.name,
-                domains = ?job.names,
-                from = %humantime::format_rfc3339_seconds(facts.not_before),
-                to = %humantime::format_rfc3339_seconds(facts.not_after),
-                now = %humantime::format_rfc3339_seconds(now),
-                "a new certificate is not valid now: is the clock of this machine right?"
-            );
-        }
-        tracing::info!(
-            resolver = %self.name,
-            domains = ?job.names,
-            not_after = %humantime::format_rfc3339_seconds(facts.not_after),
-            "a certificate was {}", if job.not_after.is_some() { "renewed" } else { "obtained" }
-        );
-        let mut new = Own::new(stored.clone(), facts);
-        new.earliest = Instant::now() + renewal::pause(&new.facts);
-        {
-            let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
-            match own.iter_mut().find(|o| o.stored.domains == stored.domains && o.stored.store == stored.store) {
-                Some(old) => *old = new,
-                None => own.push(new),
-            }
-        }
-        self.publish();
-        if done {
-            return;
-        }
-        let me = Arc::clone(self);
-        writes.spawn(async move {
-            for pause in [1, 10, 60, 600, 3600] {
-                let Err(e) = me.store(&stored).await else { return };
-                tracing::error!(
-                    resolver = %me.name,
-                    domains = ?stored.domains,
-                    error = %e,
-                    "a certificate could not be stored: it serves, but a restart would order it again; it is tried again in {pause} s"
-                );
-                tokio::time::sleep(Duration::from_secs(pause)).await;
-            }
-        });
-    }
-
-    async fn store(&self, certificate: &StoredCertificate) -> Result<(), AcmeError> {
-        let (storage, name, certificate) = (Arc::clone(&self.answers.storage), Arc::clone(&self.name), certificate.clone());
-        blocking(move || storage.put_certificate(&name, &certificate)).await
-    }
-
-    /// Takes over what other gateways stored.
-    fn adopt(&self, stored: Stored) {
-        let mut changed = false;
-        {
-            let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
-            for c in stored.certificates {
-                let Ok(facts) = pem::facts(&c.chain, &c.key) else { continue };
-                match own.iter_mut().find(|o| o.stored.domains == c.domains && o.stored.store == c.store) {
-                    // ours may be newer, and not stored yet
-                    Some(o) if o.facts.not_before >= facts.not_before => continue,
-                    Some(o) => *o = Own::new(c, facts),
-                    None => own.push(Own::new(c, facts)),
-                }
-                changed = true;
-            }
-        }
-        if changed {
-            self.publish();
-        }
-    }
-
-    fn publish(&self) {
-        let own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
-        let all = own.iter().map(|o| {
-            Arc::new(ObtainedCertificate {
-                resolver: Arc::clone(&self.name),
-                domains: o.stored.domains.clone(),
-                store: o.stored.store.clone(),
-                chain: o.stored.chain.clone(),
-                key: Secret::new(o.stored.key.as_str()),
-                not_after: o.facts.not_after,
-            })
-        });
-        self.certificates.send_replace(Arc::new(all.collect()));
-    }
-
-    fn show(&self, certificates: Vec<CertificateStatus>, (obtained, failed): (u64, u64)) {
-        let new = AcmeStatus { resolver: self.name.to_string(), obtained, failed, certificates };
-        self.status.send_if_modified(|old| {
-            let changed = **old != new;
-            if changed {
-                *old = Arc::new(new);
-            }
-            changed
-        });
-    }
-
     fn ask_windows(self: &Arc<Self>, tasks: &mut JoinSet<Done>, permits: &Arc<Semaphore>, next: &mut Instant) {
         let now = Instant::now();
         let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
@@ -549,39 +314,4 @@ impl std::fmt::Debug for AcmeResolver {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("AcmeResolver").field("name", &self.name).finish_non_exhaustive()
     }
-}
-
-/// The place of a resolver's account and certificates, and what is there. A shared place takes over what the file
-/// has when it is empty itself; it need not answer yet.
-fn open_storage(name: &str, config: &AcmeConfig, shared: &AcmeShared) -> Result<(Arc<dyn Storage>, Stored), AcmeError> {
-    let Some(redis) = config.cluster.as_ref().and_then(|c| c.redis.as_ref()) else {
-        let storage = shared.files.open(&config.storage)?;
-        let stored = storage.load(name)?;
-        return Ok((Arc::new(storage), stored));
-    };
-    let storage = RedisStorage::new(redis)?;
-    let stored = match storage.load(name) {
-        Ok(stored) => stored,
-        Err(e) => {
-            tracing::error!(resolver = name, error = %e, "the shared storage cannot be read yet");
-            return Ok((Arc::new(storage), Stored::default()));
-        }
-    };
-    if stored.account.is_some() || !stored.certificates.is_empty() || !std::path::Path::new(&config.storage).exists() {
-        return Ok((Arc::new(storage), stored));
-    }
-    let file = shared.files.open(&config.storage)?.load(name)?;
-    if let Some(account) = &file.account {
-        storage.put_account(name, account, "")?;
-    }
-    for certificate in &file.certificates {
-        storage.put_certificate(name, certificate)?;
-    }
-    tracing::info!(
-        resolver = name,
-        file = config.storage,
-        certificates = file.certificates.len(),
-        "the shared storage begins with what the file has"
-    );
-    Ok((Arc::new(storage), file))
 }
