@@ -13,7 +13,9 @@ mod cases {
     mod ladder;
     mod lifecycle;
     mod memory;
+    mod metrics;
     mod plugin_examples;
+    mod plugin_test;
     mod plugins;
     mod protocol;
     mod reload;

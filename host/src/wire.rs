@@ -17,6 +17,7 @@ use torana_control::apply::Apply;
 use torana_control::{Compiler, Parts, Published, Resolvers, internal_routing, internal_services};
 use torana_dataplane::{Drain, EntryPoint, Live, UdpEntryPoint, Workers, bind, bind_udp};
 use torana_extend::{Egress, Event, PluginHost, Provider, ProviderOut};
+use torana_telemetry::metrics::Metrics;
 use torana_upstream::Transport;
 use torana_wasm::Plugins;
 
@@ -38,6 +39,7 @@ fn compiler(
     resolvers: &Resolvers,
     published: &Published,
     drain: &Drain,
+    metrics: Option<Arc<Metrics>>,
 ) -> Result<Compiler, Diagnostic> {
     let ready = published.clone();
     let mut internals = internal_services(install, drain, move || ready.is_ready());
@@ -48,15 +50,35 @@ fn compiler(
         );
     }
     internals.insert("acme-http", resolvers.endpoint());
+    let plugins: Arc<dyn PluginHost> = Arc::new(plugins.clone());
+    if let Some(metrics) = &metrics {
+        internals.insert("prometheus", Arc::new(torana_api::Prometheus::new(metrics.clone(), published.clone(), plugins.clone())));
+    }
     Compiler::new(Parts {
         install: install.clone(),
         kinds: torana_middleware::kind,
         tcp_kinds: torana_middleware::tcp::kind,
         internals,
-        plugins: Arc::new(plugins.clone()),
+        plugins,
+        metrics,
         resolvers: resolvers.clone(),
         stapler: install.ocsp.as_ref().map(|o| Arc::new(Stapler::new(out, o.responder_overrides.clone()))),
     })
+}
+
+/// Where everything is counted, if metrics are configured.
+fn metrics(install: &InstallConfig) -> Option<Arc<Metrics>> {
+    let p = install.prometheus()?;
+    Some(Arc::new(Metrics::new(torana_telemetry::metrics::Options {
+        buckets: p.buckets.clone(),
+        entry_points: p.add_entry_points_labels,
+        routers: p.add_routers_labels,
+        services: p.add_services_labels,
+        internals: install.metrics.as_ref().is_some_and(|m| m.add_internals),
+        // Names that are none were refused.
+        header_labels: p.header_labels.iter().filter_map(|(label, header)| Some((label.clone(), header.parse().ok()?))).collect(),
+        workers: workers(),
+    })))
 }
 
 /// The plugins of this process, what sends their requests, and what the install configuration says of them.
@@ -113,7 +135,8 @@ pub(crate) fn serve(loaded: Loaded) -> Result<(), Vec<Diagnostic>> {
         started(&plugins, &internal)?;
     }
     let install = Arc::new(loaded.config);
-    let entry_points = torana_control::entry_points::compile(&install.entry_points)?;
+    let metrics = metrics(&install);
+    let entry_points = torana_control::entry_points::compile(&install.entry_points, metrics.as_ref())?;
     let udp_entry_points = torana_control::entry_points::compile_udp(&install.entry_points)?;
     let (sockets, udp) = listen(entry_points, udp_entry_points)?;
     let drain = Drain::default();
@@ -124,7 +147,7 @@ pub(crate) fn serve(loaded: Loaded) -> Result<(), Vec<Diagnostic>> {
     for d in &wrong {
         tracing::error!("{}", d.to_string().replace('\n', " "));
     }
-    let compiler = compiler(&install, &plugins, out, &resolvers, &published, &drain).map_err(|d| vec![d])?;
+    let compiler = compiler(&install, &plugins, out, &resolvers, &published, &drain, metrics).map_err(|d| vec![d])?;
     let apply = Apply {
         compiler,
         live: live.clone(),
@@ -321,7 +344,7 @@ pub(crate) fn check(loaded: Loaded) -> Vec<Diagnostic> {
         Err(d) => return vec![d],
     };
     let install = Arc::new(loaded.config);
-    let mut found = match torana_control::entry_points::compile(&install.entry_points) {
+    let mut found = match torana_control::entry_points::compile(&install.entry_points, None) {
         Ok(_) => Vec::new(),
         Err(wrong) => wrong,
     };
@@ -330,7 +353,7 @@ pub(crate) fn check(loaded: Loaded) -> Vec<Diagnostic> {
     let published = Published::new(providers.iter().map(|p| p.name()));
     let (resolvers, wrong) = Resolvers::open(&install, Arc::new(plugins.clone()));
     found.extend(wrong);
-    let mut compiler = match compiler(&install, &plugins, out, &resolvers, &published, &Drain::default()) {
+    let mut compiler = match compiler(&install, &plugins, out, &resolvers, &published, &Drain::default(), metrics(&install)) {
         Ok(c) => c,
         Err(d) => {
             found.push(d);

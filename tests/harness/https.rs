@@ -125,18 +125,6 @@ impl TlsConn {
         self.io.get_mut().flush()
     }
 
-    #[track_caller]
-    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        self.try_send(bytes.as_ref()).unwrap();
-    }
-
-    #[track_caller]
-    pub(crate) fn exact(&mut self, n: usize) -> Vec<u8> {
-        let mut buf = vec![0; n];
-        self.io.read_exact(&mut buf).unwrap();
-        buf
-    }
-
     pub(crate) fn try_get(&mut self, host: &str, target: &str) -> io::Result<Response> {
         self.try_send(format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes())?;
         let Some((line, headers)) = message::head(&mut self.io)? else { return Err(io::ErrorKind::UnexpectedEof.into()) };

@@ -9,10 +9,13 @@ mod index;
 mod l4;
 mod list;
 mod overview;
+mod prometheus;
 mod query;
 mod route;
 mod time;
 mod view;
+
+pub use crate::prometheus::Prometheus;
 
 use crate::index::Index;
 use crate::query::Query;

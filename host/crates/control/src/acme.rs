@@ -25,10 +25,11 @@ struct Entry {
     wanted: watch::Sender<Vec<Wanted>>,
 }
 
-/// All `certificatesResolvers`.
-#[derive(Clone)]
+/// All `certificatesResolvers`; by default none.
+#[derive(Clone, Default)]
 pub struct Resolvers(Arc<Inner>);
 
+#[derive(Default)]
 struct Inner {
     all: BTreeMap<String, Entry>,
     /// Named in the configuration; some of them may not be usable.

@@ -230,6 +230,11 @@ impl Apply {
         }
         *logged = now;
         tracing::info!(generation, routers = status.routers.len(), micros = begin.elapsed().as_micros() as u64, "configuration applied");
+        // Before a provider has delivered there is no configuration that anybody made.
+        let delivered = |all: &BTreeMap<_, ProviderStatus>| all.is_empty() || all.values().any(|p| p.delivered);
+        if let Some(metrics) = compiler.metrics().filter(|_| delivered(&published.providers.load())) {
+            metrics.reloaded(|name| status.routers.contains_key(name), |name| status.services.contains_key(name));
+        }
         let old = published.status.swap(status);
         // Freeing ten thousand routers takes its time too.
         tokio::task::spawn_blocking(move || drop(old));

@@ -2,7 +2,7 @@
 
 use crate::acme::{Resolvers, Wishes};
 use crate::copies::{self, RouterCopy};
-use crate::expand::Models;
+use crate::expand::{Model, Models};
 use crate::internal::Internals;
 use crate::plugins::PluginMatchers;
 use crate::resolve::{Inputs, Kept, Kinds, Resolver, known};
@@ -21,6 +21,7 @@ use torana_dataplane::{Router, Snapshot};
 use torana_extend::PluginHost;
 use torana_http::{Endpoint, Step};
 use torana_router::{CompiledRule, MAX_USER_PRIORITY, Route, RouteTable, default_priority};
+use torana_telemetry::metrics::Metrics;
 use torana_tls::Stapler;
 use torana_upstream::{LoadBalancer, Transport};
 
@@ -34,6 +35,8 @@ pub struct Parts {
     pub resolvers: Resolvers,
     /// Fetches OCSP answers, if that is configured.
     pub stapler: Option<Arc<Stapler>>,
+    /// Where requests are counted, if they are.
+    pub metrics: Option<Arc<Metrics>>,
 }
 
 /// A compiled configuration, not visible yet.
@@ -120,6 +123,11 @@ impl Compiler {
         &self.parts.resolvers
     }
 
+    /// Where requests are counted.
+    pub fn metrics(&self) -> Option<&Arc<Metrics>> {
+        self.parts.metrics.as_ref()
+    }
+
     /// What hosts the plugins.
     pub fn plugins(&self) -> &Arc<dyn PluginHost> {
         &self.parts.plugins
@@ -157,7 +165,14 @@ impl Compiler {
         status.diagnostics.extend(self.parts.plugins.diagnostics());
         let plugins = &*self.parts.plugins;
         let matchers = PluginMatchers::new(plugins, inputs);
-        let mut services = Services::new(inputs, &self.parts.internals, plugins, &mut self.store, self.default_transport.clone());
+        let mut services = Services::new(
+            inputs,
+            &self.parts.internals,
+            plugins,
+            self.parts.metrics.as_ref(),
+            &mut self.store,
+            self.default_transport.clone(),
+        );
         for (provider, config) in inputs {
             let provider: Arc<str> = (*provider).into();
             for (name, item) in &config.http.services {
@@ -208,6 +223,9 @@ impl Compiler {
         let resolvers = self.parts.resolvers.clone();
         self.tls.update(inputs, &resolvers.certificates());
         status.diagnostics.extend(self.tls.diagnostics().cloned());
+        if let Some(metrics) = &self.parts.metrics {
+            metrics.set_certificates(self.tls.served());
+        }
         let mut parsed = Parsed::default();
         let before = &self.routers;
         let mut wishes = Wishes::default();
@@ -262,6 +280,7 @@ impl Compiler {
                     resolver: &resolver,
                     services: &mut services,
                     matchers: &matchers,
+                    metrics: self.parts.metrics.as_deref(),
                     name: qualified,
                     before: before.filter(|b| b.digest == item.digest && b.versions == versions && b.tls == tls),
                     provider: &provider,
@@ -386,6 +405,7 @@ struct RouterBuild<'a, 'b> {
     resolver: &'a Resolver<'a>,
     services: &'a mut Services<'b>,
     matchers: &'a PluginMatchers<'a>,
+    metrics: Option<&'a Metrics>,
     /// Of the same digest.
     before: Option<&'a KeptRouter>,
     name: Arc<str>,
@@ -482,13 +502,18 @@ impl RouterBuild<'_, '_> {
                 let reuse = same.and_then(|b| b.placed.iter().find(|p| p.router.name == name)).map(|p| &p.router);
                 let router = match reuse {
                     Some(r) if Arc::ptr_eq(&r.service, service) && r.tls_options == copy.tls && same_steps(&r.steps, &steps) => r.clone(),
-                    _ => Arc::new(Router {
-                        name: name.clone(),
-                        steps,
-                        service: service.clone(),
-                        denied_escapes: model.map_or(0, |m| m.denied_escapes),
-                        tls_options: copy.tls.clone(),
-                    }),
+                    _ => {
+                        let metrics = self.metrics.filter(|m| self.metered(m, model, &service_name));
+                        Arc::new(Router {
+                            name: name.clone(),
+                            steps,
+                            service: service.clone(),
+                            denied_escapes: model.map_or(0, |m| m.denied_escapes),
+                            tls_options: copy.tls.clone(),
+                            metered: metrics.is_some(),
+                            meter: metrics.and_then(|m| m.router(&name, &service_name)),
+                        })
+                    }
                 };
                 placed.push(Placed { router, tls: copy.tls.is_some(), entry_points: using.clone() });
             }
@@ -564,6 +589,12 @@ impl RouterBuild<'_, '_> {
             break;
         }
         good
+    }
+
+    /// Whether requests are counted: the router says so, or else its entry point.
+    fn metered(&self, metrics: &Metrics, model: Option<&Model>, service: &str) -> bool {
+        let own = self.item.config.observability.as_ref().and_then(|o| o.metrics);
+        own.unwrap_or_else(|| model.is_none_or(|m| m.metered)) && (metrics.options().internals || !service.ends_with("@internal"))
     }
 
     fn rule(&mut self) -> Option<Arc<CompiledRule>> {

@@ -16,6 +16,8 @@ pub(crate) struct Model {
     pub denied_escapes: u8,
     /// Of routers without one of their own.
     pub tls: Option<RouterTlsConfig>,
+    /// `observability.metrics`, for routers that do not say.
+    pub metered: bool,
     /// Whether routers on it are copied under a name of their own.
     pub carries_defaults: bool,
 }
@@ -108,6 +110,7 @@ fn model(name: &str, config: &EntryPointConfig) -> Model {
         name: name.into(),
         middlewares: http.middlewares.clone(),
         denied_escapes: denied,
+        metered: config.observability.as_ref().is_none_or(|o| o.metrics),
         tls: http.tls.clone(),
         carries_defaults: !http.middlewares.is_empty()
             || http.tls.is_some()

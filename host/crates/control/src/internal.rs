@@ -91,6 +91,9 @@ pub fn routing(install: &InstallConfig) -> RoutingConfig {
         let priority = if ping.entry_point == "traefik" { i64::MAX } else { i64::MIN };
         router(&mut config, "ready", &ping.entry_point, "Path(`/ready`)".into(), "ready@internal", vec![], priority);
     }
+    if let Some(p) = install.prometheus().filter(|p| !p.manual_routing) {
+        router(&mut config, "prometheus", &p.entry_point, "PathPrefix(`/metrics`)".into(), "prometheus@internal", vec![], i64::MAX);
+    }
     if let Some(api) = install.api.as_ref().filter(|a| a.insecure) {
         let base = api.base_path.trim_end_matches('/');
         router(&mut config, "api", "traefik", format!("PathPrefix(`{base}/api`)"), "api@internal", vec![], i64::MAX - 1);

@@ -6,12 +6,13 @@ use rustc_hash::{FxHashMap, FxHasher};
 use std::hash::{Hash, Hasher};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
 use torana_base::{Diagnostic, Place, Secret};
 use torana_config::routing::{DomainConfig, Item, RoutingConfig, TlsOptionsConfig};
 use torana_dataplane::{Handshake, Router, Secure};
 use torana_router::{Route, RouteTable};
+use torana_telemetry::metrics;
 use torana_tls::acme::ObtainedCertificate;
 use torana_tls::{Certificate, Loaded, SessionShared, Stapler, Store, TlsOptions, server_config};
 
@@ -107,6 +108,20 @@ impl TlsState {
     /// `None` for options that are not there, or cannot be used.
     pub(crate) fn handshake(&self, options: &str) -> Option<&Arc<Handshake>> {
         self.handshakes.get(options)
+    }
+
+    /// Those that are served, for metrics.
+    pub(crate) fn served(&self) -> Vec<metrics::Certificate> {
+        let seconds =
+            |c: &Certificate| c.not_after().duration_since(UNIX_EPOCH).map_or(0, |d| i64::try_from(d.as_secs()).unwrap_or(i64::MAX));
+        let store = self.handshakes.values().next().map(|h| &h.store);
+        let all = store.iter().flat_map(|s| s.certificates());
+        all.map(|c| {
+            let mut sans = c.sans().to_vec();
+            sans.sort_unstable();
+            metrics::Certificate { cn: c.common_name().into(), serial: c.serial().into(), sans: sans.join(","), not_after: seconds(c) }
+        })
+        .collect()
     }
 
     pub(crate) fn handshakes(&self) -> &Arc<FxHashMap<Arc<str>, Arc<Handshake>>> {

@@ -3,6 +3,7 @@
 
 use crate::deadline::{Deadline, Signal};
 use crate::entry_point::EntryPoint;
+use crate::measure::Open;
 use crate::secure::Handshake;
 use crate::snapshot::{Snapshot, View};
 use crate::tcp::{Match, TcpRouter, TcpTls, is_ssl_request};
@@ -62,6 +63,7 @@ pub(crate) struct Accepted {
     pub(crate) view: Rc<View>,
     pub(crate) hostname: HeaderValue,
     pub(crate) deadline: Rc<Deadline>,
+    pub(crate) open: Option<Open>,
 }
 
 impl Accepted {
@@ -129,7 +131,14 @@ impl Accepted {
     fn into_connection(self, tls: Option<Rc<TlsFacts>>) -> Connection {
         let trusted = self.entry_point.trust.includes(self.from.ip().to_canonical());
         let peer = Rc::new(Peer::new(self.from, self.local, tls, self.entry_point.name.clone(), trusted));
-        Connection { peer, entry_point: self.entry_point, view: self.view, hostname: self.hostname, deadline: self.deadline }
+        Connection {
+            peer,
+            entry_point: self.entry_point,
+            view: self.view,
+            hostname: self.hostname,
+            deadline: self.deadline,
+            _open: self.open,
+        }
     }
 
     /// Reads more; false at the end of the connection or of its time.

@@ -1,3 +1,4 @@
+use crate::measure::EntryPointMeter;
 use http::HeaderName;
 use ipnet::IpNet;
 use std::net::{IpAddr, SocketAddr};
@@ -63,6 +64,8 @@ pub struct EntryPoint {
     pub h2_max_streams: u32,
     pub h2_decoder_table: u32,
     pub h2_encoder_table: u32,
+    /// `None`: nothing is measured.
+    pub meter: Option<EntryPointMeter>,
 }
 
 impl EntryPoint {
@@ -92,6 +95,7 @@ impl EntryPoint {
             h2_max_streams: 250,
             h2_decoder_table: 4096,
             h2_encoder_table: 4096,
+            meter: None,
         }
     }
 

@@ -8,6 +8,7 @@ mod encoder_limit;
 pub mod entry_point;
 mod h1;
 mod h2;
+mod measure;
 pub mod secure;
 mod serve;
 pub mod snapshot;
@@ -18,6 +19,7 @@ pub mod worker;
 
 pub use drain::Drain;
 pub use entry_point::{EntryPoint, HeaderStrategy, Trust};
+pub use measure::EntryPointMeter;
 pub use secure::{Handshake, Secure};
 pub use snapshot::{Live, Router, Snapshot};
 pub use tcp::{TcpEntryPoints, TcpRouter, TcpRoutes, TcpTls};

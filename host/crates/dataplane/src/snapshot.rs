@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use torana_http::{Endpoint, Step};
 use torana_router::RouteTable;
+use torana_telemetry::metrics::Scope;
 use torana_tls::acme::Challenges;
 
 use crate::secure::{Handshake, Secure};
@@ -19,6 +20,10 @@ pub struct Router {
     pub denied_escapes: u8,
     /// Qualified name of the TLS options that the connection must have been opened with; `None` without TLS.
     pub tls_options: Option<Arc<str>>,
+    /// Its requests are measured, if anything is.
+    pub metered: bool,
+    /// Where they are counted by router; `None` without `addRoutersLabels`.
+    pub meter: Option<Arc<Scope>>,
 }
 
 /// Everything that is served, at one moment. A request sees one snapshot from its first byte to its last.

@@ -5,6 +5,7 @@ use crate::accept::Accepted;
 use crate::deadline::{Deadline, Deadlines};
 use crate::drain::Drain;
 use crate::entry_point::EntryPoint;
+use crate::measure::Open;
 use crate::snapshot::{Live, View};
 use crate::udp::UdpEntryPoint;
 use http::HeaderValue;
@@ -30,6 +31,7 @@ pub(crate) struct Connection {
     pub(crate) view: Rc<View>,
     pub(crate) hostname: HeaderValue,
     pub(crate) deadline: Rc<Deadline>,
+    pub(crate) _open: Option<Open>,
 }
 
 /// Opens the socket of an entry point. Accepted connections inherit its options.
@@ -73,6 +75,7 @@ impl Workers {
             let udp = udp.iter().skip(i).step_by(count).map(|(e, s)| Ok((e.clone(), s.try_clone()?))).collect::<io::Result<Vec<_>>>()?;
             let (live, drain, hostname) = (live.clone(), drain.clone(), hostname.clone());
             threads.push(std::thread::Builder::new().name(format!("worker-{i}")).spawn(move || {
+                torana_telemetry::metrics::enter_worker(i);
                 if let Err(e) = run(sockets, udp, live, drain, hostname) {
                     tracing::error!(error = %e, "a worker could not start");
                 }
@@ -192,6 +195,7 @@ impl Point {
             view: self.view.clone(),
             hostname: self.hostname.clone(),
             deadline: self.deadlines.add(),
+            open: Open::new(&self.entry_point),
         };
         tokio::task::spawn_local(accepted.serve(stream));
     }

@@ -1,5 +1,5 @@
 use http::{HeaderMap, HeaderValue, StatusCode};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
@@ -38,13 +38,15 @@ pub struct Peer {
     /// How to send 1xx; `None` where the protocol or the client cannot take them. Set by the
     /// connection for the request being served; on HTTP/2 each stream has a `Peer` of its own.
     pub interim: RefCell<Option<Interim>>,
+    /// A response could not be sent to its end.
+    pub cut: Cell<bool>,
 }
 
 impl Peer {
     pub fn new(addr: SocketAddr, local: SocketAddr, tls: Option<Rc<TlsFacts>>, entry_point: Arc<str>, trusted: bool) -> Self {
         let addr = canonical(addr);
         let ip_value = HeaderValue::from_str(&addr.ip().to_string()).unwrap_or_else(|_| HeaderValue::from_static("unknown"));
-        Peer { addr, local: canonical(local), tls, entry_point, ip_value, trusted, interim: RefCell::new(None) }
+        Peer { addr, local: canonical(local), tls, entry_point, ip_value, trusted, interim: RefCell::new(None), cut: Cell::new(false) }
     }
 
     /// The same connection, for another stream of it.
@@ -57,6 +59,7 @@ impl Peer {
             ip_value: self.ip_value.clone(),
             trusted: self.trusted,
             interim: RefCell::new(interim),
+            cut: Cell::new(false),
         }
     }
 

@@ -76,6 +76,7 @@ pub(crate) async fn run(service: Weak<LoadBalancer>) {
         .await;
         for (i, result) in round.into_iter().zip(results) {
             let up = matches!(result, Some(Ok(())));
+            service.note_checked(i);
             if service.balancer.set_up(i, up) {
                 let url = service.servers[i].url.as_str();
                 match result {

@@ -9,6 +9,7 @@ mod env;
 mod flags;
 mod help;
 mod load;
+mod metrics;
 mod plugins;
 mod removed;
 
@@ -17,6 +18,7 @@ pub use address::{Address, Protocol};
 pub use entry_point::*;
 pub use help::help;
 pub use load::{Loaded, Sources, load};
+pub use metrics::*;
 pub use plugins::*;
 
 use crate::de;
@@ -40,6 +42,8 @@ pub struct InstallConfig {
     pub api: Option<ApiConfig>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ping: Option<PingConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<MetricsConfig>,
     pub log: LogConfig,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ocsp: Option<OcspConfig>,
@@ -377,6 +381,13 @@ pub struct CoreConfig {
 impl Default for CoreConfig {
     fn default() -> Self {
         CoreConfig { default_rule_syntax: "v3".into(), strict_tls_options: false }
+    }
+}
+
+impl InstallConfig {
+    /// `metrics.prometheus`, if it is there.
+    pub fn prometheus(&self) -> Option<&PrometheusConfig> {
+        self.metrics.as_ref()?.prometheus.as_ref()
     }
 }
 
