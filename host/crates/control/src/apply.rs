@@ -201,7 +201,8 @@ impl Apply {
             now.insert(text);
         }
         *logged = now;
-        tracing::info!(generation, routers = status.routers.len(), micros = begin.elapsed().as_micros() as u64, "configuration applied");
+        let routers = status.routers.len() + status.tcp.routers.len() + status.udp.routers.len();
+        tracing::info!(generation, routers, micros = begin.elapsed().as_micros() as u64, "configuration applied");
         let old = published.status.swap(status);
         // Freeing ten thousand routers takes its time too.
         tokio::task::spawn_blocking(move || drop(old));
