@@ -1,5 +1,5 @@
 #!/bin/sh
-# Generates the bindings that the templates in C and Go bring, and copies what the examples have of the templates. Needed after a
+# Generates the bindings that the templates in C and Go bring, and copies what the examples in JavaScript and Python have of the templates. Needed after a
 # change of wit/0.1 or of the layers in templates/: `cargo install wit-bindgen-cli@0.63.0`, and gofmt of Go 1.24 or newer.
 #
 #   plugin-sdk/generate.sh            writes
@@ -39,13 +39,6 @@ place_all() {
 [ "${1:-}" != --check ] || check=1
 place_all "$out/c" $templates/c/middleware/bindings
 place_all "$out/go" $templates/go/middleware/internal/wit
-place_all $templates/c/middleware/bindings examples/plugin-c/bindings
-for file in torana.c torana.h; do
-    place $templates/c/middleware/$file examples/plugin-c/$file
-done
-for folder in internal torana; do
-    place_all $templates/go/middleware/$folder examples/plugin-go/$folder
-done
 for lang in js python; do
     for part in _common middleware; do
         place_all $templates/$lang/$part/torana examples/plugin-$lang/torana

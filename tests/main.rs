@@ -12,13 +12,16 @@ mod cases {
     mod ladder;
     mod lifecycle;
     mod memory;
+    mod metrics;
     mod plugin_examples;
+    mod plugin_test;
     mod plugins;
     mod protocol;
     mod reload;
     mod services;
     mod streams;
     mod tcp;
+    mod tls;
     mod udp;
     mod wit;
 }

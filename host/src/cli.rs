@@ -12,7 +12,7 @@ Commands:
   run           serve; the command when none is given
   check         say what is wrong with the configuration, without serving   [--json]
   healthcheck   ask the running gateway's /ping; exit status 0 if it answers 200
-  plugin        new, build, dev, inspect: for the authors of plugins; see torana plugin --help
+  plugin        new, build, dev, test, inspect: for the authors of plugins; see torana plugin --help
   demo          serve a small example with a backend of its own, on loopback
   version       print the version
   help          print this

@@ -1,15 +1,18 @@
-//! `torana demo`: the quickstart example with backends of its own, so that there is something to curl.
+//! `torana demo`: the quickstart's routers before services and a middleware that are plugins, so that there is
+//! something to curl and something to edit.
 
 use crate::cli::print;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use torana_config::install::{self, Sources};
 
 const INSTALL: &str = include_str!("../../examples/quickstart/torana.yml");
-const ROUTING: &str = include_str!("../../examples/quickstart/routing.yml");
-const BACKENDS: [&str; 2] = ["127.0.0.1:8001", "127.0.0.1:8002"];
+const ROUTING: &str = include_str!("demo.yml");
+/// Built by build.rs; empty where that was not possible.
+const COMPONENTS: [(&str, &[u8]); 2] = [
+    ("whoami.wasm", include_bytes!(concat!(env!("OUT_DIR"), "/whoami.wasm"))),
+    ("add_headers.wasm", include_bytes!(concat!(env!("OUT_DIR"), "/add_headers.wasm"))),
+];
 
 pub(crate) fn run(args: &[String]) -> ExitCode {
     let folder = std::env::temp_dir().join(format!("torana-demo-{}", std::process::id()));
@@ -21,11 +24,12 @@ pub(crate) fn run(args: &[String]) -> ExitCode {
         Ok(routing) => {
             print(&format!(
                 "torana demo: the gateway on http://127.0.0.1:8000, its API on http://127.0.0.1:8080\n\n  \
-                 curl http://127.0.0.1:8000/                       two backends in turn\n  \
-                 curl -i http://127.0.0.1:8000/api/users            prefix stripped, header added\n  \
+                 curl http://127.0.0.1:8000/                       two services in turn\n  \
+                 curl -i http://127.0.0.1:8000/api/users            prefix stripped, headers added by a plugin\n  \
                  curl -u demo:test http://127.0.0.1:8000/private    behind a password\n  \
                  curl -i http://127.0.0.1:8000/old                  redirected\n  \
                  curl http://127.0.0.1:8080/api/http/routers        what is routed\n  \
+                 curl http://127.0.0.1:8080/api/plugins             the plugins, their calls and what they cost\n  \
                  curl http://127.0.0.1:8080/ready                   200 once all of it is live\n\n\
                  Edit {} and save: the change is live at once. Ctrl-C stops.\n\n",
                 routing.display()
@@ -52,48 +56,20 @@ pub(crate) fn run(args: &[String]) -> ExitCode {
     code
 }
 
-fn prepare(folder: &PathBuf) -> std::io::Result<PathBuf> {
+/// Writes the files of the demo; its routing file.
+fn prepare(folder: &Path) -> std::io::Result<PathBuf> {
+    if COMPONENTS.iter().any(|(_, bytes)| bytes.is_empty()) {
+        return Err(std::io::Error::other(
+            "this torana was built without the plugins of the demo\n  hint: `rustup target add wasm32-wasip2`, and build again from the sources",
+        ));
+    }
     std::fs::create_dir_all(folder)?;
     std::fs::write(folder.join("torana.yml"), INSTALL)?;
+    for (name, bytes) in COMPONENTS {
+        std::fs::write(folder.join(name), bytes)?;
+    }
     let routing = folder.join("routing.yml");
-    std::fs::write(&routing, ROUTING)?;
-    for address in BACKENDS {
-        let listener = TcpListener::bind(address)
-            .map_err(|e| std::io::Error::new(e.kind(), format!("the demo's backend cannot listen on {address}: {e}")))?;
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                std::thread::spawn(move || {
-                    let _ = answer(stream, address);
-                });
-            }
-        });
-    }
+    // Paths are relative to the working directory, which is the user's.
+    std::fs::write(&routing, ROUTING.replace("{ path: ", &format!("{{ path: {}/", folder.display())))?;
     Ok(routing)
-}
-
-/// Says what it was asked, as `whoami` does.
-fn answer(mut stream: TcpStream, name: &str) -> std::io::Result<()> {
-    let mut reader = BufReader::new(stream.try_clone()?);
-    loop {
-        let mut head = String::new();
-        let mut length = 0u64;
-        loop {
-            let mut line = String::new();
-            if reader.by_ref().take(64 * 1024).read_line(&mut line)? == 0 {
-                return Ok(());
-            }
-            if let Some((key, value)) = line.split_once(':')
-                && key.eq_ignore_ascii_case("content-length")
-            {
-                length = value.trim().parse().unwrap_or(0);
-            }
-            if line.trim().is_empty() {
-                break;
-            }
-            head.push_str(&line);
-        }
-        std::io::copy(&mut reader.by_ref().take(length), &mut std::io::sink())?;
-        let body = format!("backend {name}\n{head}");
-        write!(stream, "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n\r\n{body}", body.len())?;
-    }
 }

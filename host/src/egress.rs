@@ -110,7 +110,7 @@ async fn ask(target: &Arc<Target>, request: http::Request<Bytes>, limit: usize) 
         headers,
         body: if body.is_empty() { Body::Empty } else { Body::Full(body) },
     };
-    let mut exchange = Exchange::new(request, Rc::new(Peer::new(nobody, nobody, false, "".into(), true)));
+    let mut exchange = Exchange::new(request, Rc::new(Peer::new(nobody, nobody, None, "".into(), true)));
     exchange.keep_forwarded_for = true;
     let response =
         torana_upstream::send(&mut exchange, target, "", Options { pass_host_header: true }).await.map_err(|e| match e.kind {

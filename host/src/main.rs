@@ -6,6 +6,7 @@ mod egress;
 mod healthcheck;
 mod local_plugins;
 mod plugin;
+mod plugin_test;
 mod systemd;
 mod wire;
 

@@ -1,6 +1,7 @@
 //! `torana plugin`: for the authors of plugins.
 
 use crate::cli::print;
+use crate::plugin_test;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -16,6 +17,7 @@ Commands:
   new NAME      write a new plugin's project
   build         make the component of a project
   dev           serve a project, and build it again after each change
+  test          run transcripts of HTTP against a plugin
   inspect FILE  say what a .wasm file is, needs and offers
 
 `torana plugin COMMAND --help` tells more.
@@ -54,6 +56,21 @@ Builds the project in DIR (default: this folder), serves its torana.yml, and bui
 files changes: the running gateway takes the new component over. Ends with the gateway, or by Ctrl-C.
 ";
 
+const TEST: &str = "\
+Usage: torana plugin test [FILE...] [OPTIONS]
+
+Plays transcripts against a plugin: in the engine of a gateway, with its limits and permissions, but with a clock
+that stands still, an empty store of values, and only those answers from outside that the transcript has.
+FILE is a transcript, the folder of a plugin (all of its tests/*.yml), or the component to use (.wasm). Default: the
+plugin of this folder. It is built first when a source is newer. Exit status 1 when something is not as written.
+
+Options:
+  --name=TEXT   only transcripts with TEXT in their name, or in that of their file
+  --json        results as JSON
+
+What stands in a transcript: docs/plugins/testing.md.
+";
+
 const INSPECT: &str = "\
 Usage: torana plugin inspect FILE [--json]
 
@@ -75,14 +92,16 @@ pub(crate) fn main(args: &[String]) -> ExitCode {
         "new" if asks_help => help(&format!("{NEW}There are templates in: {}\n", torana_devkit::languages().join(", "))),
         "build" if asks_help => help(BUILD),
         "dev" if asks_help => help(DEV),
+        "test" if asks_help => help(TEST),
         "inspect" if asks_help => help(INSPECT),
         "new" => done(new(rest)),
         "build" => done(build(rest)),
         "dev" => done(dev(rest)),
+        "test" => test(rest),
         "inspect" => done(inspect(rest)),
         other => {
             eprintln!("error: there is no command `plugin {other}`");
-            if let Some(near) = closest(other, ["new", "build", "dev", "inspect", "help"]) {
+            if let Some(near) = closest(other, ["new", "build", "dev", "test", "inspect", "help"]) {
                 eprintln!("  hint: did you mean `{near}`?");
             }
             eprintln!("\n{USAGE}");
@@ -123,7 +142,7 @@ fn build(args: &[String]) -> Result<(), Vec<Diagnostic>> {
     let given = Args::read(args, &[], &[])?;
     let folder = given.one("DIR", "as in `torana plugin build plugins/auth`")?.unwrap_or(".");
     let mut out = std::io::stdout();
-    torana_devkit::build(&Build { folder: Path::new(folder), describe: &describe }, &mut out)?;
+    torana_devkit::build(&Build { folder: Path::new(folder), describe: &describe, aside: false }, &mut out)?;
     let _ = out.flush();
     Ok(())
 }
@@ -142,7 +161,7 @@ fn dev(args: &[String]) -> Result<(), Vec<Diagnostic>> {
         return Err(vec![d.hint("write one; `torana plugin new` shows how")]);
     }
     let again = || {
-        let built = torana_devkit::build(&Build { folder: &folder, describe: &describe }, &mut std::io::stdout());
+        let built = torana_devkit::build(&Build { folder: &folder, describe: &describe, aside: false }, &mut std::io::stdout());
         if let Err(wrong) = built {
             wrong.iter().for_each(|d| eprintln!("{d}"));
         }
@@ -168,9 +187,21 @@ fn dev(args: &[String]) -> Result<(), Vec<Diagnostic>> {
     }
 }
 
-/// When a source of a project was changed last. What builds make is left out.
-fn newest(folder: &Path) -> Option<SystemTime> {
-    const MADE: [&str; 6] = ["target", "node_modules", "build", "dist", "__pycache__", "wit"];
+fn test(args: &[String]) -> ExitCode {
+    let tested = Args::read(args, &["--name"], &["--json"]).and_then(|given| {
+        let asked = plugin_test::Asked { what: &given.rest, name: given.value("--name"), json: given.words.contains(&"--json") };
+        plugin_test::run(&asked, &|project| plugin_test::build(project, &describe))
+    });
+    match tested {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(wrong) => done(Err(wrong)),
+    }
+}
+
+/// When a source of a project was changed last. What builds make is left out, and what only tests read.
+pub(crate) fn newest(folder: &Path) -> Option<SystemTime> {
+    const MADE: [&str; 7] = ["target", "node_modules", "build", "dist", "__pycache__", "wit", "tests"];
     let entries = std::fs::read_dir(folder).ok()?;
     let times = entries.flatten().filter_map(|e| {
         let name = e.file_name();

@@ -12,10 +12,12 @@ use tokio::sync::watch;
 use torana_base::Diagnostic;
 use torana_config::install::{InstallConfig, Loaded};
 use torana_config::routing::RoutingConfig;
+use torana_control::Stapler;
 use torana_control::apply::Apply;
-use torana_control::{Compiler, Parts, Published, internal_routing, internal_services};
+use torana_control::{Compiler, Parts, Published, Resolvers, internal_routing, internal_services};
 use torana_dataplane::{Drain, EntryPoint, Live, UdpEntryPoint, Workers, bind, bind_udp};
-use torana_extend::{Event, PluginHost, Provider, ProviderOut};
+use torana_extend::{Egress, Event, PluginHost, Provider, ProviderOut};
+use torana_telemetry::metrics::Metrics;
 use torana_upstream::Transport;
 use torana_wasm::Plugins;
 
@@ -30,28 +32,63 @@ const SAME_SIGNAL: Duration = Duration::from_secs(1);
 /// Documents on their way to the task that applies.
 const CHANNEL: usize = 64;
 
-fn compiler(install: &Arc<InstallConfig>, plugins: &Plugins, published: &Published, drain: &Drain) -> Result<Compiler, Diagnostic> {
+fn compiler(
+    install: &Arc<InstallConfig>,
+    plugins: &Plugins,
+    out: Arc<dyn Egress>,
+    resolvers: &Resolvers,
+    published: &Published,
+    drain: &Drain,
+    metrics: Option<Arc<Metrics>>,
+) -> Result<Compiler, Diagnostic> {
     let ready = published.clone();
     let mut internals = internal_services(install, drain, move || ready.is_ready());
     if install.api.is_some() {
-        internals.insert("api", Arc::new(torana_api::Api::new(install.clone(), published.clone(), Arc::new(plugins.clone()))));
+        internals.insert(
+            "api",
+            Arc::new(torana_api::Api::new(install.clone(), published.clone(), Arc::new(plugins.clone()), resolvers.clone())),
+        );
+    }
+    internals.insert("acme-http", resolvers.endpoint());
+    let plugins: Arc<dyn PluginHost> = Arc::new(plugins.clone());
+    if let Some(metrics) = &metrics {
+        internals.insert("prometheus", Arc::new(torana_api::Prometheus::new(metrics.clone(), published.clone(), plugins.clone())));
     }
     Compiler::new(Parts {
         install: install.clone(),
         kinds: torana_middleware::kind,
         tcp_kinds: torana_middleware::tcp::kind,
         internals,
-        plugins: Arc::new(plugins.clone()),
+        plugins,
+        metrics,
+        resolvers: resolvers.clone(),
+        stapler: install.ocsp.as_ref().map(|o| Arc::new(Stapler::new(out, o.responder_overrides.clone()))),
     })
 }
 
-/// The plugins of this process, and what the install configuration says of them.
-fn plugins(loaded: &Loaded) -> Result<(Plugins, RoutingConfig, Vec<Diagnostic>), Diagnostic> {
+/// Where everything is counted, if metrics are configured.
+fn metrics(install: &InstallConfig) -> Option<Arc<Metrics>> {
+    let p = install.prometheus()?;
+    Some(Arc::new(Metrics::new(torana_telemetry::metrics::Options {
+        buckets: p.buckets.clone(),
+        entry_points: p.add_entry_points_labels,
+        routers: p.add_routers_labels,
+        services: p.add_services_labels,
+        internals: install.metrics.as_ref().is_some_and(|m| m.add_internals),
+        // Names that are none were refused.
+        header_labels: p.header_labels.iter().filter_map(|(label, header)| Some((label.clone(), header.parse().ok()?))).collect(),
+        workers: workers(),
+    })))
+}
+
+/// The plugins of this process, what sends their requests, and what the install configuration says of them.
+fn plugins(loaded: &Loaded) -> Result<(Plugins, RoutingConfig, Vec<Diagnostic>, Arc<dyn Egress>), Diagnostic> {
     let transport = Transport::build(&loaded.config.servers_transport.transport());
     let out = Outgoing::spawn(transport).map_err(|e| Diagnostic::error("", format!("cannot start a thread: {e}")))?;
+    let out: Arc<dyn Egress> = Arc::new(out);
     let (declared, wrong) = local_plugins::installed(loaded);
     let config = RoutingConfig { plugins: declared, ..internal_routing(&loaded.config) };
-    Ok((Plugins::new(Arc::new(out), workers()), config, wrong))
+    Ok((Plugins::new(out.clone(), workers()), config, wrong, out))
 }
 
 /// `experimental.abortOnPluginFailure`: waits for the plugins of the install configuration.
@@ -87,7 +124,7 @@ pub(crate) fn serve(loaded: Loaded) -> Result<(), Vec<Diagnostic>> {
         tracing::warn!("{}", w.to_string().replace('\n', " "));
     }
     tracing::info!("configuration: {}", loaded.origins_summary());
-    let (plugins, internal, wrong) = plugins(&loaded).map_err(|d| vec![d])?;
+    let (plugins, internal, wrong, out) = plugins(&loaded).map_err(|d| vec![d])?;
     for d in &wrong {
         tracing::error!("{}", d.to_string().replace('\n', " "));
     }
@@ -98,14 +135,19 @@ pub(crate) fn serve(loaded: Loaded) -> Result<(), Vec<Diagnostic>> {
         started(&plugins, &internal)?;
     }
     let install = Arc::new(loaded.config);
-    let entry_points = torana_control::entry_points::compile(&install.entry_points)?;
+    let metrics = metrics(&install);
+    let entry_points = torana_control::entry_points::compile(&install.entry_points, metrics.as_ref())?;
     let udp_entry_points = torana_control::entry_points::compile_udp(&install.entry_points)?;
     let (sockets, udp) = listen(entry_points, udp_entry_points)?;
     let drain = Drain::default();
     let live = Live::default();
     let providers = providers(&install, &plugins);
     let published = Published::new(providers.iter().map(|p| p.name()));
-    let compiler = compiler(&install, &plugins, &published, &drain).map_err(|d| vec![d])?;
+    let (resolvers, wrong) = Resolvers::open(&install, Arc::new(plugins.clone()));
+    for d in &wrong {
+        tracing::error!("{}", d.to_string().replace('\n', " "));
+    }
+    let compiler = compiler(&install, &plugins, out, &resolvers, &published, &drain, metrics).map_err(|d| vec![d])?;
     let apply = Apply {
         compiler,
         live: live.clone(),
@@ -118,11 +160,12 @@ pub(crate) fn serve(loaded: Loaded) -> Result<(), Vec<Diagnostic>> {
         .enable_all()
         .build_local(Default::default())
         .map_err(|e| vec![Diagnostic::error("", format!("cannot start the runtime: {e}"))])?;
-    runtime.block_on(run(Running { install, apply, providers, published, sockets, udp, live, drain, log }))
+    runtime.block_on(run(Running { install, resolvers, apply, providers, published, sockets, udp, live, drain, log }))
 }
 
 struct Running {
     install: Arc<InstallConfig>,
+    resolvers: Resolvers,
     apply: Apply,
     providers: Vec<Box<dyn Provider>>,
     published: Published,
@@ -140,6 +183,7 @@ async fn run(r: Running) -> Result<(), Vec<Diagnostic>> {
         tokio::task::spawn_local(p.run(out.clone(), stopped.clone()));
     }
     drop(out);
+    r.resolvers.spawn(&stopped);
     let applying = tokio::task::spawn_local(r.apply.run(events));
 
     // Nobody is told 404 only because the gateway is younger than its configuration.
@@ -295,12 +339,12 @@ fn listen(tcp: Vec<Arc<EntryPoint>>, udp: Vec<Arc<UdpEntryPoint>>) -> Result<Soc
 
 /// What is wrong with the routing configuration of every provider, each asked once.
 pub(crate) fn check(loaded: Loaded) -> Vec<Diagnostic> {
-    let (plugins, internal, wrong) = match plugins(&loaded) {
+    let (plugins, internal, wrong, out) = match plugins(&loaded) {
         Ok(p) => p,
         Err(d) => return vec![d],
     };
     let install = Arc::new(loaded.config);
-    let mut found = match torana_control::entry_points::compile(&install.entry_points) {
+    let mut found = match torana_control::entry_points::compile(&install.entry_points, None) {
         Ok(_) => Vec::new(),
         Err(wrong) => wrong,
     };
@@ -308,7 +352,9 @@ pub(crate) fn check(loaded: Loaded) -> Vec<Diagnostic> {
     found.extend(wrong);
     let providers = providers(&install, &plugins);
     let published = Published::new(providers.iter().map(|p| p.name()));
-    let mut compiler = match compiler(&install, &plugins, &published, &Drain::default()) {
+    let (resolvers, wrong) = Resolvers::open(&install, Arc::new(plugins.clone()));
+    found.extend(wrong);
+    let mut compiler = match compiler(&install, &plugins, out, &resolvers, &published, &Drain::default(), metrics(&install)) {
         Ok(c) => c,
         Err(d) => {
             found.push(d);

@@ -2,11 +2,13 @@
 //! `torana plugin new` to a gateway that uses the result.
 
 use super::examples::{Ports, files};
-use crate::harness::{Backend, Conn, Gateway, Reply, Request, Response, Setup, binary, command, first_party, lock, root, within};
+use crate::harness::{
+    Backend, Conn, Gateway, Reply, Request, Response, Setup, binary, command, first_party, lock, root, toolchains, within,
+};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -15,18 +17,22 @@ use std::time::Duration;
 const COMPILED: Duration = Duration::from_secs(240);
 
 macro_rules! first_party {
-    ($($test:ident: $folder:literal,)*) => {
-        $(#[test] fn $test() { promised($folder); })*
+    ($($test:ident: $folder:literal, $run:ident;)*) => {
+        $(#[test] fn $test() { $run($folder); })*
 
         const FIRST_PARTY: &[&str] = &[$($folder),*];
     };
 }
 
 first_party! {
-    api_key: "api-key",
-    http_cache: "http-cache",
-    jwt_auth: "jwt-auth",
-    request_validator: "request-validator",
+    ab_test: "ab-test", placed;
+    add_headers: "add-headers", promised;
+    api_key: "api-key", promised;
+    canary_by_header: "canary-by-header", placed;
+    http_cache: "http-cache", promised;
+    json_provider: "json-provider", placed;
+    jwt_auth: "jwt-auth", promised;
+    request_validator: "request-validator", promised;
 }
 
 macro_rules! languages {
@@ -39,7 +45,7 @@ macro_rules! languages {
 
 languages! {
     example_in_c: "plugin-c", c;
-    example_in_go: "plugin-go", || works("go", &["version"]).then_some(None).ok_or(("go", false));
+    example_in_go: "plugin-go", go;
     example_in_js: "plugin-js", js;
     example_in_python: "plugin-python", python;
 }
@@ -144,57 +150,142 @@ fn promised(name: &str) {
     cases(&gateway, &backend, &file["cases"], before, !answers);
 }
 
+/// A plugin of plugins/ that is no middleware: the file has a whole routing configuration, flags beside it, and what the server of a provider
+/// gives. `{{path}}` is the component, `{{a}}` and `{{b}}` are services that say who they are, `{{config}}` is that server.
+fn placed(name: &str) {
+    let Some(path) = first_party(name) else { return };
+    let file = read(&format!("plugins/{name}"));
+    let [a, b] = ["a", "b"].map(|who| Backend::http(move |r| Reply::ok(format!("{who}: {} {}", r.method, r.target))));
+    let fill = |text: String| text.replace("{{path}}", path.to_str().unwrap()).replace("{{a}}", &a.url()).replace("{{b}}", &b.url());
+    let served = Arc::new(Mutex::new(fill(file["served"].to_string())));
+    let config = {
+        let (served, needs) = (served.clone(), file["config-needs"].clone());
+        Backend::http(move |r| match headers(&needs).iter().all(|(name, value)| r.header(name) == *value) {
+            true => Reply::ok(lock(&served).clone()),
+            false => Reply::status(401),
+        })
+    };
+    let fill = |text: String| fill(text).replace("{{config}}", &config.url()).replace("{{config-host}}", &config.address.to_string());
+    let mut setup = Setup::new().file("routing.yml", fill(file["document"].to_string()));
+    for flag in file["flags"].as_array().into_iter().flatten() {
+        setup = setup.flag(fill(flag.as_str().unwrap().to_owned()));
+    }
+    let gateway = setup.start();
+    let first = |cases: &Value| {
+        let (case, wanted) = (&cases[0], cases[0]["response"]["body_contains"].as_str().unwrap());
+        let lines: String = headers(&case["request"]["headers"]).iter().map(|(n, v)| format!("{n}: {}\r\n", v.unwrap())).collect();
+        let ask = format!("GET {} HTTP/1.1\r\nHost: test.local\r\n{lines}\r\n", case["request"]["path"].as_str().unwrap());
+        within(COMPILED, "the plugin is loaded and does its part", || gateway.ask(&ask).text().contains(wanted).then_some(()));
+    };
+    first(&file["cases"]);
+    gateway.settle();
+    cases(&gateway, &a, &file["cases"], |_| {}, false);
+    if !file["served-next"].is_null() {
+        *lock(&served) = fill(file["served-next"].to_string());
+        first(&file["cases-next"]);
+        cases(&gateway, &b, &file["cases-next"], |_| {}, false);
+    }
+}
+
 // --- other languages ---
 
-/// The command for plugin.toml in place of its own, if it needs another here; or what is missing, and whether CI must have it.
-type Tools = Result<Option<&'static str>, (&'static str, bool)>;
+/// What a build needs here beside what the machine has.
+#[derive(Default)]
+pub(super) struct Ready {
+    /// The command for plugin.toml in place of `make`.
+    command: Option<String>,
+    /// Where programs are looked for first.
+    path: Option<PathBuf>,
+}
+
+/// Or what is missing.
+pub(super) type Tools = Result<Ready, String>;
 
 fn works(program: &str, args: &[&str]) -> bool {
     let done = Command::new(program).args(args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
     done.is_ok_and(|s| s.success())
 }
 
-fn js() -> Tools {
-    (works("node", &["--version"]) && works("npm", &["--version"])).then_some(None).ok_or(("node and npm", true))
+fn needs(there: bool, what: &str) -> Tools {
+    if there { Ok(Ready::default()) } else { Err(what.to_owned()) }
 }
 
-fn python() -> Tools {
-    works("python3", &["-c", "import venv, ensurepip"]).then_some(None).ok_or(("python3 with venv", true))
+pub(super) fn js() -> Tools {
+    needs(works("node", &["--version"]) && works("npm", &["--version"]), "node and npm")
 }
 
-fn c() -> Tools {
-    const MISSING: (&str, bool) = ("make, and clang with wasm-ld and wasi-libc or python3 -m ziglang", false);
-    if !works("make", &["--version"]) {
-        return Err(MISSING);
+pub(super) fn python() -> Tools {
+    needs(works("python3", &["-c", "import venv, ensurepip"]), "python3 with venv")
+}
+
+pub(super) fn go() -> Tools {
+    if works("go", &["version"]) {
+        return Ok(Ready::default());
     }
+    let path = toolchains().map_err(|e| format!("go, or python3 to install it ({e})"))?;
+    Ok(Ready { path: Some(path.to_owned()), ..Ready::default() })
+}
+
+pub(super) fn c() -> Tools {
+    needs(works("make", &["--version"]), "make")?;
     let folder = tempfile::tempdir().unwrap();
     let (source, out) = (folder.path().join("a.c"), folder.path().join("a.wasm"));
     fs::write(&source, "#include <stdlib.h>\nint main(void) { return malloc(1) == NULL; }\n").unwrap();
     if works("clang", &["--target=wasm32-wasi", "-o", out.to_str().unwrap(), source.to_str().unwrap()]) {
-        return Ok(None);
+        return Ok(Ready::default());
     }
-    works("python3", &["-m", "ziglang", "version"]).then_some(Some("make CC='python3 -m ziglang cc'")).ok_or(MISSING)
+    let python = match works("python3", &["-m", "ziglang", "version"]) {
+        true => PathBuf::from("python3"),
+        false => {
+            let installed = toolchains().map_err(|e| format!("clang with wasm-ld and wasi-libc, or python3 to install Zig ({e})"))?;
+            installed.join("python3")
+        }
+    };
+    Ok(Ready { command: Some(format!("make CC='{} -m ziglang cc'", python.display())), ..Ready::default() })
 }
 
 /// `None`: the test is skipped.
-fn tools(tools: Tools) -> Option<Option<&'static str>> {
+pub(super) fn tools(tools: Tools) -> Option<Ready> {
     match tools {
-        Ok(command) => Some(command),
-        Err((missing, required)) => {
-            assert!(!required || std::env::var_os("CI").is_none(), "{missing}: missing");
+        Ok(ready) => Some(ready),
+        Err(missing) => {
+            assert!(std::env::var_os("CI").is_none(), "a plugin in another language needs {missing}");
             eprintln!("SKIPPED: a plugin in another language needs {missing}");
             None
         }
     }
 }
 
-/// `torana` with the machine's environment, as its builds need it.
+impl Ready {
+    /// `torana` in a folder, with the machine's environment, as its builds need it.
+    pub(super) fn torana(&self, folder: &Path, args: &[&str]) -> Command {
+        let mut c = Command::new(binary());
+        // Flags of the host's build are not for guests.
+        c.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS").env_remove("CARGO_TARGET_DIR");
+        if let Some(first) = &self.path {
+            let rest = std::env::var_os("PATH").unwrap_or_default();
+            let all = std::iter::once(first.clone()).chain(std::env::split_paths(&rest));
+            c.env("PATH", std::env::join_paths(all).unwrap());
+        }
+        c.args(args).current_dir(folder).stdin(Stdio::null());
+        c
+    }
+
+    /// Has a project built as it is possible here.
+    pub(super) fn adapt(&self, project: &Path) {
+        let Some(other) = &self.command else { return };
+        let path = project.join("plugin.toml");
+        let text = fs::read_to_string(&path).unwrap();
+        let changed = text.replace("command = \"make\"", &format!("command = \"{other}\""));
+        assert_ne!(changed, text);
+        fs::write(path, changed).unwrap();
+    }
+}
+
+/// [`Ready::torana`], which has to end well.
 #[track_caller]
-fn torana(folder: &Path, args: &[&str]) {
-    let mut c = Command::new(binary());
-    // Flags of the host's build are not for guests.
-    c.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS").env_remove("CARGO_TARGET_DIR");
-    let out = c.args(args).current_dir(folder).stdin(Stdio::null()).output().unwrap();
+fn torana(ready: &Ready, folder: &Path, args: &[&str]) {
+    let out = ready.torana(folder, args).output().unwrap();
     let (said, wrong) = (String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
     assert!(out.status.success(), "torana {args:?}: {}\n{said}\n{wrong}", out.status);
 }
@@ -221,11 +312,12 @@ fn first(gateway: &Gateway, target: &str) -> Response {
 }
 
 fn example(name: &str, needed: fn() -> Tools) {
-    let Some(other_command) = tools(needed()) else { return };
+    let Some(ready) = tools(needed()) else { return };
     let (root, copy) = (root(), tempfile::tempdir().unwrap());
     let project = format!("examples/{name}");
     let made = ["build", "node_modules", ".venv", "__pycache__"];
-    for from in [root.join("wit"), root.join(&project)].iter().flat_map(|folder| files(folder)) {
+    // Some take the layer below the plugin from the templates.
+    for from in [root.join("wit"), root.join("plugin-sdk/templates"), root.join(&project)].iter().flat_map(|folder| files(folder)) {
         let path = from.strip_prefix(&root).unwrap();
         let is_made = path.components().any(|c| made.iter().any(|m| c.as_os_str() == *m)) || path.extension().is_some_and(|e| e == "wasm");
         if !is_made {
@@ -234,14 +326,8 @@ fn example(name: &str, needed: fn() -> Tools) {
             fs::copy(&from, to).unwrap();
         }
     }
-    if let Some(other) = other_command {
-        let path = copy.path().join(&project).join("plugin.toml");
-        let text = fs::read_to_string(&path).unwrap();
-        let changed = text.replace("command = \"make\"", &format!("command = \"{other}\""));
-        assert_ne!(changed, text);
-        fs::write(path, changed).unwrap();
-    }
-    torana(copy.path(), &["plugin", "build", &project]);
+    ready.adapt(&copy.path().join(&project));
+    torana(&ready, copy.path(), &["plugin", "build", &project]);
     let (gateway, backend) = serve(copy, &project, "", &format!("--configfile={project}/torana.yml"));
     first(&gateway, "/");
     cases(&gateway, &backend, &read(&project), |_| {}, true);
@@ -252,8 +338,9 @@ fn example(name: &str, needed: fn() -> Tools) {
 /// The three commands of docs/plugins/README.md.
 fn hello(lang: &[&str]) {
     let folder = tempfile::tempdir().unwrap();
-    torana(folder.path(), &[&["plugin", "new", "hello"], lang].concat());
-    torana(folder.path(), &["plugin", "build", "hello"]);
+    let ready = Ready::default();
+    torana(&ready, folder.path(), &[&["plugin", "new", "hello"], lang].concat());
+    torana(&ready, folder.path(), &["plugin", "build", "hello"]);
     let (gateway, backend) = serve(folder, "hello", "hello", "--configFile=torana.yml");
     let r = first(&gateway, "/");
     assert_eq!((r.status, r.header("x-hello"), r.text()), (200, Some("200"), "GET /"), "{r:?}");

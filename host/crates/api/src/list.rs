@@ -10,7 +10,13 @@ use torana_control::{MiddlewareStatus, RouterStatus, RuntimeStatus, ServiceStatu
 /// Services that the gateway answers itself, sorted. They have no configuration.
 pub(crate) fn internal_services(install: &InstallConfig) -> impl Iterator<Item = &'static str> {
     let ping = install.ping.is_some();
-    let all = [("api@internal", install.api.is_some()), ("noop@internal", true), ("ping@internal", ping), ("ready@internal", ping)];
+    let all = [
+        ("api@internal", install.api.is_some()),
+        ("noop@internal", true),
+        ("ping@internal", ping),
+        ("prometheus@internal", install.prometheus().is_some()),
+        ("ready@internal", ping),
+    ];
     all.into_iter().filter(|(_, on)| *on).map(|(name, _)| name)
 }
 

@@ -64,7 +64,7 @@ struct Section {
     errors: usize,
 }
 
-/// Names of backends, empty for what is off; none of it is built.
+/// Names of backends, empty for what is off or not built.
 #[derive(Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Features {
@@ -102,7 +102,7 @@ pub(crate) fn overview(install: &InstallConfig, status: &RuntimeStatus) -> Overv
             services: Section::of(status.udp.services.values().map(|s| s.object.state)),
         },
         certificates: Section::default(),
-        features: Features::default(),
+        features: Features { metrics: if install.prometheus().is_some() { "Prometheus" } else { "" }, ..Features::default() },
         providers: install.providers.file.iter().map(|_| "File").collect(),
     }
 }

@@ -49,6 +49,7 @@ pub(crate) enum Route {
     /// One of those by name.
     NoneNamed(&'static str, String),
     Providers,
+    Resolvers,
     Plugins,
     Plugin(String),
     Diagnostics,
@@ -67,6 +68,7 @@ pub(crate) fn find(path: &str) -> Option<Route> {
         [Some("overview"), None, ..] => Route::Overview,
         [Some("rawdata"), None, ..] => Route::RawData,
         [Some("providers"), None, ..] => Route::Providers,
+        [Some("certificatesResolvers"), None, ..] => Route::Resolvers,
         [Some("plugins"), None, ..] => Route::Plugins,
         [Some("plugins"), Some(name), None, _] => Route::Plugin(text(name)),
         [Some("diagnostics"), None, ..] => Route::Diagnostics,

@@ -67,7 +67,8 @@ fn install(more: Value) -> Arc<InstallConfig> {
 
 fn api(install: Arc<InstallConfig>, file: &str) -> Arc<Api> {
     let published = Published::new(["file", "internal"]);
-    let api = Arc::new(Api::new(install.clone(), published.clone(), Arc::new(torana_extend::NoPlugins)));
+    let (resolvers, _) = torana_control::Resolvers::open(&install, Arc::new(torana_extend::NoPlugins));
+    let api = Arc::new(Api::new(install.clone(), published.clone(), Arc::new(torana_extend::NoPlugins), resolvers.clone()));
     let mut internals = Internals::new();
     internals.insert("api", api.clone());
     internals.insert("noop", api.clone());
@@ -77,6 +78,9 @@ fn api(install: Arc<InstallConfig>, file: &str) -> Arc<Api> {
         tcp_kinds: torana_middleware::tcp::kind,
         internals,
         plugins: Arc::new(torana_extend::NoPlugins),
+        resolvers,
+        stapler: None,
+        metrics: None,
     })
     .unwrap();
     let inputs = BTreeMap::from([("file", config(file)), ("internal", config(INTERNAL))]);
@@ -94,7 +98,7 @@ fn request(api: &Api, method: Method, target: &str) -> (StatusCode, http::Header
     let (path, query) = target.split_once('?').map_or((target, None), |(p, q)| (p, Some(q)));
     let request = Request { method, path: path.into(), query: query.map(Into::into), ..Request::default() };
     let addr: SocketAddr = "127.0.0.1:1".parse().unwrap();
-    let mut exchange = Exchange::new(request, Rc::new(Peer::new(addr, addr, false, "traefik".into(), false)));
+    let mut exchange = Exchange::new(request, Rc::new(Peer::new(addr, addr, None, "traefik".into(), false)));
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let response = runtime.block_on(api.serve(&mut exchange));
     let (head, body) = response.into_parts();

@@ -175,7 +175,7 @@ impl<'a> Viewer<'a> {
             parent_refs: &config.parent_refs,
             rule_syntax: if internal { "default" } else { config.rule_syntax.as_deref().unwrap_or_default() },
             priority,
-            tls: config.tls.as_ref().map(tls),
+            tls: r.tls.as_ref().map(tls),
             observability: self.observability(r, &using),
             error: &r.errors,
             status: r.state,

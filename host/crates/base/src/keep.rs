@@ -28,6 +28,17 @@ impl<K: Hash + Eq, V> Keep<K, V> {
         v
     }
 
+    /// As [`Keep::get_or`], where making one may fail.
+    pub fn try_get_or<E>(&self, key: K, make: impl FnOnce() -> Result<V, E>) -> Result<Arc<V>, E> {
+        let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(v) = live.get(&key).and_then(Weak::upgrade) {
+            return Ok(v);
+        }
+        let v = Arc::new(make()?);
+        live.insert(key, Arc::downgrade(&v));
+        Ok(v)
+    }
+
     /// Forgets the keys whose values are gone; called after each compile.
     pub fn sweep(&self) {
         self.live.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, v| v.strong_count() > 0);

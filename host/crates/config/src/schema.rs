@@ -409,7 +409,7 @@ pub(crate) fn unbuilt(path: &str, name: &str, feature: &str, accept: Option<&str
 /// What to do instead.
 fn advice(feature: &str) -> &'static str {
     match feature.split_once('-').map_or(feature, |(area, _)| area) {
-        "TLS" | "ACM" if feature != "TLS-05" => "remove it, and let something in front of Torana end TLS",
+        "ACM" => "remove it, and use `acme`",
         "PRV" if feature == "PRV-03" => "remove it; files are read as they are, without templates",
         "PRV" | "K8S" | "GW" | "NGX" | "KN" => "remove it, and configure with `providers.file`",
         "DSH" => "write `dashboard: false` or leave the option out; the API itself is served",
@@ -453,12 +453,18 @@ mod tests {
     #[test]
     fn the_tables_are_whole() {
         // Traefik's options, and those that it does not have
-        let own = ["plugins.", "providers.plugin.<name>.<key>", "http.services.<s>.plugin", "http.services.<s>.loadBalancer.plugin"];
+        let own = [
+            "plugins.",
+            "providers.plugin.<name>.<key>",
+            "http.services.<s>.plugin",
+            "http.services.<s>.loadBalancer.plugin",
+            "certificatesResolvers.<name>.acme.dnsChallenge.config",
+        ];
         let count = |t: &Table| {
             let ours = t.rows.iter().filter(|r| own.iter().any(|o| r.path.starts_with(o))).count();
             (t.rows.len() - ours, ours)
         };
-        assert_eq!(count(install()), (547, 23));
+        assert_eq!(count(install()), (547, 24));
         assert!(install().rows.iter().all(|r| !r.help.is_empty()));
         assert_eq!(count(routing()), (421, 33));
         let features: std::collections::HashSet<&str> = install()

@@ -36,6 +36,9 @@ fn compiler() -> Compiler {
         tcp_kinds: |_| None,
         internals: Internals::new(),
         plugins: Arc::new(torana_extend::NoPlugins),
+        metrics: None,
+        resolvers: torana_control::Resolvers::default(),
+        stapler: None,
     };
     Compiler::new(parts).unwrap_or_else(|d| panic!("{d}"))
 }

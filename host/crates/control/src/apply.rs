@@ -2,6 +2,7 @@
 
 use crate::compile::{Compiled, Compiler};
 use crate::resolve::Inputs;
+use crate::secure::Files;
 use crate::status::RuntimeStatus;
 use arc_swap::ArcSwap;
 use std::collections::{BTreeMap, BTreeSet};
@@ -83,11 +84,28 @@ impl Apply {
     pub async fn run(mut self, mut events: mpsc::Receiver<Event>) {
         let plugins = self.compiler.plugins().clone();
         let mut reloaded = plugins.changed();
+        let mut obtained = self.compiler.resolvers().changed();
         let mut last: BTreeMap<&'static str, Instant> = BTreeMap::new();
         let mut waiting: BTreeMap<&'static str, Waiting> = BTreeMap::new();
         let mut logged = BTreeSet::new();
         self = self.apply(&mut logged).await;
+        let files = watch::Sender::new(self.compiler.tls_files().clone());
+        let (tell, mut rewritten) = mpsc::channel(1);
+        let again = tell.clone();
+        // A call that is under way already will see the newest answers too.
+        if let Some(work) = self.compiler.tls().stapling(move || {
+            let _ = again.try_send(());
+        }) {
+            tokio::task::spawn_local(work);
+        }
+        tokio::task::spawn_local(follow(files.subscribe(), tell));
         loop {
+            files.send_if_modified(|f| {
+                let now = self.compiler.tls_files();
+                let other = !Arc::ptr_eq(f, now);
+                f.clone_from(now);
+                other
+            });
             let due = waiting.values().map(|w| w.due).min();
             let event = tokio::select! {
                 e = events.recv() => match e {
@@ -100,6 +118,16 @@ impl Apply {
                     }
                 },
                 () = sleep_until(due) => None,
+                Some(()) = rewritten.recv() => {
+                    self.compiler.read_tls_files_again();
+                    self = self.apply(&mut logged).await;
+                    files.send_replace(self.compiler.tls_files().clone());
+                    continue;
+                }
+                Ok(()) = obtained.changed() => {
+                    self = self.apply(&mut logged).await;
+                    continue;
+                }
                 Ok(()) = reloaded.changed() => {
                     // Only what uses another version of a plugin is built anew.
                     self = self.apply(&mut logged).await;
@@ -203,6 +231,11 @@ impl Apply {
         *logged = now;
         let routers = status.routers.len() + status.tcp.routers.len() + status.udp.routers.len();
         tracing::info!(generation, routers, micros = begin.elapsed().as_micros() as u64, "configuration applied");
+        // Before a provider has delivered there is no configuration that anybody made.
+        let delivered = |all: &BTreeMap<_, ProviderStatus>| all.is_empty() || all.values().any(|p| p.delivered);
+        if let Some(metrics) = compiler.metrics().filter(|_| delivered(&published.providers.load())) {
+            metrics.reloaded(|name| status.routers.contains_key(name), |name| status.services.contains_key(name));
+        }
         let old = published.status.swap(status);
         // Freeing ten thousand routers takes its time too.
         tokio::task::spawn_blocking(move || drop(old));
@@ -216,6 +249,44 @@ impl Apply {
     fn note_ready(&self) {
         if !self.waits_for_plugins && !self.published.is_ready() && self.published.providers.load().values().all(|p| p.delivered) {
             self.published.ready.send_replace(true);
+        }
+    }
+}
+
+/// How often the files of certificates are looked at.
+const FILE_LOOK: Duration = Duration::from_secs(1);
+/// A certificate and its key are two files, and writing takes time: so long nothing must have changed.
+const FILE_REST: Duration = Duration::from_millis(100);
+
+/// Tells when files are not what they were, and are at rest. After that it waits for a list of them as they
+/// were read again.
+async fn follow(mut read: watch::Receiver<Arc<Files>>, changed: mpsc::Sender<()>) {
+    loop {
+        tokio::time::sleep(FILE_LOOK).await;
+        let files = read.borrow_and_update().clone();
+        if files.is_empty() {
+            if read.changed().await.is_err() {
+                return;
+            }
+            continue;
+        }
+        let now = async || {
+            let files = files.clone();
+            tokio::task::spawn_blocking(move || files.now()).await.ok()
+        };
+        let Some(mut seen) = now().await else { return };
+        if seen.same(&files) {
+            continue;
+        }
+        loop {
+            tokio::time::sleep(FILE_REST).await;
+            match now().await {
+                Some(next) if !next.same(&seen) => seen = next,
+                _ => break,
+            }
+        }
+        if changed.send(()).await.is_err() || read.changed().await.is_err() {
+            return;
         }
     }
 }

@@ -1,22 +1,28 @@
 //! Documents to a snapshot. No I/O but the certificates that a transport names, and no clock.
 
-use crate::expand::Models;
+use crate::acme::{Resolvers, Wishes};
+use crate::copies::{self, RouterCopy};
+use crate::expand::{Model, Models};
 use crate::internal::Internals;
 use crate::plugins::PluginMatchers;
 use crate::resolve::{Inputs, Kept, Kinds, Resolver, known};
+use crate::secure::{Files, TlsState, secure};
 use crate::services::{Outcome, Services, Store, transport_problems};
 use crate::status::{MiddlewareStatus, RouterStatus, RuntimeStatus, ServiceStatus, State};
 use crate::tcp::{TcpChecks, TcpCompiler, TcpCx, TcpKinds};
+use crate::tls_plan::{Conflict, DEFAULT, TlsPlan, digest, options_name};
 use crate::udp::UdpCompiler;
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::sync::Arc;
 use torana_base::{Diagnostic, Severity, qualify, unqualified};
 use torana_config::install::InstallConfig;
-use torana_config::routing::{Item, RouterConfig};
+use torana_config::routing::{Item, RouterConfig, RouterTlsConfig};
 use torana_dataplane::{Router, Snapshot};
 use torana_extend::PluginHost;
 use torana_http::{Endpoint, Step};
 use torana_router::{CompiledRule, MAX_USER_PRIORITY, Route, RouteTable, default_priority};
+use torana_telemetry::metrics::Metrics;
+use torana_tls::Stapler;
 use torana_upstream::{LoadBalancer, Transport};
 
 /// What the compiler works with.
@@ -26,6 +32,11 @@ pub struct Parts {
     pub tcp_kinds: TcpKinds,
     pub internals: Internals,
     pub plugins: Arc<dyn PluginHost>,
+    pub resolvers: Resolvers,
+    /// Fetches OCSP answers, if that is configured.
+    pub stapler: Option<Arc<Stapler>>,
+    /// Where requests are counted, if they are.
+    pub metrics: Option<Arc<Metrics>>,
 }
 
 /// A compiled configuration, not visible yet.
@@ -43,6 +54,8 @@ pub struct Compiled {
 #[derive(Clone)]
 struct Placed {
     router: Arc<Router>,
+    /// Served to connections with TLS only; else only to those without.
+    tls: bool,
     entry_points: Vec<Arc<str>>,
 }
 
@@ -53,6 +66,8 @@ struct KeptRouter {
     rule: Arc<CompiledRule>,
     /// Of the plugins that its rule asks.
     versions: u64,
+    /// Of what its TLS options come to.
+    tls: u64,
     priority: i64,
     placed: Vec<Placed>,
     status: Vec<Arc<RouterStatus>>,
@@ -73,6 +88,7 @@ pub struct Compiler {
     middlewares: Kept,
     routers: KeptRouters,
     middleware_status: FxHashMap<Arc<str>, (u64, Arc<MiddlewareStatus>)>,
+    tls: TlsState,
     tcp: TcpCompiler,
     udp: UdpCompiler,
     generation: u64,
@@ -86,6 +102,7 @@ impl Compiler {
         let default_transport = Arc::new(Transport::build(&transport));
         let models = Models::new(&parts.install);
         let ranks = parts.install.providers.precedence.iter().enumerate().map(|(i, n)| (n.to_lowercase(), i as u32)).collect();
+        let stapler = parts.stapler.clone();
         Ok(Compiler {
             parts,
             models,
@@ -95,15 +112,40 @@ impl Compiler {
             middlewares: Kept::default(),
             routers: FxHashMap::default(),
             middleware_status: FxHashMap::default(),
+            tls: TlsState::new(stapler),
             tcp,
             udp,
             generation: 0,
         })
     }
 
+    pub(crate) fn resolvers(&self) -> &Resolvers {
+        &self.parts.resolvers
+    }
+
+    /// Where requests are counted.
+    pub fn metrics(&self) -> Option<&Arc<Metrics>> {
+        self.parts.metrics.as_ref()
+    }
+
     /// What hosts the plugins.
     pub fn plugins(&self) -> &Arc<dyn PluginHost> {
         &self.parts.plugins
+    }
+
+    /// The files that certificates were read from.
+    pub(crate) fn tls_files(&self) -> &Arc<Files> {
+        self.tls.files()
+    }
+
+    /// See [`TlsState::stapling`].
+    pub(crate) fn tls(&self) -> &TlsState {
+        &self.tls
+    }
+
+    /// The next compile reads certificates anew.
+    pub(crate) fn read_tls_files_again(&mut self) {
+        self.tls.forget_digest();
     }
 
     /// Compiles all documents. Bad objects are disabled alone; there is always a snapshot.
@@ -123,7 +165,14 @@ impl Compiler {
         status.diagnostics.extend(self.parts.plugins.diagnostics());
         let plugins = &*self.parts.plugins;
         let matchers = PluginMatchers::new(plugins, inputs);
-        let mut services = Services::new(inputs, &self.parts.internals, plugins, &mut self.store, self.default_transport.clone());
+        let mut services = Services::new(
+            inputs,
+            &self.parts.internals,
+            plugins,
+            self.parts.metrics.as_ref(),
+            &mut self.store,
+            self.default_transport.clone(),
+        );
         for (provider, config) in inputs {
             let provider: Arc<str> = (*provider).into();
             for (name, item) in &config.http.services {
@@ -171,7 +220,37 @@ impl Compiler {
                 status.middlewares.insert(name, shown);
             }
         }
+        let resolvers = self.parts.resolvers.clone();
+        self.tls.update(inputs, &resolvers.certificates());
+        status.diagnostics.extend(self.tls.diagnostics().cloned());
+        if let Some(metrics) = &self.parts.metrics {
+            metrics.set_certificates(self.tls.served());
+        }
+        let mut parsed = Parsed::default();
+        let before = &self.routers;
+        let mut wishes = Wishes::default();
+        let wanted = |name: &str, item: &Item<RouterConfig>, tls: &RouterTlsConfig, hosts: &[Arc<str>]| {
+            let key = format!("http.routers.{name}.tls.certResolver");
+            wishes.add(&resolvers, &tls.cert_resolver, &tls.domains, || hosts.iter().map(|h| h.to_string()).collect(), item, &key);
+        };
+        let plan = copies::plan(&self.models, inputs, wanted, |provider, name, item| {
+            let versions = matchers.versions(&item.config.rule);
+            let kept = before.get(provider).and_then(|b| b.get(name)).filter(|b| b.digest == item.digest && b.versions == versions);
+            if let Some(kept) = kept {
+                return Some(kept.rule.clone());
+            }
+            let rule = torana_router::parse_with(&item.config.rule, &matchers).and_then(|r| torana_router::compile_with(&r, &matchers));
+            let rule = Arc::new(rule.ok()?);
+            parsed.insert(qualify(name, provider).into(), rule.clone());
+            Some(rule)
+        });
+        wishes.add_others(&resolvers, inputs);
+        status.diagnostics.append(&mut wishes.diagnostics);
+        resolvers.want(wishes, self.tls.configured().clone());
+        let severity = if self.parts.install.core.strict_tls_options { Severity::Error } else { Severity::Warning };
+        status.diagnostics.extend(plan.told.iter().map(|t| Diagnostic { severity, ..Diagnostic::warning("", t.clone()) }));
         let mut routes: FxHashMap<Arc<str>, Vec<Route<Arc<Router>>>> = FxHashMap::default();
+        let mut secured: FxHashMap<Arc<str>, Vec<Route<Arc<Router>>>> = FxHashMap::default();
         let mut kept = KeptRouters::default();
         let mut router_status = Vec::new();
         for (provider, config) in inputs {
@@ -183,13 +262,27 @@ impl Compiler {
             for (name, item) in &config.http.routers {
                 let before = before.and_then(|b| b.get(name));
                 let versions = matchers.versions(&item.config.rule);
+                let qualified: Arc<str> = before.map_or_else(|| qualify(name, &provider).into(), |b| b.name.clone());
+                // Without TLS there is nothing in it that other routers could change.
+                let may_be_secure = item.config.tls.is_some() || self.models.carry_tls();
+                let copies = may_be_secure.then(|| copies::of(&self.models, item, &qualified, &provider, &plan));
+                let tls = digest(copies.iter().flatten().flat_map(|c| {
+                    let usable = c.tls.as_ref().is_none_or(|o| self.tls.handshake(o).is_some());
+                    c.entry_points.iter().map(move |e| (e.clone(), c.conflict, usable))
+                }));
                 let mut build = RouterBuild {
                     models: &self.models,
+                    strict: self.parts.install.core.strict_tls_options,
+                    tls: &self.tls,
+                    plan: &plan,
+                    copies,
+                    parsed: parsed.remove(&qualified),
                     resolver: &resolver,
                     services: &mut services,
                     matchers: &matchers,
-                    name: before.map_or_else(|| qualify(name, &provider).into(), |b| b.name.clone()),
-                    before: before.filter(|b| b.digest == item.digest && b.versions == versions),
+                    metrics: self.parts.metrics.as_deref(),
+                    name: qualified,
+                    before: before.filter(|b| b.digest == item.digest && b.versions == versions && b.tls == tls),
                     provider: &provider,
                     item,
                     errors: Vec::new(),
@@ -208,10 +301,11 @@ impl Compiler {
                             name: p.router.name.clone(),
                             target: p.router.clone(),
                         };
-                        match routes.get_mut(e) {
+                        let all = if p.tls { &mut secured } else { &mut routes };
+                        match all.get_mut(e) {
                             Some(list) => list.push(route),
                             None => {
-                                routes.insert(e.clone(), vec![route]);
+                                all.insert(e.clone(), vec![route]);
                             }
                         }
                     }
@@ -222,6 +316,7 @@ impl Compiler {
                         name: name_of,
                         rule,
                         versions,
+                        tls,
                         priority: made.priority,
                         placed: made.placed,
                         status: made.status,
@@ -239,11 +334,20 @@ impl Compiler {
         self.middleware_status = middleware_status;
         let routes = routes.into_iter().map(|(e, r)| (e, RouteTable::new(r))).collect();
         let (activate, rest) = by_use(&status);
-        let cx = TcpCx { inputs, models: &self.models, ranks: &self.ranks, tls_options: &|_| true };
+        let cx = TcpCx { inputs, models: &self.models, ranks: &self.ranks, tls_options: &|name| self.tls.handshake(name).is_some() };
         let (tcp, tcp_checks) = self.tcp.compile(&cx, &mut status);
         let udp = self.udp.compile(inputs, &mut status);
-        let snapshot = Arc::new(Snapshot { generation: self.generation, routes, tcp, udp });
-        Compiled { snapshot, status: Arc::new(status), activate, rest, tcp_checks }
+        let snapshot = Snapshot {
+            generation: self.generation,
+            routes,
+            secure: secure(secured, plan.hosts, &self.tls),
+            default_handshake: self.tls.handshake(DEFAULT).cloned(),
+            handshakes: self.tls.handshakes().clone(),
+            challenges: resolvers.in_handshakes(),
+            tcp,
+            udp,
+        };
+        Compiled { snapshot: Arc::new(snapshot), status: Arc::new(status), activate, rest, tcp_checks }
     }
 }
 
@@ -279,6 +383,9 @@ pub(crate) fn judge(own: &[Diagnostic], built: Option<&Vec<Diagnostic>>) -> (Sta
     (state, all.iter().map(|d| d.message.clone()).collect(), all)
 }
 
+/// Rules that were compiled for the sake of their hosts, by router.
+type Parsed = FxHashMap<Arc<str>, Arc<CompiledRule>>;
+
 struct Made {
     plain: bool,
     rule: Option<Arc<CompiledRule>>,
@@ -289,9 +396,16 @@ struct Made {
 
 struct RouterBuild<'a, 'b> {
     models: &'a Models,
+    /// Contradictory TLS options disable a router.
+    strict: bool,
+    tls: &'a TlsState,
+    plan: &'a TlsPlan,
+    copies: Option<Vec<RouterCopy>>,
+    parsed: Option<Arc<CompiledRule>>,
     resolver: &'a Resolver<'a>,
     services: &'a mut Services<'b>,
     matchers: &'a PluginMatchers<'a>,
+    metrics: Option<&'a Metrics>,
     /// Of the same digest.
     before: Option<&'a KeptRouter>,
     name: Arc<str>,
@@ -356,12 +470,10 @@ impl RouterBuild<'_, '_> {
         let mut every = common.clone();
         let (mut placed, mut status) = (Vec::new(), Vec::new());
         let mut plain = true;
-        for copy in self.models.copies(&listed) {
+        let copies = self.copies.take().unwrap_or_else(|| copies::of(self.models, self.item, &self.name, self.provider, self.plan));
+        for copy in copies {
             self.errors.clone_from(&common);
-            let name: Arc<str> = match &copy.prefix {
-                Some(p) => format!("{p}-{}", self.name).into(),
-                None => self.name.clone(),
-            };
+            let name = copy.name.clone();
             let (mut using, strange): (Vec<_>, Vec<_>) = copy.entry_points.iter().cloned().partition(|e| !unknown.contains(e));
             for u in &strange {
                 let i = config.entry_points.iter().position(|e| e.as_str() == &**u).unwrap_or(0);
@@ -379,7 +491,8 @@ impl RouterBuild<'_, '_> {
             let middlewares: Vec<(Option<usize>, String)> = defaults.chain(own).collect();
             plain &= middlewares.is_empty();
             let steps = self.steps(&middlewares, &name);
-            let fatal = broken || steps.is_none() || using.is_empty();
+            let secured = self.secured(&copy);
+            let fatal = broken || steps.is_none() || using.is_empty() || !secured;
             let state = match (fatal, self.errors.is_empty()) {
                 (true, _) => State::Disabled,
                 (false, true) => State::Enabled,
@@ -388,15 +501,21 @@ impl RouterBuild<'_, '_> {
             if let (Some(service), Some(steps), false) = (&service, steps, fatal) {
                 let reuse = same.and_then(|b| b.placed.iter().find(|p| p.router.name == name)).map(|p| &p.router);
                 let router = match reuse {
-                    Some(r) if Arc::ptr_eq(&r.service, service) && same_steps(&r.steps, &steps) => r.clone(),
-                    _ => Arc::new(Router {
-                        name: name.clone(),
-                        steps,
-                        service: service.clone(),
-                        denied_escapes: model.map_or(0, |m| m.denied_escapes),
-                    }),
+                    Some(r) if Arc::ptr_eq(&r.service, service) && r.tls_options == copy.tls && same_steps(&r.steps, &steps) => r.clone(),
+                    _ => {
+                        let metrics = self.metrics.filter(|m| self.metered(m, model, &service_name));
+                        Arc::new(Router {
+                            name: name.clone(),
+                            steps,
+                            service: service.clone(),
+                            denied_escapes: model.map_or(0, |m| m.denied_escapes),
+                            tls_options: copy.tls.clone(),
+                            metered: metrics.is_some(),
+                            meter: metrics.and_then(|m| m.router(&name, &service_name)),
+                        })
+                    }
                 };
-                placed.push(Placed { router, entry_points: using.clone() });
+                placed.push(Placed { router, tls: copy.tls.is_some(), entry_points: using.clone() });
             }
             if fatal {
                 using.clear();
@@ -408,6 +527,7 @@ impl RouterBuild<'_, '_> {
                 priority,
                 middlewares: middlewares.into_iter().map(|(_, m)| m.into()).collect(),
                 service: service_name.clone(),
+                tls: copy.shown.clone(),
                 entry_points: listed.iter().filter(|l| copy.entry_points.contains(l)).cloned().collect(),
                 using,
                 state,
@@ -423,7 +543,64 @@ impl RouterBuild<'_, '_> {
         Made { plain, rule, priority, placed, status }
     }
 
+    /// Whether the TLS options of a copy can be used; tells what is wrong with them.
+    fn secured(&mut self, copy: &RouterCopy) -> bool {
+        let Some(shown) = &copy.shown else { return true };
+        let option = if self.item.config.tls.is_some() { "tls.options" } else { "entryPoints" };
+        let own = options_name(&shown.options, self.provider);
+        let mut good = true;
+        match copy.conflict {
+            Some(_) if self.strict => {
+                good = false;
+                self.wrong(
+                    option,
+                    "router's TLSOptions configuration is conflicting with other routers on the same entrypoint and host",
+                    Some("give all routers of a host the same TLS options".to_owned()),
+                );
+            }
+            // Those that name the default ones have what they wanted.
+            Some(Conflict::Host) if &*own != DEFAULT => self.wrong(
+                option,
+                "router's TLSOptions configuration is conflicting with other routers on the same entrypoint and host, default TLS options \
+                 will be used instead",
+                Some("give all routers of a host the same TLS options".to_owned()),
+            ),
+            Some(Conflict::NoHost) => self.wrong(
+                option,
+                format!("no domain found in rule {}, the TLS option {own} cannot be applied", self.item.config.rule),
+                Some("add a Host(`..`) to the rule: options are chosen by the name in the handshake".to_owned()),
+            ),
+            _ => {}
+        }
+        if good
+            && copy.conflict.is_some()
+            && let Some(d) = self.errors.last_mut()
+            && d.key.ends_with(option)
+        {
+            d.severity = Severity::Warning;
+        }
+        for name in [copy.tls.as_ref(), Some(&own)].into_iter().flatten() {
+            if self.tls.handshake(name).is_some() {
+                continue;
+            }
+            good = false;
+            let (message, hint) = self.tls.why_not(name);
+            self.wrong(option, message, hint);
+            break;
+        }
+        good
+    }
+
+    /// Whether requests are counted: the router says so, or else its entry point.
+    fn metered(&self, metrics: &Metrics, model: Option<&Model>, service: &str) -> bool {
+        let own = self.item.config.observability.as_ref().and_then(|o| o.metrics);
+        own.unwrap_or_else(|| model.is_none_or(|m| m.metered)) && (metrics.options().internals || !service.ends_with("@internal"))
+    }
+
     fn rule(&mut self) -> Option<Arc<CompiledRule>> {
+        if let Some(rule) = self.parsed.take() {
+            return Some(rule);
+        }
         let text = &self.item.config.rule;
         if text.trim().is_empty() {
             if !self.item.has_errors() {

@@ -7,15 +7,27 @@ use std::sync::Arc;
 use std::time::Duration;
 use torana_base::Diagnostic;
 use torana_config::install::{EntryPointConfig, HeadersStrategy, Protocol};
-use torana_dataplane::{EntryPoint, HeaderStrategy, Trust, UdpEntryPoint};
+use torana_dataplane::{EntryPoint, EntryPointMeter, HeaderStrategy, Trust, UdpEntryPoint};
+use torana_telemetry::metrics::Metrics;
 
-/// Compiles all TCP entry points; every bad one is named.
-pub fn compile(configs: &BTreeMap<String, EntryPointConfig>) -> Result<Vec<Arc<EntryPoint>>, Vec<Diagnostic>> {
+/// Compiles all TCP entry points; every bad one is named. With `metrics` their requests are counted.
+pub fn compile(
+    configs: &BTreeMap<String, EntryPointConfig>,
+    metrics: Option<&Arc<Metrics>>,
+) -> Result<Vec<Arc<EntryPoint>>, Vec<Diagnostic>> {
     let mut done = Vec::new();
     let mut wrong = Vec::new();
     for (name, config) in configs.iter().filter(|(_, c)| c.address.protocol == Protocol::Tcp) {
         match one(name, config) {
-            Ok(e) => done.push(Arc::new(e)),
+            Ok(mut e) => {
+                e.meter = metrics.map(|m| EntryPointMeter {
+                    metrics: m.clone(),
+                    requests: m.entry_point(&e.name),
+                    connections: m.connections(&e.name),
+                    unrouted: config.observability.as_ref().is_none_or(|o| o.metrics),
+                });
+                done.push(Arc::new(e));
+            }
             Err(d) => wrong.push(d),
         }
     }
@@ -46,8 +58,16 @@ fn one(name: &str, config: &EntryPointConfig) -> Result<EntryPoint, Diagnostic> 
     let key = |option: &str| format!("entryPoints.{name}.{option}");
     let mut e = EntryPoint::new(name, address(name, config)?);
     e.reuse_port = config.reuse_port;
+    e.acme_bypass = config.allow_acme_by_pass;
     let forwarded = &config.forwarded_headers;
     e.trust = Trust { everyone: forwarded.insecure, nets: nets(&forwarded.trusted_ips, &key("forwardedHeaders.trustedIPs"))? };
+    if let Some(proxy) = &config.proxy_protocol {
+        if !proxy.insecure && proxy.trusted_ips.is_empty() {
+            return Err(Diagnostic::error(key("proxyProtocol"), "no trusted IPs provided")
+                .hint("name the proxies in front under `trustedIPs`, or set `insecure: true` to believe anybody"));
+        }
+        e.proxy_protocol = Some(Trust { everyone: proxy.insecure, nets: nets(&proxy.trusted_ips, &key("proxyProtocol.trustedIPs"))? });
+    }
     e.connection_allowed = forwarded
         .connection
         .iter()

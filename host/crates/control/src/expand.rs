@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use torana_config::install::{EntryPointConfig, InstallConfig, Protocol};
+use torana_config::routing::RouterTlsConfig;
 use torana_http::path::encoded;
 
 /// What an entry point adds to its routers.
@@ -13,6 +14,10 @@ pub(crate) struct Model {
     /// Qualified names, before the router's own.
     pub middlewares: Vec<String>,
     pub denied_escapes: u8,
+    /// Of routers without one of their own.
+    pub tls: Option<RouterTlsConfig>,
+    /// `observability.metrics`, for routers that do not say.
+    pub metered: bool,
     /// Whether routers on it are copied under a name of their own.
     pub carries_defaults: bool,
 }
@@ -33,13 +38,26 @@ pub(crate) struct Copy {
 
 impl Models {
     pub(crate) fn new(install: &InstallConfig) -> Self {
-        let all =
-            install.entry_points.iter().filter(|(_, e)| e.address.protocol == Protocol::Tcp).map(|(name, e)| model(name, e)).collect();
+        let all = install
+            .entry_points
+            .iter()
+            .filter(|(_, e)| e.address.protocol == Protocol::Tcp)
+            .map(|(name, e)| {
+                let mut m = model(name, e);
+                m.carries_defaults |= install.core.strict_tls_options;
+                m
+            })
+            .collect();
         Models { all, default: install.default_entry_points().into_iter().map(Into::into).collect() }
     }
 
     pub(crate) fn model(&self, name: &str) -> Option<&Model> {
         self.all.iter().find(|m| &*m.name == name)
+    }
+
+    /// Whether some entry point gives its routers TLS.
+    pub(crate) fn carry_tls(&self) -> bool {
+        self.all.iter().any(|m| m.tls.is_some())
     }
 
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
@@ -92,7 +110,12 @@ fn model(name: &str, config: &EntryPointConfig) -> Model {
         name: name.into(),
         middlewares: http.middlewares.clone(),
         denied_escapes: denied,
-        carries_defaults: !http.middlewares.is_empty() || http.encoded_characters.is_some() || config.observability.is_some(),
+        metered: config.observability.as_ref().is_none_or(|o| o.metrics),
+        tls: http.tls.clone(),
+        carries_defaults: !http.middlewares.is_empty()
+            || http.tls.is_some()
+            || http.encoded_characters.is_some()
+            || config.observability.is_some(),
     }
 }
 

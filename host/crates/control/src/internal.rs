@@ -1,7 +1,8 @@
 //! The provider `internal`: what the gateway routes to itself.
 
+use crate::acme::CHALLENGE_PATH;
 use http::StatusCode;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use torana_base::{Place, normalize};
 use torana_config::install::InstallConfig;
@@ -90,9 +91,31 @@ pub fn routing(install: &InstallConfig) -> RoutingConfig {
         let priority = if ping.entry_point == "traefik" { i64::MAX } else { i64::MIN };
         router(&mut config, "ready", &ping.entry_point, "Path(`/ready`)".into(), "ready@internal", vec![], priority);
     }
+    if let Some(p) = install.prometheus().filter(|p| !p.manual_routing) {
+        router(&mut config, "prometheus", &p.entry_point, "PathPrefix(`/metrics`)".into(), "prometheus@internal", vec![], i64::MAX);
+    }
     if let Some(api) = install.api.as_ref().filter(|a| a.insecure) {
         let base = api.base_path.trim_end_matches('/');
         router(&mut config, "api", "traefik", format!("PathPrefix(`{base}/api`)"), "api@internal", vec![], i64::MAX - 1);
+    }
+    let challenges = install.certificates_resolvers.values().filter_map(|c| c.acme.as_ref()?.http_challenge.as_ref());
+    let asked: BTreeSet<&str> = challenges.map(|h| h.entry_point.as_str()).collect();
+    for entry_point in asked {
+        let known = install.entry_points.get(entry_point);
+        // With the bypass it is a router like any other.
+        let priority = if known.is_some_and(|e| e.allow_acme_by_pass) { 0 } else { i64::MAX };
+        match config.http.routers.get_mut("acme-http") {
+            Some(router) => {
+                let mut both = router.config.clone();
+                both.entry_points.push(entry_point.to_owned());
+                both.priority = both.priority.max(priority);
+                *router = Arc::new(Item::new(both, here(), digest(&format!("acme-http {} {entry_point}", router.digest))));
+            }
+            None => {
+                let rule = format!("PathPrefix(`{CHALLENGE_PATH}`)");
+                router(&mut config, "acme-http", entry_point, rule, "acme-http@internal", vec![], priority);
+            }
+        }
     }
     for (name, entry_point) in &install.entry_points {
         let Some(redirect) = entry_point.http.redirections.as_ref().and_then(|r| r.entry_point.as_ref()) else { continue };
@@ -127,7 +150,11 @@ pub fn routing(install: &InstallConfig) -> RoutingConfig {
             .http
             .middlewares
             .insert(middleware.clone(), Arc::new(Item::new(MiddlewareConfig { kind: "redirectScheme".into(), node }, here(), identity)));
-        router(&mut config, &label, name, "HostRegexp(`^.+$`)".into(), "noop@internal", vec![middleware], redirect.priority);
+        let mut rule = "HostRegexp(`^.+$`)".to_owned();
+        if entry_point.allow_acme_by_pass {
+            rule.push_str(&format!(" && !PathPrefix(`{CHALLENGE_PATH}`)"));
+        }
+        router(&mut config, &label, name, rule, "noop@internal", vec![middleware], redirect.priority);
     }
     config
 }

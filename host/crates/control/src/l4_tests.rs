@@ -21,6 +21,9 @@ fn compiler() -> Compiler {
         tcp_kinds: |_| None,
         internals: Internals::new(),
         plugins: Arc::new(torana_extend::NoPlugins),
+        metrics: None,
+        resolvers: crate::Resolvers::default(),
+        stapler: None,
     };
     Compiler::new(parts).unwrap()
 }

@@ -1,8 +1,10 @@
 //! From documents to what is served: merge, validate, compile, publish, activate. Pure until `apply`,
 //! which is the one task that changes the live snapshot.
 
+mod acme;
 pub mod apply;
 pub mod compile;
+mod copies;
 pub mod entry_points;
 mod expand;
 mod internal;
@@ -10,14 +12,17 @@ mod internal;
 mod l4_tests;
 mod plugins;
 mod resolve;
+mod secure;
 mod services;
 pub mod status;
 mod status_l4;
 mod tcp;
 mod tcp_router;
 mod tcp_services;
+mod tls_plan;
 mod udp;
 
+pub use acme::Resolvers;
 pub use apply::{Apply, Published};
 pub use compile::{Compiled, Compiler, Parts};
 pub use internal::{Internals, routing as internal_routing, services as internal_services};
@@ -28,3 +33,4 @@ pub use status_l4::{
     ObjectStatus, TcpMiddlewareStatus, TcpRouterStatus, TcpServiceStatus, TcpStatus, UdpRouterStatus, UdpServiceStatus, UdpStatus,
 };
 pub use tcp::{TcpChecks, TcpKinds};
+pub use torana_tls::{Stapler, acme::AcmeStatus};

@@ -11,8 +11,9 @@ use torana_base::{Diagnostic, Keep, provider_of, qualify, unqualified};
 use torana_config::routing::{CookieConfig, HealthCheckConfig, Item, LoadBalancerConfig, ServiceConfig, WeightedConfig};
 use torana_extend::PluginHost;
 use torana_http::Endpoint;
+use torana_telemetry::metrics::Metrics;
 use torana_upstream::balance::{Balancer, Candidate, CookieOptions, External, StickyCookie, Strategy};
-use torana_upstream::{HealthCheck, LoadBalancer, Options, Server, ServerUrl, Target, Transport, Weighted, files_digest};
+use torana_upstream::{HealthCheck, LoadBalancer, Options, Server, ServerUrl, ServiceMeter, Target, Transport, Weighted, files_digest};
 
 /// A service that can be used.
 #[derive(Clone)]
@@ -47,6 +48,7 @@ pub(crate) struct Services<'a> {
     inputs: &'a Inputs,
     internals: &'a Internals,
     plugins: &'a dyn PluginHost,
+    metrics: Option<&'a Arc<Metrics>>,
     before: &'a mut Store,
     after: FxHashMap<Arc<str>, Kept>,
     transports: FxHashMap<Arc<str>, (u64, Arc<Transport>)>,
@@ -63,6 +65,7 @@ impl<'a> Services<'a> {
         inputs: &'a Inputs,
         internals: &'a Internals,
         plugins: &'a dyn PluginHost,
+        metrics: Option<&'a Arc<Metrics>>,
         before: &'a mut Store,
         default_transport: Arc<Transport>,
     ) -> Self {
@@ -70,6 +73,7 @@ impl<'a> Services<'a> {
             inputs,
             internals,
             plugins,
+            metrics,
             before,
             after: FxHashMap::default(),
             transports: FxHashMap::default(),
@@ -303,6 +307,10 @@ impl<'a> Services<'a> {
         let options = Options { pass_host_header: config.pass_host_header };
         let mut built = LoadBalancer::new(name.clone(), Arc::new(balancer), servers, sticky, options, health);
         built.external = external;
+        if let Some(before) = self.before.services.get(name).and_then(|k| k.usable.load_balancer.as_ref()) {
+            built.take_over_checks(before);
+        }
+        built.meter = self.metrics.and_then(|m| Some(ServiceMeter { requests: m.service(name)?, metrics: m.clone() }));
         Ok(Arc::new(built))
     }
 
@@ -323,6 +331,7 @@ fn internal_missing(name: &str) -> Diagnostic {
     let d = Diagnostic::error("", format!("the internal service `{name}@internal` is not enabled"));
     match name {
         "api" => d.hint("add `api: {}` to the install configuration"),
+        "prometheus" => d.hint("add `metrics: {prometheus: {}}` to the install configuration"),
         "ping" | "ready" => d.hint("add `ping: {}` to the install configuration"),
         _ => d,
     }
@@ -390,8 +399,14 @@ mod tests {
     /// Whether each service of a document can be used, and what is told about them and their transports.
     fn built(yaml: &str, names: &[&str]) -> (Vec<bool>, Vec<String>) {
         let (inputs, internals, mut store) = (inputs(yaml), Internals::new(), Store::default());
-        let mut services =
-            Services::new(&inputs, &internals, &torana_extend::NoPlugins, &mut store, Arc::new(Transport::build(&Default::default())));
+        let mut services = Services::new(
+            &inputs,
+            &internals,
+            &torana_extend::NoPlugins,
+            None,
+            &mut store,
+            Arc::new(Transport::build(&Default::default())),
+        );
         let outcomes: Vec<Outcome> = names.iter().map(|n| services.service(n)).collect();
         let mut told: Vec<String> = outcomes.iter().flatten().flat_map(|u| u.warnings.iter().map(|d| d.key.clone())).collect();
         told.extend(services.finish().into_iter().map(|d| d.key));
@@ -415,8 +430,14 @@ mod tests {
     fn a_child_has_its_cookie_by_the_name_as_written() {
         let inputs = inputs("http: {services: {w: {weighted: {sticky: {cookie: {name: c}}, services: [{name: a}, {name: b@file}]}}}}");
         let (internals, mut store) = (Internals::new(), Store::default());
-        let services =
-            Services::new(&inputs, &internals, &torana_extend::NoPlugins, &mut store, Arc::new(Transport::build(&Default::default())));
+        let services = Services::new(
+            &inputs,
+            &internals,
+            &torana_extend::NoPlugins,
+            None,
+            &mut store,
+            Arc::new(Transport::build(&Default::default())),
+        );
         let item = service_item(&inputs, "w@file").unwrap();
         let weighted = services.weighted(&"w@file".into(), item.config.weighted.as_ref().unwrap(), Vec::new());
         // Recorded from Traefik 3.7.15.

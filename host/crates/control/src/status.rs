@@ -4,7 +4,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use torana_base::Diagnostic;
-use torana_config::routing::{Item, MiddlewareConfig, RouterConfig, ServiceConfig};
+use torana_config::routing::{Item, MiddlewareConfig, RouterConfig, RouterTlsConfig, ServiceConfig};
 use torana_upstream::LoadBalancer;
 
 /// `disabled` objects are not served; objects with a `warning` are.
@@ -28,6 +28,8 @@ pub struct RouterStatus {
     /// Qualified; those of the entry point first.
     pub middlewares: Vec<Arc<str>>,
     pub service: Arc<str>,
+    /// Its own, or else the entry point's.
+    pub tls: Option<RouterTlsConfig>,
     /// As configured or by default, known or not.
     pub entry_points: Vec<Arc<str>>,
     /// Entry points that serve it.

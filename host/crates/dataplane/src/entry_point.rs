@@ -1,3 +1,4 @@
+use crate::measure::EntryPointMeter;
 use http::HeaderName;
 use ipnet::IpNet;
 use std::net::{IpAddr, SocketAddr};
@@ -33,6 +34,10 @@ pub struct EntryPoint {
     pub address: SocketAddr,
     pub reuse_port: bool,
     pub trust: Trust,
+    /// From whom a PROXY header is read; `None` for nobody.
+    pub proxy_protocol: Option<Trust>,
+    /// Routers see TLS-ALPN challenges of ACME (`allowACMEByPass`).
+    pub acme_bypass: bool,
     /// Headers that survive being named in `Connection`; lower case.
     pub connection_allowed: Vec<HeaderName>,
     pub keep_forwarded_for: bool,
@@ -59,6 +64,8 @@ pub struct EntryPoint {
     pub h2_max_streams: u32,
     pub h2_decoder_table: u32,
     pub h2_encoder_table: u32,
+    /// `None`: nothing is measured.
+    pub meter: Option<EntryPointMeter>,
 }
 
 impl EntryPoint {
@@ -69,6 +76,8 @@ impl EntryPoint {
             address,
             reuse_port: false,
             trust: Trust::default(),
+            proxy_protocol: None,
+            acme_bypass: false,
             connection_allowed: Vec::new(),
             keep_forwarded_for: false,
             underscore: HeaderStrategy::Keep,
@@ -86,6 +95,7 @@ impl EntryPoint {
             h2_max_streams: 250,
             h2_decoder_table: 4096,
             h2_encoder_table: 4096,
+            meter: None,
         }
     }
 

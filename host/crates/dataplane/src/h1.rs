@@ -2,6 +2,7 @@
 //! handler polls it, the response is written by the connection's loop.
 
 use crate::deadline::Signal;
+use crate::measure::{Record, Slot};
 use crate::serve;
 use crate::tunnel;
 use crate::worker::Connection;
@@ -144,11 +145,8 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin + 'static>(io: Io<S>
             refuse(&shared, HeadError::Bad("malformed request target")).await;
             return None;
         };
-        let response = match answer(request, &shared, connection).await {
-            Some(r) => r,
-            None => return None,
-        };
-        match write_response(response, asked, &shared, connection).await {
+        let (response, record) = answer(request, &shared, connection).await?;
+        match write_response(response, record, asked, &shared, connection).await {
             After::Next => {}
             After::Close => return None,
             After::Linger => {
@@ -186,7 +184,10 @@ async fn read_head<S: AsyncRead + AsyncWrite + Unpin>(shared: &Rc<RefCell<Shared
     s.io.release();
     s.timed_out = false;
     let mut idle = s.io.read.is_empty();
-    connection.deadline.set(if first || !idle { entry_point.read_timeout } else { entry_point.idle_timeout });
+    if !first {
+        // The time of the first request began when the connection did.
+        connection.deadline.set(if idle { entry_point.idle_timeout } else { entry_point.read_timeout });
+    }
     connection.deadline.set_idle(idle);
     let mut scanned = 0;
     std::future::poll_fn(|cx| {
@@ -276,17 +277,19 @@ async fn answer<S: AsyncRead + AsyncWrite + Unpin>(
     request: Request,
     shared: &Rc<RefCell<Shared<S>>>,
     connection: &Rc<Connection>,
-) -> Option<Response> {
+) -> Option<(Response, Option<Record>)> {
+    let slot = Slot::default();
     // Boxed, so that an idle connection does not hold the room that a request needs.
     let mut handler = Box::pin({
-        let connection = connection.clone();
+        let (connection, slot) = (connection.clone(), &slot);
         async move {
             let mut exchange = Exchange::new(request, connection.peer.clone());
-            serve::serve(&mut exchange, &connection.entry_point, &connection.view, &connection.hostname).await
+            serve::serve(&mut exchange, &connection.entry_point, &connection.view, &connection.hostname, slot).await
         }
     });
     let mut reading = true;
-    std::future::poll_fn(|cx| {
+    let mut gone = false;
+    let answer = std::future::poll_fn(|cx| {
         loop {
             if let Poll::Ready(r) = handler.as_mut().poll(cx) {
                 return Poll::Ready(Some(r));
@@ -304,13 +307,22 @@ async fn answer<S: AsyncRead + AsyncWrite + Unpin>(
                 }
                 return Poll::Ready(None);
             }
-            if s.io.has_output() && matches!(s.io.poll_flush(cx), Poll::Ready(Err(_))) {
-                return Poll::Ready(None);
-            }
-            return if is_gone(&mut s, cx) { Poll::Ready(None) } else { Poll::Pending };
+            gone = s.io.has_output() && matches!(s.io.poll_flush(cx), Poll::Ready(Err(_))) || is_gone(&mut s, cx);
+            return if gone { Poll::Ready(None) } else { Poll::Pending };
         }
     })
-    .await
+    .await;
+    drop(handler);
+    let record = slot.take();
+    match answer {
+        Some(response) => Some((response, record)),
+        None => {
+            if let Some(r) = record.filter(|_| gone) {
+                r.abandoned(&connection.entry_point);
+            }
+            None
+        }
+    }
 }
 
 /// Whether the client closed while it is our turn; reads ahead what it pipelines.
@@ -382,13 +394,18 @@ enum After {
 
 async fn write_response<S: AsyncRead + AsyncWrite + Unpin>(
     response: Response,
+    record: Option<Record>,
     asked: Asked,
     shared: &Rc<RefCell<Shared<S>>>,
     connection: &Connection,
 ) -> After {
     let (parts, mut body) = response.into_parts();
     if let Body::Tunnel(tunnel) = body {
-        return upgrade(parts, tunnel, shared, connection).await;
+        let after = upgrade(parts, tunnel, shared, connection).await;
+        if let Some(r) = record {
+            r.finish(&connection.entry_point, 0);
+        }
+        return after;
     }
     let status = parts.status;
     let bodiless = asked.head || status.is_informational() || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED;
@@ -461,6 +478,7 @@ async fn write_response<S: AsyncRead + AsyncWrite + Unpin>(
         body = Body::Empty;
     }
     let mut encoder = Encoder::new(framing);
+    let mut sent = 0;
     let mut finished = false;
     let mut flushing = false;
     let written = std::future::poll_fn(|cx| {
@@ -499,6 +517,7 @@ async fn write_response<S: AsyncRead + AsyncWrite + Unpin>(
                     Ok(data) if data.is_empty() => {}
                     Ok(data) => {
                         encoder.before(&data, &mut s.io.write)?;
+                        sent += data.len() as u64;
                         let tail: &[u8] = if encoder == Encoder::Chunked { b"\r\n" } else { b"" };
                         s.io.queue(data, tail);
                         flushing = true;
@@ -521,7 +540,11 @@ async fn write_response<S: AsyncRead + AsyncWrite + Unpin>(
         }
     })
     .await;
+    connection.peer.cut.set(written.is_err());
     drop(body);
+    if let (Some(r), true) = (record, written.is_ok()) {
+        r.finish(&connection.entry_point, sent);
+    }
     match written {
         Err(e) => {
             tracing::debug!(error = %e, "response cut short");

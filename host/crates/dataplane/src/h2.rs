@@ -2,6 +2,7 @@
 
 use crate::deadline::Signal;
 use crate::encoder_limit::EncoderLimit;
+use crate::measure::Slot;
 use crate::serve;
 use crate::worker::Connection;
 use bytes::Bytes;
@@ -212,9 +213,10 @@ async fn stream(request: http::Request<h2::RecvStream>, respond: SendResponse<By
     };
     watch_upload(&mut request, &interim, connection.entry_point.read_timeout);
     let peer = Rc::new(connection.peer.stream(Some(interim)));
+    let slot = Slot::default();
     let mut exchange = Exchange::new(request, peer);
     let answer = {
-        let handler = serve::serve(&mut exchange, &connection.entry_point, &connection.view, &connection.hostname);
+        let handler = serve::serve(&mut exchange, &connection.entry_point, &connection.view, &connection.hostname, &slot);
         let mut handler = std::pin::pin!(handler);
         std::future::poll_fn(|cx| {
             if let Poll::Ready(r) = handler.as_mut().poll(cx) {
@@ -225,8 +227,19 @@ async fn stream(request: http::Request<h2::RecvStream>, respond: SendResponse<By
         })
         .await
     };
-    if let Some(answer) = answer {
-        send(answer, asked_head, &respond).await;
+    let record = slot.take();
+    match answer {
+        None => {
+            if let Some(r) = record {
+                r.abandoned(&connection.entry_point);
+            }
+        }
+        Some(answer) => {
+            let sent = send(answer, asked_head, &respond, &exchange.peer.cut).await;
+            if let (Some(r), Some(sent)) = (record, sent) {
+                r.finish(&connection.entry_point, sent);
+            }
+        }
     }
 }
 
@@ -270,7 +283,8 @@ fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
-async fn send(answer: Response, asked_head: bool, respond: &RefCell<SendResponse<Bytes>>) {
+/// Bytes of the body, if all of it was sent; else `cut` is set before the body goes.
+async fn send(answer: Response, asked_head: bool, respond: &RefCell<SendResponse<Bytes>>, cut: &Cell<bool>) -> Option<u64> {
     let (parts, mut body) = answer.into_parts();
     let mut head = http::Response::new(());
     *head.status_mut() = parts.status;
@@ -300,17 +314,23 @@ async fn send(answer: Response, asked_head: bool, respond: &RefCell<SendResponse
     let started = respond.borrow_mut().send_response(head, empty);
     let mut stream = match started {
         Ok(s) => s,
-        Err(e) => return tracing::debug!(error = %e, "response not sent"),
+        Err(e) => {
+            tracing::debug!(error = %e, "response not sent");
+            cut.set(true);
+            return None;
+        }
     };
     if empty {
-        return;
+        return Some(0);
     }
     match h2io::send_body(&mut body, &mut stream, true).await {
-        Ok(()) => {}
+        Ok(sent) => return Some(sent),
         Err(SendError::Body(e)) => {
             tracing::debug!(error = %e, "response cut short");
             stream.send_reset(h2::Reason::INTERNAL_ERROR);
         }
         Err(SendError::H2(_) | SendError::Reset) => {}
     }
+    cut.set(true);
+    None
 }

@@ -1,12 +1,15 @@
 //! Connections in, requests through the current snapshot, responses out. Knows no configuration:
 //! `torana-control` compiles what stands here.
 
+mod accept;
 pub mod deadline;
 mod drain;
 mod encoder_limit;
 pub mod entry_point;
 mod h1;
 mod h2;
+mod measure;
+pub mod secure;
 mod serve;
 pub mod snapshot;
 pub mod tcp;
@@ -16,6 +19,8 @@ pub mod worker;
 
 pub use drain::Drain;
 pub use entry_point::{EntryPoint, HeaderStrategy, Trust};
+pub use measure::EntryPointMeter;
+pub use secure::{Handshake, Secure};
 pub use snapshot::{Live, Router, Snapshot};
 pub use tcp::{TcpEntryPoints, TcpRouter, TcpRoutes, TcpTls};
 pub use udp::{UdpEntryPoint, UdpRouter, bind_udp};

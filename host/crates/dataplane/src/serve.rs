@@ -1,6 +1,7 @@
 //! One request through the entry point's pipeline, the router and its chain. The same for HTTP/1 and 2.
 
 use crate::entry_point::{EntryPoint, HeaderStrategy};
+use crate::measure::{Record, Slot};
 use crate::snapshot::View;
 use bytestring::ByteString;
 use futures_util::FutureExt;
@@ -81,21 +82,30 @@ fn bad_request() -> Response {
 }
 
 /// Serves one request; a bug in a middleware or a service costs that request only. `hostname` is what
-/// `X-Forwarded-Server` says.
-pub(crate) async fn serve(exchange: &mut Exchange, entry_point: &EntryPoint, view: &View, hostname: &HeaderValue) -> Response {
+/// `X-Forwarded-Server` says; `slot` gets what is measured of it.
+pub(crate) async fn serve(exchange: &mut Exchange, entry_point: &EntryPoint, view: &View, hostname: &HeaderValue, slot: &Slot) -> Response {
     // What a panic leaves half done belongs to the exchange, which ends here.
-    let guarded = AssertUnwindSafe(route(exchange, entry_point, view, hostname)).catch_unwind();
-    guarded.await.unwrap_or_else(|_| {
+    let guarded = AssertUnwindSafe(route(exchange, entry_point, view, hostname, slot)).catch_unwind();
+    let mut response = guarded.await.unwrap_or_else(|_| {
         tracing::error!("a request made Torana panic: this is a bug, please report it");
         status_text(StatusCode::INTERNAL_SERVER_ERROR)
-    })
+    });
+    if let Some(mut record) = slot.take() {
+        record.answered(&mut response, exchange);
+        slot.set(Some(record));
+    }
+    response
 }
 
-async fn route(exchange: &mut Exchange, entry_point: &EntryPoint, view: &View, hostname: &HeaderValue) -> Response {
+async fn route(exchange: &mut Exchange, entry_point: &EntryPoint, view: &View, hostname: &HeaderValue, slot: &Slot) -> Response {
     let request = &mut exchange.request;
     if &*request.path == "*" {
         // Of the gateway as a whole; no rule sees it.
-        return if request.method == Method::OPTIONS { exchange::status(StatusCode::OK) } else { not_found() };
+        if request.method == Method::OPTIONS {
+            return exchange::status(StatusCode::OK);
+        }
+        slot.set(Record::begin(exchange, entry_point, None));
+        return not_found();
     }
     if request.method == Method::CONNECT {
         // What follows may be meant for the tunnel that was not built: it must not be read as requests.
@@ -136,16 +146,29 @@ async fn route(exchange: &mut Exchange, entry_point: &EntryPoint, view: &View, h
     forwarded::connection_headers(&mut exchange.request.headers, &entry_point.connection_allowed, exchange.upgrade.as_ref());
 
     let snapshot = view.current();
-    let router = snapshot.routes.get(&entry_point.name).and_then(|table| {
+    let table = match &exchange.peer.tls {
+        None => snapshot.routes.get(&entry_point.name),
+        Some(_) => snapshot.secure.get(&entry_point.name).map(|s| &s.routes),
+    };
+    let router = table.and_then(|table| {
         let request = &exchange.request;
         let host = canonical_host(&request.host);
         let path = routing_path(&request.path);
         let seen = RequestView::new(&host, &path, request.method.as_str(), &request.headers, request.query.as_deref(), exchange.peer.ip());
         table.find(&seen)
     });
+    if entry_point.meter.is_some() {
+        slot.set(Record::begin(exchange, entry_point, router.map(|r| &**r)));
+    }
     let Some(router) = router else { return not_found() };
     if path::encoded::denied(&exchange.request.path, router.denied_escapes) {
         return bad_request();
+    }
+    if let Some(tls) = &exchange.peer.tls
+        && router.tls_options.as_ref().is_some_and(|wanted| *wanted != tls.options)
+    {
+        // Else a name without client authentication would open the door to one with it.
+        return torana_http::respond::error_text(StatusCode::MISDIRECTED_REQUEST, "Misdirected Request");
     }
     exchange.router = Some(router.name.clone());
     torana_http::run(&router.steps, &*router.service, exchange).await
@@ -170,7 +193,15 @@ mod tests {
 
     #[test]
     fn a_panic_is_an_answer_of_500() {
-        let router = Arc::new(Router { name: "r".into(), steps: Vec::new(), service: Arc::new(Panics), denied_escapes: 0 });
+        let router = Arc::new(Router {
+            name: "r".into(),
+            steps: Vec::new(),
+            service: Arc::new(Panics),
+            denied_escapes: 0,
+            tls_options: None,
+            metered: false,
+            meter: None,
+        });
         let rule = Arc::new(compile(&parse("PathPrefix(`/`)").unwrap()).unwrap());
         let route = Route { rule, priority: 1, rank: 0, name: "r".into(), target: router };
         let mut snapshot = Snapshot::default();
@@ -179,11 +210,11 @@ mod tests {
         live.publish(Arc::new(snapshot));
         let address = "127.0.0.1:1".parse().unwrap();
         let entry_point = EntryPoint::new("web", address);
-        let peer = Rc::new(Peer::new(address, address, false, "web".into(), false));
+        let peer = Rc::new(Peer::new(address, address, None, "web".into(), false));
         let mut exchange = Exchange::new(Request { path: "/".into(), host: "h".into(), ..Request::default() }, peer);
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let hostname = HeaderValue::from_static("host");
-        let response = runtime.block_on(serve(&mut exchange, &entry_point, &View::new(live), &hostname));
+        let response = runtime.block_on(serve(&mut exchange, &entry_point, &View::new(live), &hostname, &Slot::default()));
         assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
     }
 

@@ -5,6 +5,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use torana_http::{Endpoint, Step};
 use torana_router::RouteTable;
+use torana_telemetry::metrics::Scope;
+use torana_tls::acme::Challenges;
+
+use crate::secure::{Handshake, Secure};
 
 /// A compiled router.
 pub struct Router {
@@ -14,14 +18,28 @@ pub struct Router {
     pub service: Arc<dyn Endpoint>,
     /// Escaped characters that are refused, as bits of `torana_http::path::encoded`.
     pub denied_escapes: u8,
+    /// Qualified name of the TLS options that the connection must have been opened with; `None` without TLS.
+    pub tls_options: Option<Arc<str>>,
+    /// Its requests are measured, if anything is.
+    pub metered: bool,
+    /// Where they are counted by router; `None` without `addRoutersLabels`.
+    pub meter: Option<Arc<Scope>>,
 }
 
 /// Everything that is served, at one moment. A request sees one snapshot from its first byte to its last.
 #[derive(Default)]
 pub struct Snapshot {
     pub generation: u64,
-    /// By name of entry point; one that is missing has no routers.
+    /// Without TLS, by name of entry point; one that is missing has no routers.
     pub routes: FxHashMap<Arc<str>, RouteTable<Arc<Router>>>,
+    /// With TLS, by name of entry point.
+    pub secure: FxHashMap<Arc<str>, Secure>,
+    /// By qualified name of the options; those that cannot be used are not among them.
+    pub handshakes: Arc<FxHashMap<Arc<str>, Arc<Handshake>>>,
+    /// The options `default`, for names that no router names; `None` if they cannot be used.
+    pub default_handshake: Option<Arc<Handshake>>,
+    /// Answers to the TLS-ALPN challenges of ACME (RFC 8737), if some resolver uses them.
+    pub challenges: Option<Arc<Challenges>>,
     pub tcp: crate::tcp::TcpEntryPoints,
     /// The one router of each UDP entry point that has any.
     pub udp: FxHashMap<Arc<str>, Arc<crate::udp::UdpRouter>>,

@@ -1,12 +1,13 @@
 //! Workers: one thread and one runtime each. A connection lives and dies on the worker that accepted it,
 //! so nothing of a request is shared or locked (docs/decisions/001).
 
+use crate::accept::Accepted;
 use crate::deadline::{Deadline, Deadlines};
 use crate::drain::Drain;
 use crate::entry_point::EntryPoint;
+use crate::measure::Open;
 use crate::snapshot::{Live, View};
 use crate::udp::UdpEntryPoint;
-use crate::{h1, h2};
 use http::HeaderValue;
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use std::cell::RefCell;
@@ -18,8 +19,6 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 use tokio::net::TcpStream;
 use torana_http::Peer;
-use torana_http::h1::Io;
-use torana_upstream::l4::{Ends, Opening};
 
 /// How often time-outs are looked at, at most and at least.
 const TICK: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
@@ -32,6 +31,7 @@ pub(crate) struct Connection {
     pub(crate) view: Rc<View>,
     pub(crate) hostname: HeaderValue,
     pub(crate) deadline: Rc<Deadline>,
+    pub(crate) _open: Option<Open>,
 }
 
 /// Opens the socket of an entry point. Accepted connections inherit its options.
@@ -75,6 +75,7 @@ impl Workers {
             let udp = udp.iter().skip(i).step_by(count).map(|(e, s)| Ok((e.clone(), s.try_clone()?))).collect::<io::Result<Vec<_>>>()?;
             let (live, drain, hostname) = (live.clone(), drain.clone(), hostname.clone());
             threads.push(std::thread::Builder::new().name(format!("worker-{i}")).spawn(move || {
+                torana_telemetry::metrics::enter_worker(i);
                 if let Err(e) = run(sockets, udp, live, drain, hostname) {
                     tracing::error!(error = %e, "a worker could not start");
                 }
@@ -187,28 +188,16 @@ impl Point {
 
     fn open(&self, stream: TcpStream, from: SocketAddr) {
         let local = stream.local_addr().unwrap_or(self.entry_point.address);
-        let trusted = self.entry_point.trust.includes(from.ip().to_canonical());
-        if let Some(router) = self.view.current().tcp.get(&self.entry_point.name).and_then(|t| t.at_once(from.ip(), false)) {
-            let (router, deadline) = (router.clone(), self.deadlines.add());
-            tokio::task::spawn_local(async move {
-                router.run(stream, &[], Ends { client: from, local }, Opening::None).await;
-                drop(deadline);
-            });
-            return;
-        }
-        let peer = Rc::new(Peer::new(from, local, false, self.entry_point.name.clone(), trusted));
-        let connection = Rc::new(Connection {
-            peer,
+        let accepted = Accepted {
+            from,
+            local,
             entry_point: self.entry_point.clone(),
             view: self.view.clone(),
             hostname: self.hostname.clone(),
             deadline: self.deadlines.add(),
-        });
-        tokio::task::spawn_local(async move {
-            if let Some(io) = h1::serve(Io::new(stream), &connection).await {
-                Box::pin(h2::serve(io, &connection)).await;
-            }
-        });
+            open: Open::new(&self.entry_point),
+        };
+        tokio::task::spawn_local(accepted.serve(stream));
     }
 }
 

@@ -7,10 +7,11 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use torana_dataplane::{Drain, EntryPoint, Live, Router, Snapshot, Workers, bind};
+use torana_dataplane::{Drain, EntryPoint, EntryPointMeter, Live, Router, Snapshot, Workers, bind};
 use torana_router::{Route, RouteTable};
+use torana_telemetry::metrics::{self, Metrics, Total};
 use torana_upstream::balance::{Balancer, Candidate, Strategy};
-use torana_upstream::{LoadBalancer, Options, Server, ServerUrl, Target, Transport};
+use torana_upstream::{LoadBalancer, Options, Server, ServerUrl, ServiceMeter, Target, Transport};
 
 /// Allocations that a request may cost, with the eight headers of a browser.
 const BUDGET: u64 = 18;
@@ -60,19 +61,56 @@ fn backend() -> std::net::SocketAddr {
 
 #[test]
 fn a_proxied_get_stays_within_its_budget() {
+    let plain = each(None);
+    // What is counted is counted where there is room already.
+    let metrics = Metrics::new(metrics::Options {
+        buckets: vec![0.1, 0.3, 1.2, 5.0],
+        entry_points: true,
+        routers: true,
+        services: true,
+        internals: false,
+        header_labels: Default::default(),
+        workers: 1,
+    });
+    let metered = each(Some(Arc::new(metrics)));
+    println!("allocations for a proxied GET: {plain}, with metrics {metered} (budget {BUDGET})");
+    assert!(plain <= BUDGET, "{plain} allocations for a proxied GET, {BUDGET} are allowed");
+    assert_eq!(metered, plain, "metrics allocate");
+}
+
+/// Allocations for a request; all metrics there are, if any.
+fn each(metrics: Option<Arc<Metrics>>) -> u64 {
     let url: ServerUrl = format!("http://{}", backend()).parse().unwrap();
     let transport = Arc::new(Transport::build(&Default::default()));
     let server = Server { url: "s".into(), target: Arc::new(Target::new(&url, transport)), prefix: String::new() };
     let balancer = Balancer::new(Strategy::Wrr, vec![Candidate { name: "s".into(), weight: 1, fenced: false }]);
-    let service = LoadBalancer::new("s@file".into(), Arc::new(balancer), vec![server], None, Options { pass_host_header: true }, None);
+    let mut service = LoadBalancer::new("s@file".into(), Arc::new(balancer), vec![server], None, Options { pass_host_header: true }, None);
+    let name: Arc<str> = "s@file".into();
+    service.meter = metrics.as_ref().map(|m| ServiceMeter { metrics: m.clone(), requests: m.service(&name).unwrap() });
+    let meter = metrics.as_ref().and_then(|m| m.router(&"r@file".into(), &name));
     let rule = torana_router::compile(&torana_router::parse("Host(`h.test`)").unwrap()).unwrap();
-    let router = Arc::new(Router { name: "r@file".into(), steps: Vec::new(), service: Arc::new(service), denied_escapes: 0 });
+    let router = Arc::new(Router {
+        name: "r@file".into(),
+        steps: Vec::new(),
+        service: Arc::new(service),
+        denied_escapes: 0,
+        tls_options: None,
+        metered: true,
+        meter,
+    });
     let route = Route { rule: Arc::new(rule), priority: 1, rank: 0, name: "r@file".into(), target: router };
     let mut snapshot = Snapshot::default();
     snapshot.routes.insert("web".into(), RouteTable::new([route]));
     let live = Live::default();
     live.publish(Arc::new(snapshot));
-    let entry_point = Arc::new(EntryPoint::new("web", "127.0.0.1:0".parse().unwrap()));
+    let mut entry_point = EntryPoint::new("web", "127.0.0.1:0".parse().unwrap());
+    entry_point.meter = metrics.as_ref().map(|m| EntryPointMeter {
+        metrics: m.clone(),
+        requests: m.entry_point(&entry_point.name),
+        connections: m.connections(&entry_point.name),
+        unrouted: true,
+    });
+    let entry_point = Arc::new(entry_point);
     let socket = bind(&entry_point).unwrap();
     let address = socket.local_addr().unwrap();
     let drain = Drain::default();
@@ -92,9 +130,12 @@ fn a_proxied_get_stays_within_its_budget() {
     let before = ALLOCATIONS.load(Ordering::Relaxed);
     (0..REQUESTS).for_each(|_| ask(&mut client));
     let each = (ALLOCATIONS.load(Ordering::Relaxed) - before).div_ceil(REQUESTS);
-    println!("allocations for a proxied GET: {each} (budget {BUDGET})");
-    assert!(each <= BUDGET, "{each} allocations for a proxied GET, {BUDGET} are allowed");
     drop(client);
     drain.start();
     workers.join();
+    if let Some(m) = metrics {
+        let counted: u64 = m.service(&name).unwrap().totals().values().map(Total::requests).sum();
+        assert_eq!(counted, 100 + REQUESTS);
+    }
+    each
 }

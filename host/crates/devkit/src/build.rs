@@ -18,6 +18,8 @@ pub struct Build<'a> {
     pub folder: &'a Path,
     /// Asked only when the project has no `schema.json` and the component exports `description`.
     pub describe: &'a Describe<'a>,
+    /// The tools write to standard error alone, for who prints a result to standard output.
+    pub aside: bool,
 }
 
 /// A plugin that is ready.
@@ -41,7 +43,7 @@ pub fn build(what: &Build<'_>, out: &mut dyn Write) -> Result<Built, Vec<Diagnos
     let project = Project::find(what.folder)?;
     let one = |d: Diagnostic| vec![project.placed(d)];
     let made = match &project.build.command {
-        Some(command) => run(&project, command).and_then(|()| output(&project)).map_err(one)?,
+        Some(command) => run(&project, command, what.aside).and_then(|()| output(&project)).map_err(one)?,
         None if project.folder.join("Cargo.toml").is_file() => cargo(&project).map_err(one)?,
         None => output(&project).map_err(|d| {
             let hint = "write the command that builds the plugin, as in `command = \"npm run build\"`, and its `output`";
@@ -89,7 +91,7 @@ fn finish(what: &Build<'_>, project: &Project, made: &Path, bytes: Vec<u8>, out:
     }
     let component = manifest.embed(&component).map_err(|e| Diagnostic::error("", e))?;
     let report = look(&component)?;
-    let path = project.folder.join(project.build.component.clone().unwrap_or_else(|| format!("{}.wasm", manifest.name).into()));
+    let path = project.component();
     replace(&path, &component).map_err(|e| io("write", &path, &e))?;
     for import in report.unknown() {
         say!(out, "warning: the gateway has no `{import}`, so that the plugin will not load");
@@ -120,13 +122,14 @@ fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
 }
 
 /// Runs the project's own command.
-fn run(project: &Project, command: &str) -> Result<(), Diagnostic> {
+fn run(project: &Project, command: &str, aside: bool) -> Result<(), Diagnostic> {
     let mut words = TOOLS.iter().flat_map(|tool| tool.words.iter().map(move |word| (tool, *word)));
     if let Some((tool, word)) = words.find(|(_, word)| uses(command, word) && !on_path(word)) {
         return Err(wrong("build.command", format!("`{word}` is not installed"), tool.install));
     }
     let (shell, flag) = if cfg!(windows) { ("cmd", "/C") } else { ("sh", "-c") };
     let status = Command::new(shell)
+        .stdout(if aside { Stdio::from(std::io::stderr()) } else { Stdio::inherit() })
         .args([flag, command])
         .current_dir(&project.folder)
         .status()
@@ -268,7 +271,7 @@ mod tests {
 
         fn build(&self, describe: &Describe<'_>) -> Result<(Built, String), String> {
             let mut out = Vec::new();
-            match build(&Build { folder: self.0.path(), describe }, &mut out) {
+            match build(&Build { folder: self.0.path(), describe, aside: false }, &mut out) {
                 Ok(built) => Ok((built, String::from_utf8(out).unwrap())),
                 Err(wrong) => Err(wrong.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")),
             }

@@ -13,7 +13,7 @@ use wasmparser::{Encoding, Parser, Payload, Validator, WasmFeatures};
 /// What a file is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// A component with the hooks of a kind. The text tells services apart: the world of wasi:http.
+    /// A component with the hooks of a kind. The text tells those of wasi:http apart, by their world.
     Plugin(PluginKind, &'static str),
     /// A component without hooks that the gateway knows.
     Component,
@@ -336,8 +336,10 @@ fn of_component(imports: &[String], exports: &[String]) -> Format {
         }
     }
     let service = |world| Format::Plugin(PluginKind::Service, world);
-    if has(exports, "wasi:http/handler@0.3.") {
-        service(if has(imports, "wasi:http/handler@0.3.") { "wasi:http/middleware@0.3" } else { "wasi:http/service@0.3" })
+    if has(exports, "wasi:http/handler@0.3.") && has(imports, "wasi:http/handler@0.3.") {
+        Format::Plugin(PluginKind::Middleware, "wasi:http/middleware@0.3")
+    } else if has(exports, "wasi:http/handler@0.3.") {
+        service("wasi:http/service@0.3")
     } else if has(exports, "wasi:http/incoming-handler@0.2.") {
         service("wasi:http/proxy@0.2")
     } else {
@@ -410,14 +412,14 @@ mod tests {
             assert_eq!((json["kind"].as_str(), json["loads"].as_bool()), (Some(kind.name()), Some(true)), "{json}");
             assert!(Report::of(&component(kind.name())).unwrap().not_a(kind).is_none());
         }
-        for (exports, imports, world) in [
-            ("wasi:http/incoming-handler@0.2.3", "", "wasi:http/proxy@0.2"),
-            ("wasi:http/handler@0.3.0", "", "wasi:http/service@0.3"),
-            ("wasi:http/handler@0.3.0", "wasi:http/handler@0.3.0", "wasi:http/middleware@0.3"),
+        for (exports, imports, kind, world) in [
+            ("wasi:http/incoming-handler@0.2.3", "", "service", "wasi:http/proxy@0.2"),
+            ("wasi:http/handler@0.3.0", "", "service", "wasi:http/service@0.3"),
+            ("wasi:http/handler@0.3.0", "wasi:http/handler@0.3.0", "middleware", "wasi:http/middleware@0.3"),
         ] {
             let import = if imports.is_empty() { String::new() } else { format!("(import \"{imports}\" (instance))") };
             let (_, json) = told(&wat(&format!("(component {import} (instance $i) (export \"{exports}\" (instance $i)))")));
-            assert_eq!((json["kind"].as_str(), json["world"].as_str()), (Some("service"), Some(world)));
+            assert_eq!((json["kind"].as_str(), json["world"].as_str()), (Some(kind), Some(world)));
         }
     }
 

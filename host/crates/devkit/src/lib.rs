@@ -1,5 +1,5 @@
 //! What the author of a plugin uses: [`new`] writes a project, [`build`] makes a component of one,
-//! [`inspect`] looks into any WebAssembly file. Knows the format, not the engine: nothing is run but the
+//! [`inspect`] looks into any WebAssembly file, [`transcript`] reads the tests of a plugin. Knows the format, not the engine: nothing is run but the
 //! build tools of a project.
 
 mod build;
@@ -8,6 +8,7 @@ mod new;
 mod project;
 #[cfg(test)]
 mod testing;
+pub mod transcript;
 mod wrap;
 
 pub use build::{Build, Built, Describe, build};

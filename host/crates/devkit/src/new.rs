@@ -71,7 +71,7 @@ pub struct New<'a> {
 /// The languages that there are templates for.
 pub fn languages() -> Vec<&'static str> {
     let all: BTreeSet<_> = TEMPLATES.iter().filter_map(|(path, _)| path.split_once('/')).map(|(lang, _)| lang).collect();
-    all.into_iter().filter(|lang| !kinds(lang).is_empty()).collect()
+    all.into_iter().filter(|lang| *lang != ANY && !kinds(lang).is_empty()).collect()
 }
 
 /// The kinds that there are templates for in a language.
@@ -82,6 +82,8 @@ fn kinds(lang: &str) -> Vec<&'static str> {
 
 /// What all kinds of a language have in common, unless a kind has a file of that name itself.
 const COMMON: &str = "_common";
+/// In the place of a language: what a kind has in all of them, unless a template has a file of that name itself.
+const ANY: &str = "_any";
 
 /// The path of a file within the template.
 fn below<'a>(path: &'a str, lang: &str, kind: &str) -> Option<&'a str> {
@@ -93,11 +95,14 @@ pub fn new(what: &New<'_>, out: &mut dyn Write) -> Result<(), Diagnostic> {
     let New { folder, name, lang, kind } = *what;
     valid_name(name)?;
     let known = languages();
-    if !known.contains(&lang) {
+    let Some(lang) = known.iter().copied().find(|l| *l == lang) else {
         return Err(wrong("--lang", format!("there is no template in the language `{lang}`"), near(lang, &known)));
-    }
+    };
     let kind = PluginKind::parse(kind).map(PluginKind::name).map_err(|d| Diagnostic { key: "--kind".to_owned(), ..d })?;
-    let part = |part: &'static str| TEMPLATES.iter().filter_map(move |(path, content)| Some((below(path, lang, part)?, *content)));
+    let of = |lang: &'static str, part: &'static str| {
+        TEMPLATES.iter().filter_map(move |(path, content)| Some((below(path, lang, part)?, *content)))
+    };
+    let part = |part: &'static str| of(lang, part);
     if part(kind).next().is_none() {
         let message = format!("there is no template of a {kind} in {lang}");
         return Err(wrong("--kind", message, format!("there are {}; or choose another --lang", kinds(lang).join(", "))));
@@ -115,7 +120,7 @@ pub fn new(what: &New<'_>, out: &mut dyn Write) -> Result<(), Diagnostic> {
         Err(e) => return Err(io("use", folder, &e).hint("give a folder that is empty or does not exist")),
     }
     let fill = |text: &str| text.replace("{{name}}", name).replace("{{ident}}", &name.replace('-', "_")).replace("{{kind}}", kind);
-    let files: BTreeMap<_, _> = part(COMMON).chain(part(kind)).collect();
+    let files: BTreeMap<_, _> = of(ANY, kind).chain(part(COMMON)).chain(part(kind)).collect();
     for (path, content) in files {
         match std::str::from_utf8(content) {
             Ok(text) => write(folder, &fill(path), fill(text).as_bytes())?,
@@ -131,9 +136,11 @@ pub fn new(what: &New<'_>, out: &mut dyn Write) -> Result<(), Diagnostic> {
         }
     }
     say!(out, "made {} ({kind}, {lang}) in {}\n\nNext:\n  cd {}", name, folder.display(), folder.display());
-    for (command, does) in
-        [("torana plugin build", "makes a component of it"), ("torana plugin dev", "serves it, and builds it again after each change")]
-    {
+    for (command, does) in [
+        ("torana plugin build", "makes a component of it"),
+        ("torana plugin test", "builds it, and plays tests/*.yml against it"),
+        ("torana plugin dev", "serves it, and builds it again after each change"),
+    ] {
         say!(out, "  {command:<20}  {does}");
     }
     Ok(())
@@ -204,6 +211,9 @@ mod tests {
                 for file in ["README.md", "torana.yml", routing, ".gitignore", "wit/worlds.wit"] {
                     assert!(folder.join(file).is_file(), "{lang}/{kind}: {file}");
                 }
+                let text = std::fs::read_to_string(folder.join("tests/example.yml")).unwrap_or_else(|e| panic!("{lang}/{kind}: {e}"));
+                let read = crate::transcript::Transcript::read(&text, "tests/example.yml", project.manifest.kind);
+                assert!(read.as_ref().is_ok_and(|t| !t.steps.is_empty()), "{lang}/{kind}: {read:?}");
                 let left = left_over(&folder);
                 assert!(left.is_empty(), "{lang}/{kind}: {left:?}");
                 if lang == "rust" {

@@ -80,6 +80,11 @@ impl Project {
         Ok(Project { folder: folder.to_owned(), manifest, build, file })
     }
 
+    /// Where its component is, once it is built.
+    pub fn component(&self) -> PathBuf {
+        self.folder.join(self.build.component.clone().unwrap_or_else(|| format!("{}.wasm", self.manifest.name).into()))
+    }
+
     /// A diagnostic with the place of its key in `plugin.toml`.
     pub(crate) fn placed(&self, d: Diagnostic) -> Diagnostic {
         let known = self.file.at(&d.key).filter(|_| !d.key.is_empty() && d.place.is_none());

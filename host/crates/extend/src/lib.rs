@@ -10,8 +10,8 @@ mod tcp_middleware;
 pub use manifest::{Capabilities, Manifest, PluginKind, valid_name};
 pub use middleware::{BuildCx, BuildError, BuildMiddleware, Built, MiddlewareKind, MiddlewareSpec, Scope, ShowMiddleware};
 pub use plugin::{
-    DnsChallenge, Egress, EgressError, Facts, Histogram, NoPlugins, PluginHost, PluginStatus, RequestTest, RolloutStatus, SendFuture,
-    ServerChoice, Servers,
+    CallStatus, DnsChallenge, Egress, EgressError, Facts, Histogram, NoPlugins, PluginHost, PluginStatus, RequestTest, RolloutStatus,
+    SendFuture, ServerChoice, Servers,
 };
 pub use provider::{Document, Event, Provider, ProviderOut, ProviderStatus, Stop, Stopped};
 pub use tcp_middleware::{BuildTcpMiddleware, TcpMiddlewareKind, TcpMiddlewareSpec};

@@ -146,6 +146,9 @@ pub struct PluginStatus {
     /// New files that were refused.
     pub load_failures: u64,
     pub calls: u64,
+    /// The same calls by version and hook; those before the last twenty versions are `older`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub calls_by: Vec<CallStatus>,
     /// Calls that ended in a trap, deadline hits among them.
     pub traps: u64,
     pub deadline_hits: u64,
@@ -160,6 +163,16 @@ pub struct PluginStatus {
     pub metrics: BTreeMap<String, f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rollout: Option<RolloutStatus>,
+}
+
+/// Calls of one version of a plugin.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct CallStatus {
+    /// As its manifest says; empty without one.
+    pub version: String,
+    /// By function, as the WIT package names it; `handle` is a request to a service, `start` an instance that
+    /// could not be made.
+    pub hooks: BTreeMap<&'static str, u64>,
 }
 
 /// Durations of calls.

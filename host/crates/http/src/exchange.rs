@@ -3,6 +3,7 @@ use crate::peer::Peer;
 use bytestring::ByteString;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use std::any::Any;
+use std::cell::Cell;
 use std::rc::Rc;
 
 /// A request on its way. `Host` is not among the headers: it is `host`, as in Go.
@@ -51,6 +52,12 @@ pub struct Exchange {
     pub upgrade: Option<HeaderValue>,
     /// User name found by an authentication middleware, for the access log.
     pub user: Option<String>,
+    /// The request is measured, and so are its tries with servers.
+    pub metered: bool,
+    /// A middleware sends the request again; whoever counts it takes the mark away.
+    pub again: bool,
+    /// Bytes that were read of a body that arrives in pieces, if the request is measured.
+    pub upload: Option<Rc<Cell<u64>>>,
     /// Path as it was when the request was routed, and the query.
     pub original_path: ByteString,
     /// What steps keep from the request to the response, by an address of theirs.
@@ -60,7 +67,19 @@ pub struct Exchange {
 impl Exchange {
     pub fn new(request: Request, peer: Rc<Peer>) -> Self {
         let original_path = request.path.clone();
-        Exchange { request, peer, router: None, keep_forwarded_for: false, upgrade: None, user: None, original_path, notes: Vec::new() }
+        Exchange {
+            request,
+            peer,
+            router: None,
+            keep_forwarded_for: false,
+            upgrade: None,
+            user: None,
+            metered: false,
+            again: false,
+            upload: None,
+            original_path,
+            notes: Vec::new(),
+        }
     }
 
     /// Keeps a value for a later step of the same request; `key` is the address of whoever keeps it. What was
@@ -76,9 +95,14 @@ impl Exchange {
         self.notes.swap_remove(i).1.downcast().ok().map(|v| *v)
     }
 
+    /// Version and cipher of the client's TLS as Go names them: `1.3`, `TLS_AES_128_GCM_SHA256`; `None` without TLS.
+    pub fn tls_names(&self) -> Option<(&'static str, &'static str)> {
+        self.peer.tls.as_ref().map(|t| (t.version, t.cipher))
+    }
+
     /// `https` when the client's connection is encrypted.
     pub fn scheme(&self) -> &'static str {
-        if self.peer.tls { "https" } else { "http" }
+        if self.peer.is_tls() { "https" } else { "http" }
     }
 }
 

@@ -82,7 +82,7 @@ pub fn complete(exchange: &mut Exchange, hostname: &HeaderValue) {
         headers.insert(X_REAL_IP, peer.ip_value.clone());
     }
     if missing(headers, &X_FORWARDED_PROTO) {
-        let proto = match (peer.tls, websocket) {
+        let proto = match (peer.is_tls(), websocket) {
             (true, true) => "wss",
             (true, false) => "https",
             (false, true) => "ws",
@@ -95,7 +95,7 @@ pub fn complete(exchange: &mut Exchange, hostname: &HeaderValue) {
             Some(port) => HeaderValue::from_str(port).unwrap_or(HeaderValue::from_static("80")),
             None => {
                 let proto = headers.get(X_FORWARDED_PROTO).map_or(&b""[..], HeaderValue::as_bytes);
-                let secure = peer.tls || matches!(proto, b"https" | b"wss");
+                let secure = peer.is_tls() || matches!(proto, b"https" | b"wss");
                 HeaderValue::from_static(if secure { "443" } else { "80" })
             }
         };

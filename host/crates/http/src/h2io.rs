@@ -15,8 +15,10 @@ pub enum SendError {
     Reset,
 }
 
-/// Sends a body on an HTTP/2 stream, no faster than its window allows; its trailers if they are wanted.
-pub async fn send_body(body: &mut Body, stream: &mut h2::SendStream<Bytes>, trailers: bool) -> Result<(), SendError> {
+/// Sends a body on an HTTP/2 stream, no faster than its window allows; its trailers if they are wanted. Returns
+/// the length of the body in bytes.
+pub async fn send_body(body: &mut Body, stream: &mut h2::SendStream<Bytes>, trailers: bool) -> Result<u64, SendError> {
+    let mut sent = 0;
     loop {
         let frame = poll_fn(|cx| {
             if let Poll::Ready(r) = stream.poll_reset(cx) {
@@ -26,11 +28,12 @@ pub async fn send_body(body: &mut Body, stream: &mut h2::SendStream<Bytes>, trai
         })
         .await?;
         match frame {
-            None => return stream.send_data(Bytes::new(), true).map_err(SendError::H2),
+            None => return stream.send_data(Bytes::new(), true).map(|()| sent).map_err(SendError::H2),
             Some(Err(e)) => return Err(SendError::Body(e)),
             Some(Ok(frame)) => match frame.into_data() {
                 Ok(mut data) => {
                     let last = matches!(body, Body::Empty);
+                    sent += data.len() as u64;
                     while !data.is_empty() {
                         stream.reserve_capacity(data.len());
                         let room = poll_fn(|cx| match stream.poll_reset(cx) {
@@ -47,14 +50,15 @@ pub async fn send_body(body: &mut Body, stream: &mut h2::SendStream<Bytes>, trai
                         stream.send_data(piece, end).map_err(SendError::H2)?;
                     }
                     if last {
-                        return Ok(());
+                        return Ok(sent);
                     }
                 }
                 Err(frame) => {
-                    return match frame.into_trailers() {
+                    let done = match frame.into_trailers() {
                         Ok(t) if trailers => stream.send_trailers(t).map_err(SendError::H2),
                         _ => stream.send_data(Bytes::new(), true).map_err(SendError::H2),
                     };
+                    return done.map(|()| sent);
                 }
             },
         }

@@ -11,6 +11,7 @@ pub mod h2io;
 pub mod hop;
 pub mod path;
 pub mod peer;
+pub mod proxy_protocol;
 pub mod respond;
 pub mod tcp;
 
@@ -18,5 +19,5 @@ pub use body::{Body, BodyError, Frame, Tunnel};
 pub use chain::{Around, Endpoint, Filter, Flow, LocalFuture, Next, Step, run};
 pub use error::{ErrorKind, ProxyError, Side};
 pub use exchange::{Exchange, Request, Response};
-pub use peer::{Interim, Peer};
+pub use peer::{Interim, Peer, TlsFacts};
 pub use tcp::{Admission, TcpFilter};

@@ -1,5 +1,5 @@
 use http::{HeaderMap, HeaderValue, StatusCode};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
@@ -8,12 +8,28 @@ use std::sync::Arc;
 /// Writes a 1xx response to the client at once (RFC 9110, 15.2).
 pub type Interim = Rc<dyn Fn(StatusCode, &HeaderMap)>;
 
+/// What the TLS handshake with the client settled.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TlsFacts {
+    /// The name that the client asked for, in lower case and without a dot at its end.
+    pub sni: Option<String>,
+    /// `1.2` or `1.3`.
+    pub version: &'static str,
+    /// The suite as Go names it, such as `TLS_AES_128_GCM_SHA256`.
+    pub cipher: &'static str,
+    /// The client's chain as DER, its own certificate first; empty where it showed none.
+    pub certificates: Vec<Vec<u8>>,
+    /// The TLS options of the handshake. Requests for a router with others are misdirected.
+    pub options: Arc<str>,
+}
+
 /// What is known about the client's connection; made once per connection.
 pub struct Peer {
     /// The client, as PROXY protocol says where it is trusted.
     pub addr: SocketAddr,
     pub local: SocketAddr,
-    pub tls: bool,
+    /// `None` for a connection without TLS.
+    pub tls: Option<Rc<TlsFacts>>,
     pub entry_point: Arc<str>,
     /// `addr.ip()` as a header value: `X-Real-Ip`, `X-Forwarded-For`.
     pub ip_value: HeaderValue,
@@ -22,13 +38,15 @@ pub struct Peer {
     /// How to send 1xx; `None` where the protocol or the client cannot take them. Set by the
     /// connection for the request being served; on HTTP/2 each stream has a `Peer` of its own.
     pub interim: RefCell<Option<Interim>>,
+    /// A response could not be sent to its end.
+    pub cut: Cell<bool>,
 }
 
 impl Peer {
-    pub fn new(addr: SocketAddr, local: SocketAddr, tls: bool, entry_point: Arc<str>, trusted: bool) -> Self {
+    pub fn new(addr: SocketAddr, local: SocketAddr, tls: Option<Rc<TlsFacts>>, entry_point: Arc<str>, trusted: bool) -> Self {
         let addr = canonical(addr);
         let ip_value = HeaderValue::from_str(&addr.ip().to_string()).unwrap_or_else(|_| HeaderValue::from_static("unknown"));
-        Peer { addr, local: canonical(local), tls, entry_point, ip_value, trusted, interim: RefCell::new(None) }
+        Peer { addr, local: canonical(local), tls, entry_point, ip_value, trusted, interim: RefCell::new(None), cut: Cell::new(false) }
     }
 
     /// The same connection, for another stream of it.
@@ -36,12 +54,17 @@ impl Peer {
         Peer {
             addr: self.addr,
             local: self.local,
-            tls: self.tls,
+            tls: self.tls.clone(),
             entry_point: self.entry_point.clone(),
             ip_value: self.ip_value.clone(),
             trusted: self.trusted,
             interim: RefCell::new(interim),
+            cut: Cell::new(false),
         }
+    }
+
+    pub fn is_tls(&self) -> bool {
+        self.tls.is_some()
     }
 
     pub fn ip(&self) -> IpAddr {

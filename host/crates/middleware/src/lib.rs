@@ -34,6 +34,7 @@ middlewares! {
     headers::Headers,
     ip_allow_list::IpAllowList,
     ip_white_list::IpWhiteList,
+    pass_tls_client_cert::PassTlsClientCert,
     rate_limit::RateLimit,
     redirect_regex::RedirectRegex,
     redirect_scheme::RedirectScheme,

@@ -235,7 +235,7 @@ mod tests {
         let t = Instant::now();
         for i in 0..200_000u32 {
             let mut x = exchange("GET", "/");
-            x.peer = std::rc::Rc::new(torana_http::Peer::new((std::net::Ipv4Addr::from(i), 1).into(), x.peer.local, false, "web".into(), false));
+            x.peer = std::rc::Rc::new(torana_http::Peer::new((std::net::Ipv4Addr::from(i), 1).into(), x.peer.local, None, "web".into(), false));
             let _ = l.reserve(source.key(&x), t);
         }
         let all: usize = l.shards.iter().map(|s| s.lock().unwrap().buckets.len()).sum();

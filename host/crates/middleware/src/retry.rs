@@ -126,6 +126,7 @@ impl Runtime {
                 pause *= self.factor;
             }
             saved.restore(exchange);
+            exchange.again = true;
         }
         respond::status_text(StatusCode::INTERNAL_SERVER_ERROR)
     }

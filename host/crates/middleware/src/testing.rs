@@ -52,7 +52,7 @@ pub(crate) fn shown<S: MiddlewareSpec>(text: &str) -> String {
 pub(crate) fn exchange_from(peer: SocketAddr, tls: bool, method: &str, target: &str) -> Exchange {
     let (path, query) = target.split_once('?').map_or((target, None), |(p, q)| (p, Some(q.into())));
     let request = Request { method: method.parse().unwrap(), path: path.into(), query, host: "a.test".into(), ..Request::default() };
-    Exchange::new(request, Rc::new(Peer::new(peer, "192.0.2.1:80".parse().unwrap(), tls, "web".into(), false)))
+    Exchange::new(request, Rc::new(Peer::new(peer, "192.0.2.1:80".parse().unwrap(), tls.then(Default::default), "web".into(), false)))
 }
 
 pub(crate) fn exchange(method: &str, target: &str) -> Exchange {

@@ -86,6 +86,10 @@ impl<T> RouteTable<T> {
         RouteTable { routes: routes.into(), exact, wildcard, any }
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.routes.is_empty()
+    }
+
     /// What the first route in order leads to whose rule matches.
     pub fn find(&self, request: &RequestView<'_>) -> Option<&T> {
         self.find_route(request).map(|r| &r.target)

@@ -1,4 +1,5 @@
-//! What Torana tells about itself: so far the application log, and the names of everything in it.
+//! What Torana tells about itself: the application log, metrics, and the names of everything in them.
 
 pub mod log;
+pub mod metrics;
 pub mod names;

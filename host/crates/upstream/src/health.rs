@@ -76,6 +76,7 @@ pub(crate) async fn run(service: Weak<LoadBalancer>) {
         .await;
         for (i, result) in round.into_iter().zip(results) {
             let up = matches!(result, Some(Ok(())));
+            service.note_checked(i);
             if service.balancer.set_up(i, up) {
                 let url = service.servers[i].url.as_str();
                 match result {
@@ -115,7 +116,7 @@ fn url_of(check: &HealthCheck, server: &Server) -> Result<ServerUrl, String> {
 
 async fn ask(target: &Arc<Target>, request: Request) -> Result<Response, String> {
     let nobody = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
-    let peer = Rc::new(Peer::new(nobody, nobody, false, "".into(), true));
+    let peer = Rc::new(Peer::new(nobody, nobody, None, "".into(), true));
     let mut exchange = Exchange::new(request, peer);
     exchange.keep_forwarded_for = true;
     send(&mut exchange, target, "", Options { pass_host_header: true }).await.map_err(|e| e.cause)

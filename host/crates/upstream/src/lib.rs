@@ -11,6 +11,7 @@ mod h1client;
 mod h2client;
 pub mod health;
 pub mod l4;
+mod meter;
 pub mod pool;
 pub mod service;
 pub mod target;
@@ -18,6 +19,7 @@ pub mod transport;
 
 pub use forward::{Options, forward, send};
 pub use health::HealthCheck;
+pub use meter::ServiceMeter;
 pub use service::{LoadBalancer, Server, Weighted};
 pub use target::{Protocol, ServerUrl, Target};
 pub use transport::{Transport, TransportError, files_digest};

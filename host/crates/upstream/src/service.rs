@@ -2,8 +2,10 @@
 
 use crate::balance::{Balancer, External, OwnedPick, StickyCookie, Strategy};
 use crate::forward::{Options, forward};
+use crate::meter::{Attempt, ServiceMeter};
 use crate::target::Target;
 use http::header::SET_COOKIE;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use torana_http::{Body, Endpoint, ErrorKind, Exchange, LocalFuture, ProxyError, Response, respond};
 
@@ -27,6 +29,10 @@ pub struct LoadBalancer {
     pub health: Option<crate::health::HealthCheck>,
     /// Chooses in place of the balancer's own strategy; a sticky cookie goes before.
     pub external: Option<Arc<dyn External>>,
+    /// Where its requests are counted, if they are.
+    pub meter: Option<ServiceMeter>,
+    /// By server: the health check has looked at it.
+    checked: Box<[AtomicBool]>,
     /// Ends the health check when no snapshot holds this service any more.
     checking: Mutex<Option<tokio::task::AbortHandle>>,
 }
@@ -88,13 +94,33 @@ impl LoadBalancer {
         options: Options,
         health: Option<crate::health::HealthCheck>,
     ) -> Self {
-        LoadBalancer { name, balancer, servers, sticky, options, health, external: None, checking: Mutex::default() }
+        let checked = servers.iter().map(|_| AtomicBool::new(false)).collect();
+        LoadBalancer { name, balancer, servers, sticky, options, health, external: None, meter: None, checked, checking: Mutex::default() }
     }
 
     /// Ends the health check; what is known of the servers stays.
     pub fn deactivate(&self) {
         if let Some(task) = self.checking.lock().unwrap_or_else(PoisonError::into_inner).take() {
             task.abort();
+        }
+    }
+
+    /// What the health check has found of a server; `None` before its first look.
+    pub fn found_up(&self, index: usize) -> Option<bool> {
+        self.checked.get(index).filter(|c| c.load(Relaxed)).map(|_| self.balancer.is_up(index))
+    }
+
+    pub(crate) fn note_checked(&self, index: usize) {
+        if let Some(c) = self.checked.get(index) {
+            c.store(true, Relaxed);
+        }
+    }
+
+    /// Goes on with what the health check of an earlier configuration has looked at.
+    pub fn take_over_checks(&self, before: &LoadBalancer) {
+        for (server, checked) in self.servers.iter().zip(&self.checked) {
+            let known = before.servers.iter().position(|s| s.url == server.url).is_some_and(|i| before.found_up(i).is_some());
+            checked.store(known, Relaxed);
         }
     }
 
@@ -120,8 +146,12 @@ impl Endpoint for LoadBalancer {
                 return no_server();
             };
             let Some(server) = self.servers.get(pick.index) else { return no_server() };
+            let attempt = self.meter.as_ref().filter(|_| exchange.metered).map(|m| Attempt::begin(m, exchange));
             let mut response = forward(exchange, &server.target, &server.prefix, self.options).await;
             pick.first_byte();
+            if let Some(attempt) = attempt {
+                attempt.answered(&mut response, exchange);
+            }
             let counts = self.external.is_some() || matches!(self.balancer.strategy(), Strategy::P2c | Strategy::LeastTime);
             if counts && matches!(response.body(), Body::Stream { .. }) {
                 let body = std::mem::take(response.body_mut());

@@ -7,7 +7,7 @@ use crate::matcher::{Asked, asked};
 use crate::passing::{About, Wanted, request_value};
 use crate::pool::{Call, Failure, Hooks, Pool};
 use crate::state::State;
-use crate::stats::Outcome;
+use crate::stats::{Hook, Outcome};
 use std::sync::Arc;
 use std::time::Instant;
 use torana_extend::{ServerChoice, Servers};
@@ -72,11 +72,11 @@ impl Choice {
         })();
         match result {
             Ok((index,)) => {
-                lease.good(begin.elapsed(), Outcome::Good);
+                lease.good(Hook::Pick, begin.elapsed(), Outcome::Good);
                 Ok(index.map(|i| i as usize).filter(|i| *i < servers.len() && servers.is_up(*i)))
             }
             Err(f) => {
-                lease.bad(&f, begin.elapsed());
+                lease.bad(Hook::Pick, &f, begin.elapsed());
                 Err(f)
             }
         }

@@ -5,7 +5,7 @@ use crate::abi::v0_1::torana::plugin::types::ConfigError;
 use crate::load::{Loaded, export};
 use crate::pool::{Call, Hooks, Pool};
 use crate::state::State;
-use crate::stats::Outcome;
+use crate::stats::{Hook, Outcome};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use torana_extend::{DnsChallenge, SendFuture};
@@ -43,16 +43,23 @@ impl Hooks for DnsHooks {
 pub(crate) struct Dns(pub(crate) Arc<Pool<DnsHooks>>);
 
 impl Dns {
-    async fn change(&self, which: fn(&DnsHooks) -> Change, domain: &str, fqdn: &str, value: &str) -> std::result::Result<(), String> {
+    async fn change(
+        &self,
+        hook: Hook,
+        which: fn(&DnsHooks) -> Change,
+        domain: &str,
+        fqdn: &str,
+        value: &str,
+    ) -> std::result::Result<(), String> {
         let mut lease = self.0.checkout().await.map_err(|f| f.to_string())?;
         let begin = Instant::now();
         match lease.call(which, (domain.to_owned(), fqdn.to_owned(), value.to_owned())).await {
             Ok((result,)) => {
-                lease.good(begin.elapsed(), Outcome::Good);
+                lease.good(hook, begin.elapsed(), Outcome::Good);
                 result
             }
             Err(f) => {
-                lease.bad(&f, begin.elapsed());
+                lease.bad(hook, &f, begin.elapsed());
                 Err(f.to_string())
             }
         }
@@ -65,10 +72,10 @@ impl DnsChallenge for Dns {
     }
 
     fn present<'a>(&'a self, domain: &'a str, fqdn: &'a str, value: &'a str) -> SendFuture<'a, std::result::Result<(), String>> {
-        Box::pin(self.change(|h| h.present, domain, fqdn, value))
+        Box::pin(self.change(Hook::Present, |h| h.present, domain, fqdn, value))
     }
 
     fn clean_up<'a>(&'a self, domain: &'a str, fqdn: &'a str, value: &'a str) -> SendFuture<'a, std::result::Result<(), String>> {
-        Box::pin(self.change(|h| h.clean_up, domain, fqdn, value))
+        Box::pin(self.change(Hook::CleanUp, |h| h.clean_up, domain, fqdn, value))
     }
 }

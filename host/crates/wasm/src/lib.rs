@@ -1,6 +1,6 @@
 //! Plugins: WebAssembly components that the gateway calls. The only crate that knows wasmtime.
 //!
-//! `host` keeps which plugins there are and which version of each is used, `load` makes a version out of a
+//! `host` keeps which plugins there are, `entry` which version of each is used, `load` makes a version out of a
 //! file, `pool` keeps its instances, and one file a kind (`middleware`, `matcher`, `balancer`, `provider`,
 //! `dns`, `service`) is what the rest of the gateway calls.
 
@@ -11,6 +11,7 @@ mod clock;
 mod describe;
 mod dns;
 mod engine;
+mod entry;
 mod grants;
 mod host;
 mod kv;
@@ -26,6 +27,7 @@ mod rest;
 mod rollout;
 mod schema;
 mod service;
+mod stage;
 mod state;
 mod stats;
 mod stdio;
@@ -33,3 +35,4 @@ mod watch;
 
 pub use describe::describe;
 pub use host::Plugins;
+pub use stage::{Delivered, Feed, Stage};

@@ -1,6 +1,7 @@
 //! From bytes to a plugin that can be instantiated.
 
 use crate::cache::{Cache, digest};
+use crate::clock::Clock;
 use crate::engine::Engines;
 use crate::grants::Grants;
 use crate::kv::Kv;
@@ -9,7 +10,8 @@ use crate::passing::one_line;
 use crate::pool::{Use, block_on, describe};
 use crate::schema::Schema;
 use crate::state::{Environment, Limits, State};
-use crate::stats::{OwnMetrics, Stats, Totals};
+use crate::stats::{HookCalls, OwnMetrics, Stats, Totals, add_calls};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use torana_base::Diagnostic;
@@ -27,6 +29,7 @@ pub(crate) struct Loader {
     pub(crate) egress: Arc<dyn Egress>,
     /// Instances are kept apart for that many threads.
     pub(crate) slots: usize,
+    clock: Clock,
     versions: AtomicU64,
 }
 
@@ -70,6 +73,9 @@ pub(crate) struct Loaded {
     pub(crate) warnings: Vec<Diagnostic>,
 }
 
+/// Versions of a plugin whose calls are told apart once they are gone.
+const MAX_VERSIONS: usize = 20;
+
 /// What outlives the versions of a plugin.
 #[derive(Clone, Default)]
 pub(crate) struct Lasting {
@@ -77,6 +83,8 @@ pub(crate) struct Lasting {
     pub(crate) metrics: Arc<OwnMetrics>,
     /// Counts of versions that are gone.
     pub(crate) retired: Arc<Mutex<Totals>>,
+    /// Their calls by version.
+    pub(crate) retired_calls: Arc<Mutex<BTreeMap<String, HookCalls>>>,
 }
 
 const PACKAGE: &str = "torana:plugin/";
@@ -92,10 +100,11 @@ pub(crate) const WIT: &str = "0.1.0";
 
 impl Loader {
     /// The error says why plugins cannot run on this machine.
-    pub(crate) fn new(egress: Arc<dyn Egress>, cache: Cache, slots: usize) -> Result<Loader, String> {
+    pub(crate) fn new(egress: Arc<dyn Egress>, cache: Cache, slots: usize, clock: Clock) -> Result<Loader, String> {
         let engines = Engines::new()?;
         let linkers = Linkers::new(&engines.fast).map_err(|e| one_line(&e))?;
-        Ok(Loader { engines, linkers, concurrent: OnceLock::new(), cache, egress, slots: slots.max(1), versions: AtomicU64::new(1) })
+        let (concurrent, versions) = (OnceLock::new(), AtomicU64::new(1));
+        Ok(Loader { engines, linkers, concurrent, cache, egress, slots: slots.max(1), clock, versions })
     }
 
     /// Compiles and links. The error is what is wrong with the file, and what to do about it.
@@ -201,10 +210,25 @@ impl Drop for Loaded {
         let mut t = self.stats.totals();
         (t.instances, t.memory) = (0, 0);
         self.lasting.retired.lock().unwrap_or_else(PoisonError::into_inner).add(&t);
+        let mut calls = self.lasting.retired_calls.lock().unwrap_or_else(PoisonError::into_inner);
+        let version = self.version_name();
+        // Files may change all day long.
+        let name = if calls.contains_key(version) || calls.len() < MAX_VERSIONS { version } else { "older" };
+        add_calls(calls.entry(name.to_owned()).or_default(), &t.hooks);
     }
 }
 
 impl Loaded {
+    /// As its manifest says; empty without one.
+    pub(crate) fn version_name(&self) -> &str {
+        self.manifest.as_ref().map_or("", |m| &m.version)
+    }
+
+    /// Whether two versions of it can share the calls (`rollout`).
+    pub(crate) fn stages(&self) -> bool {
+        self.kind == PluginKind::Middleware && self.form == Form::Hooks
+    }
+
     /// What its instances share when they have this configuration.
     pub(crate) fn environment(&self, used: Use) -> Environment {
         Environment {
@@ -217,6 +241,7 @@ impl Loaded {
             metrics: self.lasting.metrics.clone(),
             egress: self.loader.egress.clone(),
             ticker: self.loader.engines.ticker.clone(),
+            clock: self.loader.clock.clone(),
         }
     }
 }

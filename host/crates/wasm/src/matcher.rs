@@ -5,7 +5,7 @@ use crate::load::{Loaded, export};
 use crate::passing::Wanted;
 use crate::pool::{Call, Failure, Hooks, Pool};
 use crate::state::State;
-use crate::stats::Outcome;
+use crate::stats::{Hook, Outcome};
 use std::sync::Arc;
 use std::time::Instant;
 use torana_extend::{Facts, RequestTest};
@@ -63,11 +63,11 @@ impl Matcher {
         let values = self.0.setup.0.iter().map(|n| request.value(n).map(|v| v.into_owned())).collect();
         match lease.call_now(|h| h.matches, (values,)) {
             Ok((yes,)) => {
-                lease.good(begin.elapsed(), Outcome::Good);
+                lease.good(Hook::Matches, begin.elapsed(), Outcome::Good);
                 Ok(yes)
             }
             Err(f) => {
-                lease.bad(&f, begin.elapsed());
+                lease.bad(Hook::Matches, &f, begin.elapsed());
                 Err(f)
             }
         }

@@ -7,7 +7,7 @@ use crate::passing::{self, About, OutputLimits, Passing, ResponseHead, Wanted};
 use crate::pool::{Call, Failure, Hooks, Lease, Live, Pool, Seat};
 use crate::rollout::Versions;
 use crate::state::State;
-use crate::stats::Outcome;
+use crate::stats::{Hook, Outcome};
 use bytes::Bytes;
 use http::{StatusCode, header};
 use std::pin::Pin;
@@ -159,13 +159,14 @@ fn decide(
 /// Ends a call: the instance goes back, or away.
 fn settle<T>(
     lease: Lease<'_, MiddlewareHooks>,
+    hook: Hook,
     begin: Instant,
     result: &std::result::Result<T, Failure>,
     outcome: impl FnOnce(&T) -> Outcome,
 ) {
     match result {
-        Ok(v) => lease.good(begin.elapsed(), outcome(v)),
-        Err(f) => lease.bad(f, begin.elapsed()),
+        Ok(v) => lease.good(hook, begin.elapsed(), outcome(v)),
+        Err(f) => lease.bad(hook, f, begin.elapsed()),
     }
 }
 
@@ -208,7 +209,7 @@ impl Plain {
         let result = lease.call_now(|h| h.on_request, (values,));
         give_back(lease.live(), exchange);
         let result = result.and_then(|(action,)| decide(lease.live(), exchange, action, pool.limits()));
-        settle(lease, begin, &result, judged);
+        settle(lease, Hook::OnRequest, begin, &result, judged);
         result
     }
 
@@ -237,7 +238,7 @@ impl Plain {
                 Err(f)
             }
         };
-        settle(lease, begin, &result, |()| Outcome::Good);
+        settle(lease, Hook::OnResponse, begin, &result, |()| Outcome::Good);
         result
     }
 }
@@ -399,11 +400,11 @@ impl Full {
         let result = result.and_then(|(action,)| decide(lease.live(), exchange, action, pool.limits()));
         match result {
             Ok(Decision::Next { state, body }) if pool.setup.streams() => {
-                pool.count(begin.elapsed(), Outcome::Good);
+                pool.count(Hook::OnRequest, begin.elapsed(), Outcome::Good);
                 Ok((Decision::Next { state, body }, Some(share(lease.seat(pool)))))
             }
             result => {
-                settle(lease, begin, &result, judged);
+                settle(lease, Hook::OnRequest, begin, &result, judged);
                 Ok((result?, None))
             }
         }
@@ -449,7 +450,7 @@ impl Full {
                 return Err(Stop::Failed(Failure::Trapped("it failed earlier in this exchange".to_owned())));
             };
             live.store.data_mut().passing = Some(passing);
-            let call = seat.call(|h| h.on_response, (values, state));
+            let call = seat.call(Hook::OnResponse, |h| h.on_response, (values, state));
             let result = tracing::Instrument::instrument(call, span(pool, "on-response")).await;
             let Some(live) = seat.live() else { return Err(Stop::Failed(Failure::Trapped("it failed".to_owned()))) };
             let head = give_back(live, exchange).unwrap_or_default();
@@ -480,7 +481,7 @@ impl Full {
                 Err(f)
             }
         };
-        settle(lease, begin, &result, |()| Outcome::Good);
+        settle(lease, Hook::OnResponse, begin, &result, |()| Outcome::Good);
         Ok(result?)
     }
 }
@@ -537,11 +538,11 @@ fn transformed(body: Body, seat: Shared, side: Side) -> Body {
 async fn call_chunk(seat: Shared, side: Side, chunk: Bytes, last: bool) -> Chunk {
     let mut seat = seat.lock().await;
     let limit = seat.pool().loaded.limits.body;
-    let hook = match side {
-        Side::Request => |h: &MiddlewareHooks| h.on_request_body,
-        Side::Response => |h: &MiddlewareHooks| h.on_response_body,
+    let (hook, func): (Hook, fn(&MiddlewareHooks) -> _) = match side {
+        Side::Request => (Hook::OnRequestBody, |h| h.on_request_body),
+        Side::Response => (Hook::OnResponseBody, |h| h.on_response_body),
     };
-    match seat.call(hook, (chunk.to_vec(), last)).await {
+    match seat.call(hook, func, (chunk.to_vec(), last)).await {
         Ok((ChunkAction::Pass,)) => Ok(chunk),
         Ok((ChunkAction::Replace(b),)) if b.len() <= limit => Ok(b.into()),
         Ok((ChunkAction::Replace(_),)) => Err(BodyError::Malformed("a plugin made a piece longer than limits.body")),

@@ -191,7 +191,7 @@ impl About {
     pub(crate) fn of(exchange: &Exchange) -> About {
         About {
             client: exchange.peer.addr,
-            tls: exchange.peer.tls,
+            tls: exchange.peer.is_tls(),
             entry_point: exchange.peer.entry_point.clone(),
             router: exchange.router.clone(),
         }

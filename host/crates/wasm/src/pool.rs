@@ -6,7 +6,7 @@ use crate::load::{Loaded, export};
 use crate::passing::{Names, one_line};
 use crate::rest::Rest;
 use crate::state::{Environment, State, log_line};
-use crate::stats::{Outcome, slot};
+use crate::stats::{Hook, Outcome, slot};
 use std::any::Any;
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -318,7 +318,7 @@ impl<H: Hooks> Pool<H> {
                     OpenError::Broken(e) => e,
                 };
                 let failure = Failure::Trapped(text);
-                self.failed(&failure, Duration::ZERO);
+                self.failed(Hook::Start, &failure, Duration::ZERO);
                 Err(failure)
             }
         }
@@ -371,18 +371,18 @@ impl<H: Hooks> Pool<H> {
         failure
     }
 
-    fn failed(&self, failure: &Failure, took: Duration) {
-        self.loaded.stats.call(took, failure.outcome());
+    fn failed(&self, hook: Hook, failure: &Failure, took: Duration) {
+        self.loaded.stats.call(hook, took, failure.outcome());
         self.rest.failed(&self.loaded.plugin, failure);
     }
 
     /// Counts a call that went well.
-    pub(crate) fn count(&self, took: Duration, outcome: Outcome) {
-        self.succeeded(took, outcome);
+    pub(crate) fn count(&self, hook: Hook, took: Duration, outcome: Outcome) {
+        self.succeeded(hook, took, outcome);
     }
 
-    fn succeeded(&self, took: Duration, outcome: Outcome) {
-        self.loaded.stats.call(took, outcome);
+    fn succeeded(&self, hook: Hook, took: Duration, outcome: Outcome) {
+        self.loaded.stats.call(hook, took, outcome);
         self.rest.succeeded();
     }
 
@@ -559,8 +559,8 @@ impl<H: Hooks> Lease<'_, H> {
     }
 
     /// The call went well: the instance serves again.
-    pub(crate) fn good(mut self, took: Duration, outcome: Outcome) {
-        self.pool.succeeded(took, outcome);
+    pub(crate) fn good(mut self, hook: Hook, took: Duration, outcome: Outcome) {
+        self.pool.succeeded(hook, took, outcome);
         if let Some(live) = self.live.take()
             && self.pool.put_back(self.slot, live)
         {
@@ -570,8 +570,8 @@ impl<H: Hooks> Lease<'_, H> {
     }
 
     /// The call went wrong: the instance is never used again.
-    pub(crate) fn bad(self, failure: &Failure, took: Duration) {
-        self.pool.failed(failure, took);
+    pub(crate) fn bad(self, hook: Hook, failure: &Failure, took: Duration) {
+        self.pool.failed(hook, failure, took);
     }
 }
 
@@ -595,7 +595,12 @@ impl<H: Hooks> Seat<H> {
     }
 
     /// Calls a function; after a failure the instance is gone.
-    pub(crate) async fn call<P, R>(&mut self, func: impl FnOnce(&H) -> TypedFunc<P, R>, params: P) -> std::result::Result<R, Failure>
+    pub(crate) async fn call<P, R>(
+        &mut self,
+        hook: Hook,
+        func: impl FnOnce(&H) -> TypedFunc<P, R>,
+        params: P,
+    ) -> std::result::Result<R, Failure>
     where
         P: ComponentNamedList + Lower + Send + 'static,
         R: ComponentNamedList + Lift + Send + 'static,
@@ -606,8 +611,8 @@ impl<H: Hooks> Seat<H> {
         let Some(mut live) = taken else { return Err(Failure::Trapped("it failed earlier in this exchange".to_owned())) };
         let result = self.pool.call(&mut live, func, params).await;
         match &result {
-            Ok(_) => self.pool.succeeded(begin.elapsed(), Outcome::Good),
-            Err(f) => self.pool.failed(f, begin.elapsed()),
+            Ok(_) => self.pool.succeeded(hook, begin.elapsed(), Outcome::Good),
+            Err(f) => self.pool.failed(hook, f, begin.elapsed()),
         }
         // The head of the message is still in there.
         self.live = Some(live);

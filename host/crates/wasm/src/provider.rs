@@ -6,7 +6,7 @@ use crate::host::Inner;
 use crate::load::{Loaded, export};
 use crate::pool::{Call, Hooks, Pool};
 use crate::state::State;
-use crate::stats::Outcome;
+use crate::stats::{Hook, Outcome};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -116,7 +116,7 @@ impl PluginProvider {
                     if let Some(text) = delivery.document
                         && last.as_ref() != Some(&text)
                     {
-                        match read(self.name, &text) {
+                        match document(self.name, &text) {
                             Ok(document) => {
                                 last = Some(text);
                                 if out.publish(document).await.is_err() {
@@ -149,23 +149,23 @@ impl PluginProvider {
     }
 }
 
-async fn poll(pool: &Pool<ProviderHooks>) -> std::result::Result<Delivery, String> {
+pub(crate) async fn poll(pool: &Pool<ProviderHooks>) -> std::result::Result<Delivery, String> {
     let mut lease = pool.checkout().await.map_err(|f| f.to_string())?;
     let begin = Instant::now();
     match lease.call(|h| h.poll, ()).await {
         Ok((result,)) => {
-            lease.good(begin.elapsed(), Outcome::Good);
+            lease.good(Hook::Poll, begin.elapsed(), Outcome::Good);
             result
         }
         Err(f) => {
-            lease.bad(&f, begin.elapsed());
+            lease.bad(Hook::Poll, &f, begin.elapsed());
             Err(f.to_string())
         }
     }
 }
 
 /// A document of JSON, with the keys of a dynamic file.
-fn read(provider: &'static str, text: &str) -> std::result::Result<Document, String> {
+pub(crate) fn document(provider: &'static str, text: &str) -> std::result::Result<Document, String> {
     let source: Arc<str> = provider.into();
     let node = torana_config::parse::parse(text, torana_config::parse::Format::Json, source)
         .map_err(|d: Diagnostic| d.to_string().replace("\n  ", "; "))?;

@@ -1,7 +1,7 @@
 //! What an instance holds beside its memory, and what the gateway does for it when it calls.
 
 use crate::abi::v0_1::torana::plugin as wit;
-use crate::clock;
+use crate::clock::Clock;
 use crate::engine::Ticker;
 use crate::grants::Grants;
 use crate::kv::Kv;
@@ -35,6 +35,7 @@ pub(crate) struct Environment {
     pub(crate) metrics: Arc<OwnMetrics>,
     pub(crate) egress: Arc<dyn Egress>,
     pub(crate) ticker: Arc<Ticker>,
+    pub(crate) clock: Clock,
 }
 
 /// `plugins.<name>.limits`
@@ -100,6 +101,7 @@ impl State {
         for (k, v) in &environment.grants.env {
             wasi.env(k, v);
         }
+        environment.clock.give(&mut wasi);
         State {
             wasi: wasi.build(),
             table: ResourceTable::new(),
@@ -191,11 +193,11 @@ impl wit::config::Host for State {
 
 impl wit::clock::Host for State {
     fn now(&mut self) -> u64 {
-        clock::now()
+        self.environment.clock.now()
     }
 
     fn monotonic(&mut self) -> u64 {
-        clock::monotonic()
+        self.environment.clock.monotonic()
     }
 }
 
@@ -204,7 +206,7 @@ impl State {
         if !self.environment.grants.may_keep(namespace) {
             return Err(wit::kv::KvError::Denied);
         }
-        Ok((&self.environment.kv, clock::monotonic()))
+        Ok((&self.environment.kv, self.environment.clock.monotonic()))
     }
 }
 

@@ -24,10 +24,46 @@ pub(crate) fn slot(slots: usize) -> usize {
     })
 }
 
+/// Which function of a plugin is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hook {
+    OnRequest,
+    OnRequestBody,
+    OnResponse,
+    OnResponseBody,
+    Matches,
+    Pick,
+    Poll,
+    Present,
+    CleanUp,
+    /// A request to a service.
+    Handle,
+    /// An instance that could not be made for a call.
+    Start,
+}
+
+/// Names of the hooks, in their order, as they stand in the WIT package.
+pub(crate) const HOOKS: [&str; 11] = [
+    "on-request",
+    "on-request-body",
+    "on-response",
+    "on-response-body",
+    "matches",
+    "pick",
+    "poll",
+    "present",
+    "clean-up",
+    "handle",
+    "start",
+];
+
+/// Calls by hook.
+pub(crate) type HookCalls = [u64; HOOKS.len()];
+
 #[derive(Default)]
 #[repr(align(128))]
 struct Counters {
-    calls: AtomicU64,
+    calls: [AtomicU64; HOOKS.len()],
     traps: AtomicU64,
     deadline_hits: AtomicU64,
     refused: AtomicU64,
@@ -48,6 +84,7 @@ pub(crate) struct Stats {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Totals {
     pub(crate) calls: u64,
+    pub(crate) hooks: HookCalls,
     pub(crate) traps: u64,
     pub(crate) deadline_hits: u64,
     pub(crate) refused: u64,
@@ -75,9 +112,9 @@ impl Stats {
         &self.slots[slot(self.slots.len())]
     }
 
-    pub(crate) fn call(&self, took: Duration, outcome: Outcome) {
+    pub(crate) fn call(&self, hook: Hook, took: Duration, outcome: Outcome) {
         let c = self.mine();
-        c.calls.fetch_add(1, Relaxed);
+        c.calls[hook as usize].fetch_add(1, Relaxed);
         let nanos = took.as_nanos() as u64;
         c.nanos.fetch_add(nanos, Relaxed);
         if let Some(i) = BOUNDS.iter().position(|b| nanos <= b * 1000) {
@@ -109,7 +146,9 @@ impl Stats {
     pub(crate) fn totals(&self) -> Totals {
         let mut t = Totals::default();
         for c in &self.slots {
-            t.calls += c.calls.load(Relaxed);
+            for (sum, n) in t.hooks.iter_mut().zip(&c.calls) {
+                *sum += n.load(Relaxed);
+            }
             t.traps += c.traps.load(Relaxed);
             t.deadline_hits += c.deadline_hits.load(Relaxed);
             t.refused += c.refused.load(Relaxed);
@@ -121,13 +160,19 @@ impl Stats {
                 *sum += b.load(Relaxed);
             }
         }
+        t.calls = t.hooks.iter().sum();
         t
     }
+}
+
+pub(crate) fn add_calls(sum: &mut HookCalls, more: &HookCalls) {
+    sum.iter_mut().zip(more).for_each(|(sum, n)| *sum += n);
 }
 
 impl Totals {
     pub(crate) fn add(&mut self, o: &Totals) {
         self.calls += o.calls;
+        add_calls(&mut self.hooks, &o.hooks);
         self.traps += o.traps;
         self.deadline_hits += o.deadline_hits;
         self.refused += o.refused;
@@ -197,10 +242,12 @@ mod tests {
     #[test]
     fn calls_fall_into_buckets() {
         let s = Stats::new(2);
-        s.call(Duration::from_nanos(900), Outcome::Good);
-        s.call(Duration::from_micros(3), Outcome::Trap);
-        s.call(Duration::from_secs(9), Outcome::Deadline);
+        s.call(Hook::OnRequest, Duration::from_nanos(900), Outcome::Good);
+        s.call(Hook::OnResponse, Duration::from_micros(3), Outcome::Trap);
+        s.call(Hook::OnResponse, Duration::from_secs(9), Outcome::Deadline);
         let t = s.totals();
+        assert_eq!((t.hooks[Hook::OnRequest as usize], t.hooks[Hook::OnResponse as usize]), (1, 2));
+        assert_eq!(HOOKS[Hook::Start as usize], "start");
         assert_eq!((t.calls, t.traps, t.deadline_hits, t.failures()), (3, 2, 1, 2));
         let h = t.histogram();
         assert_eq!(h.buckets[0], (1e-6, 1));

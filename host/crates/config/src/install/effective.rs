@@ -6,16 +6,19 @@ use crate::node::Node;
 use std::net::IpAddr;
 use torana_base::{Diagnostic, GoDuration, closest};
 
-/// The entry point of API and ping, unless they say otherwise.
+/// The entry point of API, ping and metrics, unless they say otherwise.
 const INTERNAL: &str = "traefik";
+/// Labels of the metrics that count requests.
+const OWN_LABELS: [&str; 6] = ["code", "method", "protocol", "entrypoint", "router", "service"];
 
 impl InstallConfig {
     /// Adds the entry points that Traefik adds by itself: `http` on `:80` when there is none at all, and
-    /// `traefik` on `:8080` when API or ping need it.
+    /// `traefik` on `:8080` when API, ping or metrics need it.
     pub(super) fn complete(&mut self) {
         let none = self.entry_points.is_empty();
         let api = self.api.as_ref().is_some_and(|a| a.insecure);
         let ping = self.ping.as_ref().is_some_and(|p| !p.manual_routing && p.entry_point == INTERNAL);
+        let metrics = self.prometheus().is_some_and(|p| !p.manual_routing && p.entry_point == INTERNAL);
         let mut add = |name: &str, address: &str| {
             if let Ok(address) = address.parse() {
                 self.entry_points.entry(name.to_owned()).or_insert_with(|| EntryPointConfig { address, ..EntryPointConfig::default() });
@@ -24,7 +27,7 @@ impl InstallConfig {
         if none {
             add("http", ":80");
         }
-        if api || ping {
+        if api || ping || metrics {
             add(INTERNAL, ":8080");
         }
     }
@@ -46,6 +49,7 @@ impl InstallConfig {
         v.entry_points();
         v.rest();
         v.plugins();
+        v.resolvers();
         v.out
     }
 }
@@ -122,7 +126,7 @@ impl Validate<'_> {
     }
 
     /// The entry points there are, the nearest first.
-    fn known(&self, name: &str) -> String {
+    pub(super) fn known(&self, name: &str) -> String {
         let names = || self.config.entry_points.keys().map(String::as_str);
         let all = names().collect::<Vec<_>>().join(", ");
         closest(name, names()).map_or_else(|| format!("known here: {all}"), |near| format!("did you mean `{near}`? known here: {all}"))
@@ -162,8 +166,44 @@ impl Validate<'_> {
                 self.push(d, &hint);
             }
         }
+        self.metrics();
         if config.providers.providers_throttle_duration < GoDuration(0) {
             self.push(Diagnostic::error("providers.providersThrottleDuration", "the time is below 0"), "write 0 or more");
+        }
+    }
+
+    fn metrics(&mut self) {
+        let Some(p) = self.config.prometheus() else { return };
+        for (i, bound) in p.buckets.iter().enumerate() {
+            if !bound.is_finite() || i > 0 && *bound <= p.buckets[i - 1] {
+                let d =
+                    Diagnostic::error(format!("metrics.prometheus.buckets[{i}]"), format!("`{bound}` is not above the bound before it"));
+                self.push(d, "write bounds in seconds, from the lowest to the highest");
+            }
+        }
+        for (label, header) in &p.header_labels {
+            let key = format!("metrics.prometheus.headerLabels.{label}");
+            let named = label.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+                && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+                && !label.starts_with("__");
+            if !named {
+                let d = Diagnostic::error(&*key, format!("`{label}` is no name of a label"));
+                self.push(d, "use letters, digits and `_`, no digit first, and at most one `_` in front");
+            } else if OWN_LABELS.contains(&label.as_str()) {
+                let d = Diagnostic::error(&*key, format!("`{label}` is a label already"));
+                self.push(d, "choose another name");
+            }
+            if header.is_empty() || !header.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b)) {
+                self.push(Diagnostic::error(&*key, format!("`{header}` is not a header name")), "write the name of a request header");
+            }
+        }
+        if !p.manual_routing && !self.config.entry_points.contains_key(&p.entry_point) {
+            let hint = self.known(&p.entry_point);
+            let d = Diagnostic::warning(
+                "metrics.prometheus.entryPoint",
+                format!("unknown entry point `{}`: metrics are not served", p.entry_point),
+            );
+            self.push(d, &hint);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! `entryPoints.<name>` and what is below it.
 
 use super::{Address, is_false, is_no_time, is_zero};
+use crate::routing::RouterTlsConfig;
 use serde::{Deserialize, Serialize};
 use torana_base::GoDuration;
 
@@ -20,6 +21,9 @@ pub struct EntryPointConfig {
     pub allow_acme_by_pass: bool,
     pub transport: TransportConfig,
     pub forwarded_headers: ForwardedHeadersConfig,
+    /// `None`: no PROXY header is read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proxy_protocol: Option<ProxyProtocolConfig>,
     pub http: EntryPointHttpConfig,
     pub http2: Http2Config,
     pub udp: UdpConfig,
@@ -85,6 +89,19 @@ impl Default for RespondingTimeoutsConfig {
     }
 }
 
+/// `entryPoints.<name>.proxyProtocol`: whose PROXY header tells who the client is. Without either option it is
+/// an error.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct ProxyProtocolConfig {
+    /// Of anybody.
+    #[serde(skip_serializing_if = "is_false")]
+    pub insecure: bool,
+    /// Addresses and ranges.
+    #[serde(rename = "trustedIPs", skip_serializing_if = "Vec::is_empty")]
+    pub trusted_ips: Vec<String>,
+}
+
 /// `entryPoints.<name>.forwardedHeaders`.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(default, rename_all = "camelCase")]
@@ -111,6 +128,9 @@ pub struct EntryPointHttpConfig {
     /// Put before the middlewares of every router.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub middlewares: Vec<String>,
+    /// Of routers that have no `tls` of their own; taken as a whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<RouterTlsConfig>,
     /// `None`: every encoded character is accepted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub encoded_characters: Option<EncodedCharactersConfig>,
@@ -135,6 +155,7 @@ impl Default for EntryPointHttpConfig {
         EntryPointHttpConfig {
             redirections: None,
             middlewares: Vec::new(),
+            tls: None,
             encoded_characters: None,
             encode_query_semicolons: false,
             sanitize_path: true,

@@ -4,15 +4,18 @@ use crate::schema::{self, Kind, Row, State};
 use std::fmt::Write;
 
 /// Heading and first part of the paths below it.
-const GROUPS: [(&str, &str); 12] = [
+const GROUPS: [(&str, &str); 15] = [
     ("Configuration file", "configFile"),
     ("Entry points", "entryPoints"),
     ("Providers", "providers"),
     ("Plugins", "plugins"),
+    ("Certificate resolvers", "certificatesResolvers"),
+    ("OCSP", "ocsp"),
     ("Backends", "serversTransport"),
     ("TCP backends", "tcpServersTransport"),
     ("API", "api"),
     ("Ping", "ping"),
+    ("Metrics", "metrics"),
     ("Log", "log"),
     ("Core", "core"),
     ("Global", "global"),

@@ -1,6 +1,7 @@
 //! The static configuration: what Torana reads once, when it starts. Field by field Traefik's install
 //! configuration, as far as it is built.
 
+mod acme;
 mod address;
 mod effective;
 mod entry_point;
@@ -8,13 +9,16 @@ mod env;
 mod flags;
 mod help;
 mod load;
+mod metrics;
 mod plugins;
 mod removed;
 
+pub use acme::*;
 pub use address::{Address, Protocol};
 pub use entry_point::*;
 pub use help::help;
 pub use load::{Loaded, Sources, load};
+pub use metrics::*;
 pub use plugins::*;
 
 use crate::de;
@@ -38,8 +42,14 @@ pub struct InstallConfig {
     pub api: Option<ApiConfig>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ping: Option<PingConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<MetricsConfig>,
     pub log: LogConfig,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ocsp: Option<OcspConfig>,
     pub core: CoreConfig,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub certificates_resolvers: BTreeMap<String, CertificatesResolverConfig>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub plugins: BTreeMap<String, PluginConfig>,
     #[serde(skip_serializing)]
@@ -47,6 +57,15 @@ pub struct InstallConfig {
     /// `configFile`: where the file was looked for; kept so that the option may stand in any source.
     #[serde(skip_serializing)]
     config_file: Option<String>,
+}
+
+/// `ocsp`: what the issuers of certificates say of them is sent in handshakes.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct OcspConfig {
+    /// Responders to ask in place of those that certificates name, by URL.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub responder_overrides: BTreeMap<String, String>,
 }
 
 /// `global`.
@@ -354,11 +373,21 @@ pub enum LogLevel {
 pub struct CoreConfig {
     /// Always `v3`: v2 is not built (RUL-07).
     pub default_rule_syntax: String,
+    /// Routers on one host that name different TLS options are disabled; else they all get the default ones.
+    #[serde(rename = "strictTLSOptions", skip_serializing_if = "is_false")]
+    pub strict_tls_options: bool,
 }
 
 impl Default for CoreConfig {
     fn default() -> Self {
-        CoreConfig { default_rule_syntax: "v3".into() }
+        CoreConfig { default_rule_syntax: "v3".into(), strict_tls_options: false }
+    }
+}
+
+impl InstallConfig {
+    /// `metrics.prometheus`, if it is there.
+    pub fn prometheus(&self) -> Option<&PrometheusConfig> {
+        self.metrics.as_ref()?.prometheus.as_ref()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     HttpConfig, Item, Items, MiddlewareConfig, PluginConfig, PluginUse, Rejected, RouterConfig, RoutingConfig, ServersTransportConfig,
-    ServiceConfig, Strategy, decode_tcp, plugin,
+    ServiceConfig, Strategy, TlsCertificateConfig, TlsConfig, TlsOptionsConfig, TlsStoreConfig, decode_tcp, plugin,
 };
 use crate::de;
 use crate::node::{Key, Node, Value};
@@ -27,6 +27,7 @@ pub fn decode(node: &Node) -> Checked<RoutingConfig> {
             for (key, value) in entries {
                 match root.known(&key.text) {
                     Some(Branch { name: "http", .. }) => http(value, &mut out.value.http, &mut out.diagnostics),
+                    Some(tree @ Branch { name: "tls", .. }) => tls(tree, value, &mut out.value.tls, &mut out.diagnostics),
                     Some(tree @ Branch { name: "plugins", .. }) => plugins(tree, value, &mut out),
                     Some(tree @ Branch { name: "tcp", .. }) => decode_tcp::tcp(tree, value, &mut out.value.tcp, &mut out.diagnostics),
                     Some(tree @ Branch { name: "udp", .. }) => decode_tcp::udp(tree, value, &mut out.value.udp, &mut out.diagnostics),
@@ -69,6 +70,47 @@ fn http(node: &Node, config: &mut HttpConfig, diagnostics: &mut Vec<Diagnostic>)
             Some(3) => cx.items(&mut config.servers_transports, |node, key, item| typed(node, key, item, |_, _, _| {})),
             _ => {}
         }
+    }
+}
+
+fn tls(tree: &Branch, node: &Node, config: &mut TlsConfig, diagnostics: &mut Vec<Diagnostic>) {
+    let Some(entries) = block(node, "tls", diagnostics) else { return };
+    for (key, value) in entries {
+        let Some(section) = tree.known(&key.text) else {
+            let d = Diagnostic::error(format!("tls.{}", key.text), format!("unknown option `{}`", key.text)).at(&key.place);
+            diagnostics.push(Diagnostic { hint: tree.suggest(&key.text), ..d });
+            continue;
+        };
+        let path = format!("tls.{}", section.name);
+        if let Some(options) = section.item.as_deref() {
+            certificates(options, value, &path, config, diagnostics);
+            continue;
+        }
+        let Some(objects) = block(value, &path, diagnostics) else { continue };
+        let Some(options) = section.any.as_deref() else { continue };
+        let mut cx = Section { path: &path, options, objects, diagnostics };
+        match section.name {
+            "options" => cx.items(&mut config.options, |node, key, item| typed(node, key, item, finish_tls_options)),
+            "stores" => cx.items(&mut config.stores, |node, key, item| typed(node, key, item, finish_tls_store)),
+            _ => {}
+        }
+    }
+}
+
+fn certificates(options: &Branch, node: &Node, path: &str, config: &mut TlsConfig, diagnostics: &mut Vec<Diagnostic>) {
+    if !matches!(node.value, Value::List(_) | Value::Null) {
+        diagnostics
+            .push(Diagnostic::error(path, "a list belongs here").at(&node.place).hint("write `- certFile:` and `keyFile:` below it"));
+    }
+    for (i, node) in node.items().iter().enumerate() {
+        let key = format!("{path}[{i}]");
+        let mut item = Item::new(TlsCertificateConfig::default(), node.place.clone(), node.digest());
+        item.diagnostics = schema::inspect(node, options, &key);
+        typed(node, &key, &mut item, finish_tls_certificate);
+        for d in &mut item.diagnostics {
+            d.place.get_or_insert_with(|| node.place.clone());
+        }
+        config.certificates.push(Arc::new(item));
     }
 }
 
@@ -132,7 +174,7 @@ macro_rules! empty {
 
 pub(super) use empty;
 
-empty!(RouterConfig ServiceConfig ServersTransportConfig PluginConfig);
+empty!(RouterConfig ServiceConfig ServersTransportConfig PluginConfig TlsOptionsConfig TlsStoreConfig);
 
 impl Empty for MiddlewareConfig {
     fn empty(node: &Node) -> Self {
@@ -206,6 +248,48 @@ fn finish_plugin(node: &Node, key: &str, item: &mut Item<PluginConfig>) {
     item.keep_plugin(node);
 }
 
+fn finish_tls_certificate(node: &Node, key: &str, item: &mut Item<TlsCertificateConfig>) {
+    item.keep(node, "certFile", "", "certFile");
+    item.keep(node, "keyFile", "", "keyFile");
+    item.keep(node, "stores", "", "stores[]");
+    for (option, text) in [("certFile", item.config.cert_file.as_str()), ("keyFile", item.config.key_file.expose())] {
+        if text.is_empty() && !item.diagnostics.iter().any(Diagnostic::is_error) {
+            let d = Diagnostic::error(format!("{key}.{option}"), format!("`{option}` is missing")).at(&item.place);
+            item.diagnostics.push(d.hint("write the path of a PEM file, or its text"));
+        }
+    }
+    for (i, store) in item.config.stores.iter().enumerate().filter(|(_, s)| *s != "default") {
+        let d = Diagnostic::warning(format!("{key}.stores[{i}]"), format!("no client is served from the store `{store}`"));
+        item.diagnostics.push(d.at(&item.place_of(&format!("stores[{i}]"))).hint("write `default`, or leave `stores` out"));
+    }
+}
+
+fn finish_tls_options(node: &Node, _: &str, item: &mut Item<TlsOptionsConfig>) {
+    item.keep(node, "minVersion", "", "minVersion");
+    item.keep(node, "maxVersion", "", "maxVersion");
+    item.keep(node, "cipherSuites", "", "cipherSuites[]");
+    item.keep(node, "curvePreferences", "", "curvePreferences[]");
+    item.keep(node, "clientAuth.caFiles", "", "clientAuth.caFiles[]");
+    item.keep(node, "clientAuth.clientAuthType", "", "clientAuth.clientAuthType");
+    item.keep(node, "alpnProtocols", "", "alpnProtocols[]");
+}
+
+fn finish_tls_store(node: &Node, key: &str, item: &mut Item<TlsStoreConfig>) {
+    item.keep(node, "defaultCertificate", "", "defaultCertificate");
+    item.keep(node, "defaultCertificate.certFile", "", "defaultCertificate.certFile");
+    item.keep(node, "defaultCertificate.keyFile", "", "defaultCertificate.keyFile");
+    item.keep(node, "defaultGeneratedCert", "", "defaultGeneratedCert");
+    item.keep(node, "defaultGeneratedCert.resolver", "", "defaultGeneratedCert.resolver");
+    if key != "tls.stores.default" {
+        let d = Diagnostic::warning(key, "only the store `default` is used").at(&item.place);
+        item.diagnostics.push(d.hint("move what it says to `tls.stores.default`"));
+    }
+    if item.config.default_certificate.is_some() && item.config.default_generated_cert.is_some() {
+        let d = Diagnostic::warning(format!("{key}.defaultGeneratedCert"), "`defaultCertificate` is used in its place");
+        item.diagnostics.push(d.at(&item.place_of("defaultGeneratedCert")).hint("remove one of them"));
+    }
+}
+
 /// Whether a block is switched on: not null, not `false`.
 pub(super) fn present(node: &Node) -> bool {
     !node.is_null() && node.as_bool() != Some(false)
@@ -261,7 +345,7 @@ fn finish_plugin_use(key: &str, item: &mut Item<MiddlewareConfig>) {
     }
 }
 
-/// Objects of `tcp`, `udp` and `tls`: refused one by one.
+/// Objects of `tcp` and `udp`: refused one by one.
 fn reject(tree: &Branch, node: &Node, out: &mut Checked<RoutingConfig>) {
     let Some(sections) = block(node, tree.name, &mut out.diagnostics) else { return };
     for (key, value) in sections {

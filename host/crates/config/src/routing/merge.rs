@@ -13,6 +13,19 @@ pub fn merge_first_wins(docs: Vec<RoutingConfig>) -> Checked<RoutingConfig> {
         merge(&mut all.services, doc.http.services, "http.services", warn);
         merge(&mut all.middlewares, doc.http.middlewares, "http.middlewares", warn);
         merge(&mut all.servers_transports, doc.http.servers_transports, "http.serversTransports", warn);
+        let (all, more) = (&mut out.value.tls, doc.tls);
+        merge(&mut all.options, more.options, "tls.options", warn);
+        merge(&mut all.stores, more.stores, "tls.stores", warn);
+        for certificate in more.certificates {
+            match all.certificates.iter().find(|c| c.digest == certificate.digest && c.config == certificate.config) {
+                None => all.certificates.push(certificate),
+                Some(first) => warn.push(
+                    Diagnostic::warning("tls.certificates", "the certificate is written twice, this one is left out")
+                        .at(&certificate.place)
+                        .hint(format!("the one in use is at {}", first.place)),
+                ),
+            }
+        }
         let tcp = &mut out.value.tcp;
         merge(&mut tcp.routers, doc.tcp.routers, "tcp.routers", warn);
         merge(&mut tcp.services, doc.tcp.services, "tcp.services", warn);

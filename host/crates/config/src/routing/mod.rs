@@ -1,4 +1,4 @@
-//! The dynamic configuration: routers, services, middlewares, transports and plugins, as one provider wrote them.
+//! The dynamic configuration: routers, services, middlewares, transports, TLS and plugins, as one provider wrote them.
 //! A bad object is disabled alone; the objects beside it are not touched.
 
 mod decode;
@@ -9,6 +9,7 @@ mod plugin;
 mod router;
 mod service;
 mod tcp;
+mod tls;
 mod transport;
 mod udp;
 
@@ -21,6 +22,7 @@ pub(crate) use plugin::{check_name as check_plugin_name, is_variable};
 pub use router::*;
 pub use service::*;
 pub use tcp::*;
+pub use tls::*;
 pub use transport::*;
 pub use udp::*;
 
@@ -37,6 +39,7 @@ pub struct RoutingConfig {
     pub http: HttpConfig,
     pub tcp: TcpConfig,
     pub udp: UdpConfig,
+    pub tls: TlsConfig,
     /// `plugins`.
     pub plugins: Items<PluginConfig>,
     /// Objects of trees that are not built, such as `tls.options.default`.
@@ -129,7 +132,7 @@ impl<T> Item<T> {
 /// An object that Torana cannot serve yet.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rejected {
-    /// Dotted path, as in `tls.certificates[0]`.
+    /// Dotted path, as in `tcp.routers.db`.
     pub key: String,
     pub diagnostic: Diagnostic,
 }

@@ -21,7 +21,7 @@ pub struct RouterConfig {
     /// 0 for the length of the rule.
     #[serde(skip_serializing_if = "is_zero")]
     pub priority: i64,
-    /// Not built (TLS-03): a router with it is disabled.
+    /// A router with it serves TLS alone, one without it none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls: Option<RouterTlsConfig>,
     #[serde(skip_serializing_if = "Option::is_none")]

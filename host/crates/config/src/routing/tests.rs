@@ -122,12 +122,7 @@ http:
     for (found, expected) in [
         (&h.routers["good"].diagnostics, &[][..]),
         (&h.routers["v3"].diagnostics, &[]),
-        (
-            &h.routers["tls"].diagnostics,
-            &[
-                "error: `tls` is not built yet (TLS-03)\n  at  http.routers.tls.tls  (r.yml:5:40)\n  hint: remove it, and let something in front of Torana end TLS",
-            ],
-        ),
+        (&h.routers["tls"].diagnostics, &[]),
         (
             &h.routers["typo"].diagnostics,
             &[
@@ -490,14 +485,6 @@ fn documents_and_trees_that_are_not_built() {
     ] {
         assert_eq!(told(&decoded(text).diagnostics), told_about, "{text}");
     }
-    let c = decoded("x-tcp: {routers: {db: {rule: x}}}\ntls: {certificates: [{certFile: a}], options: {default: {}}}\nudp: {services: {}}");
-    assert_eq!(told(&c.diagnostics), [""; 0]);
-    let keys: Vec<_> = c.value.rejected.iter().map(|r| (r.key.as_str(), r.diagnostic.to_string())).collect();
-    assert_eq!(keys.iter().map(|(k, _)| *k).collect::<Vec<_>>(), ["tls.certificates[0]", "tls.options.default"]);
-    assert_eq!(
-        keys[0].1,
-        "error: `tls.certificates` is not built yet (TLS-01)\n  at  tls.certificates[0]  (r.yml:2:22)\n  hint: remove it, and let something in front of Torana end TLS"
-    );
 }
 
 #[test]
@@ -512,7 +499,7 @@ fn the_first_of_two_wins() {
     ]);
     assert_eq!(
         (merged.value.http.routers["r"].config.rule.as_str(), merged.value.http.routers.len(), merged.value.rejected.len()),
-        ("one", 2, 1)
+        ("one", 2, 0)
     );
     assert_eq!(
         told(&merged.diagnostics),
@@ -613,7 +600,7 @@ fn tcp_and_udp() {
     let (tcp, udp) = (&c.value.tcp, &c.value.udp);
     assert!(c.value.rejected.is_empty());
     assert!(tcp.routers["r"].config.tls.as_ref().is_some_and(|t| t.passthrough) && !tcp.routers["r"].has_errors());
-    assert!(told(&tcp.routers["bad"].diagnostics)[0].contains("ACM-01"));
+    assert!(!tcp.routers["bad"].has_errors() && tcp.routers["bad"].config.tls.as_ref().unwrap().cert_resolver == "le");
     let lb = tcp.services["s"].config.load_balancer.as_ref().unwrap();
     assert_eq!((lb.servers[0].tls, lb.proxy_protocol.unwrap().version, lb.health_check.is_none()), (true, 2, true));
     assert!(told(&tcp.services["two"].diagnostics)[0].contains("more than one kind"));

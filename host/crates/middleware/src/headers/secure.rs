@@ -76,7 +76,7 @@ impl Secure {
     }
 
     fn is_tls(&self, exchange: &Exchange) -> bool {
-        exchange.peer.tls || self.tls_headers.iter().any(|(name, v)| exchange.request.headers.get(name).map_or(&b""[..], |h| h.as_bytes()) == v.as_bytes())
+        exchange.peer.is_tls() || self.tls_headers.iter().any(|(name, v)| exchange.request.headers.get(name).map_or(&b""[..], |h| h.as_bytes()) == v.as_bytes())
     }
 }
 

@@ -1,1 +1,25 @@
-//! Certificates from an ACME authority (RFC 8555): account, orders, challenges, storage and renewal.
+//! Certificates that are ordered from a CA by ACME (RFC 8555) and renewed by themselves.
+//!
+//! [`AcmeResolver`] is one `certificatesResolvers.<name>.acme`. It is told what is wanted by a `watch`, tells what
+//! it has by another one, and leaves the answers to challenges in [`Challenges`] for the listeners to serve. It
+//! never stands in the way of a request.
+
+mod challenge;
+mod client;
+mod dns;
+mod error;
+mod http;
+mod keys;
+mod names;
+mod order;
+mod pem;
+mod renewal;
+mod resolver;
+mod status;
+mod storage;
+
+pub use challenge::Challenges;
+pub use error::AcmeError;
+pub use resolver::{AcmeResolver, AcmeShared, Certificates, Covered, Env, ObtainedCertificate, Wanted};
+pub use status::{AcmeStatus, CertificateState, CertificateStatus};
+pub use storage::{FileStorage, Storage, StorageFiles, Stored, StoredAccount, StoredCertificate};

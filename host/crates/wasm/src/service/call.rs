@@ -6,7 +6,7 @@ use super::turn::{Turn, Turns, allow};
 use crate::load::Loaded;
 use crate::pool::{Failure, broken, store};
 use crate::state::State;
-use crate::stats::Outcome;
+use crate::stats::{Hook, Outcome};
 use bytes::Bytes;
 use http_body::Frame;
 use std::pin::{Pin, pin};
@@ -223,11 +223,11 @@ impl Drop for Tally {
         match &self.failure {
             Some(Failure::Busy) => loaded.stats.refused(),
             Some(f) => {
-                loaded.stats.call(took, f.outcome());
+                loaded.stats.call(Hook::Handle, took, f.outcome());
                 rest.failed(&loaded.plugin, f);
             }
             None => {
-                loaded.stats.call(took, if self.bad { Outcome::BadAnswer } else { Outcome::Good });
+                loaded.stats.call(Hook::Handle, took, if self.bad { Outcome::BadAnswer } else { Outcome::Good });
                 rest.succeeded();
             }
         }

@@ -146,7 +146,7 @@ fn status_of(error: &Error) -> StatusCode {
 fn incoming(exchange: &mut Exchange) -> Option<(http::Request<WasiBody>, Option<Pump>)> {
     let r = &mut exchange.request;
     let host = if r.host.is_empty() { exchange.peer.local.to_string() } else { r.host.to_string() };
-    let scheme = if exchange.peer.tls { "https" } else { "http" };
+    let scheme = if exchange.peer.is_tls() { "https" } else { "http" };
     let uri = http::Uri::builder().scheme(scheme).authority(host).path_and_query(r.target()).build().ok()?;
     let mut headers = r.headers.clone();
     hop::strip(&mut headers);

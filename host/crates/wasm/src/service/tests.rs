@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 use torana_base::Place;
+use torana_config::node::Node;
 use torana_config::routing::{Item, PluginConfig};
 use torana_extend::{Egress, EgressError, SendFuture};
 use torana_http::{Peer, Request};
@@ -84,7 +85,7 @@ fn loaded(bytes: &[u8], change: impl FnOnce(&mut PluginConfig)) -> Arc<Loaded> {
     // Debug builds are slow.
     config.limits.deadline = "500ms".parse().unwrap();
     change(&mut config);
-    let loader = Arc::new(Loader::new(Arc::new(Echo), Cache::open(), 1).unwrap());
+    let loader = Arc::new(Loader::new(Arc::new(Echo), Cache::open(), 1, crate::clock::Clock::System).unwrap());
     let item = Item::new(config, Place::whole("test"), 1);
     match loader.load(&"test@file".into(), &item, bytes, &Lasting::default()) {
         Ok(l) => Arc::new(l),
@@ -113,7 +114,7 @@ fn exchange(method: Method, target: &str, body: Body) -> Exchange {
     request.headers.insert("x-mine", "1".parse().unwrap());
     request.headers.insert("connection", "x-hop".parse().unwrap());
     request.headers.insert("x-hop", "1".parse().unwrap());
-    let peer = Peer::new("10.0.0.9:1".parse().unwrap(), "10.0.0.1:80".parse().unwrap(), false, "web".into(), false);
+    let peer = Peer::new("10.0.0.9:1".parse().unwrap(), "10.0.0.1:80".parse().unwrap(), None, "web".into(), false);
     Exchange::new(request, Rc::new(peer))
 }
 
@@ -421,4 +422,22 @@ fn cost_of_a_call() {
             eprintln!("{name}, {body:?}: p50 {:?}, p99 {:?}", times[times.len() / 2], times[times.len() / 100 * 99]);
         }
     }
+}
+
+/// Two versions of it cannot share the calls: a new one takes over at once, and that is told.
+#[test]
+fn a_middleware_of_wasi_has_no_rollout() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("m.wasm");
+    std::fs::write(&path, guest("middleware")).unwrap();
+    let mut config = PluginConfig { path: path.to_str().unwrap().to_owned(), ..PluginConfig::default() };
+    config.rollout = Some(Default::default());
+    let stage =
+        crate::Stage::load("m@file", Item::new(config, Place::whole("test"), 1), Arc::new(Echo), 0).unwrap_or_else(|d| panic!("{d:?}"));
+    let told = stage.host().diagnostics();
+    assert!(
+        told.len() == 1 && !told[0].is_error() && told[0].message == "a new version of a wasi:http middleware takes over at once",
+        "{told:?}"
+    );
+    assert!(stage.host().middleware("m@file", &Node::empty(Place::whole("test")), "m").is_ok());
 }

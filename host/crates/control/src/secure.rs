@@ -1,0 +1,365 @@
+//! Certificates and TLS options of all providers, compiled; kept while nothing that they are made of changes.
+
+use crate::resolve::{Inputs, known};
+use crate::tls_plan::{DEFAULT, Hosts, options_name};
+use rustc_hash::{FxHashMap, FxHasher};
+use std::hash::{Hash, Hasher};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+use tokio::sync::watch;
+use torana_base::{Diagnostic, Place, Secret};
+use torana_config::routing::{DomainConfig, Item, RoutingConfig, TlsOptionsConfig};
+use torana_dataplane::{Handshake, Router, Secure};
+use torana_router::{Route, RouteTable};
+use torana_telemetry::metrics;
+use torana_tls::acme::ObtainedCertificate;
+use torana_tls::{Certificate, Loaded, SessionShared, Stapler, Store, TlsOptions, server_config};
+
+/// A file as it was when it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Stamp(Option<(SystemTime, u64, u64)>);
+
+impl Stamp {
+    fn of(path: &PathBuf) -> Stamp {
+        use std::os::unix::fs::MetadataExt;
+        Stamp(std::fs::metadata(path).ok().and_then(|m| Some((m.modified().ok()?, m.len(), m.ino()))))
+    }
+}
+
+/// The files that certificates and options were read from.
+#[derive(Debug, Default)]
+pub(crate) struct Files(Vec<(PathBuf, Stamp)>);
+
+impl Files {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// What they are now; comparing two of these says whether something changed.
+    pub(crate) fn now(&self) -> Files {
+        Files(self.0.iter().map(|(p, _)| (p.clone(), Stamp::of(p))).collect())
+    }
+
+    pub(crate) fn same(&self, other: &Files) -> bool {
+        self.0 == other.0
+    }
+
+    /// PEM text stands for itself; everything else is a path.
+    fn note(&mut self, text: &str) {
+        if !text.is_empty() && !text.contains("-----BEGIN") {
+            let path = PathBuf::from(text);
+            let stamp = Stamp::of(&path);
+            self.0.push((path, stamp));
+        }
+    }
+}
+
+/// By certificate and key as written.
+type Certificates = FxHashMap<(String, String), Arc<Certificate>>;
+
+#[derive(Default)]
+pub(crate) struct TlsState {
+    /// Of everything that the rest was made from.
+    digest: Option<u64>,
+    files: Arc<Files>,
+    /// The last good ones.
+    certificates: Certificates,
+    handshakes: Arc<FxHashMap<Arc<str>, Arc<Handshake>>>,
+    /// The certificates that the configuration names.
+    configured: Arc<Store>,
+    broken: FxHashMap<Arc<str>, Diagnostic>,
+    diagnostics: Vec<Diagnostic>,
+    loaded: Loaded,
+    shared: SessionShared,
+    stapler: Option<Arc<Stapler>>,
+    /// Certificates whose OCSP answers are wanted.
+    stapled: watch::Sender<Vec<Arc<Certificate>>>,
+}
+
+impl TlsState {
+    pub(crate) fn new(stapler: Option<Arc<Stapler>>) -> Self {
+        TlsState { stapler, ..TlsState::default() }
+    }
+
+    /// The work of fetching OCSP answers; `changed` is called when there are new ones.
+    pub(crate) fn stapling<F: Fn() + 'static>(&self, changed: F) -> Option<impl Future<Output = ()> + use<F>> {
+        let (stapler, certificates) = (self.stapler.clone()?, self.stapled.subscribe());
+        Some(async move { stapler.run(certificates, changed).await })
+    }
+
+    pub(crate) fn files(&self) -> &Arc<Files> {
+        &self.files
+    }
+
+    pub(crate) fn configured(&self) -> &Arc<Store> {
+        &self.configured
+    }
+
+    pub(crate) fn forget_digest(&mut self) {
+        self.digest = None;
+    }
+
+    /// What is wrong with certificates, stores and options.
+    pub(crate) fn diagnostics(&self) -> impl Iterator<Item = &Diagnostic> {
+        self.diagnostics.iter()
+    }
+
+    /// `None` for options that are not there, or cannot be used.
+    pub(crate) fn handshake(&self, options: &str) -> Option<&Arc<Handshake>> {
+        self.handshakes.get(options)
+    }
+
+    /// Those that are served, for metrics.
+    pub(crate) fn served(&self) -> Vec<metrics::Certificate> {
+        let seconds =
+            |c: &Certificate| c.not_after().duration_since(UNIX_EPOCH).map_or(0, |d| i64::try_from(d.as_secs()).unwrap_or(i64::MAX));
+        let store = self.handshakes.values().next().map(|h| &h.store);
+        let all = store.iter().flat_map(|s| s.certificates());
+        all.map(|c| {
+            let mut sans = c.sans().to_vec();
+            sans.sort_unstable();
+            metrics::Certificate { cn: c.common_name().into(), serial: c.serial().into(), sans: sans.join(","), not_after: seconds(c) }
+        })
+        .collect()
+    }
+
+    pub(crate) fn handshakes(&self) -> &Arc<FxHashMap<Arc<str>, Arc<Handshake>>> {
+        &self.handshakes
+    }
+
+    /// Message and hint for a router whose options there are not.
+    pub(crate) fn why_not(&self, options: &str) -> (String, Option<String>) {
+        match self.broken.get(options) {
+            Some(d) => (format!("building TLS config: {}", d.message), d.hint.clone()),
+            None => {
+                let all: Vec<String> = self.handshakes.keys().chain(self.broken.keys()).map(|n| n.to_string()).collect();
+                (format!("unknown TLS options: {options}"), Some(known(options, &all, "TLS options")))
+            }
+        }
+    }
+
+    /// Takes over what all documents say of TLS.
+    pub(crate) fn update(&mut self, inputs: &Inputs, obtained: &[Arc<ObtainedCertificate>]) {
+        let digest = digest(inputs, obtained);
+        if self.digest == Some(digest) {
+            return;
+        }
+        self.digest = Some(digest);
+        let mut read = Files::default();
+        let mut wrong = Vec::new();
+        for config in inputs.values() {
+            let items = config.tls.options.values().map(|i| &i.diagnostics).chain(config.tls.stores.values().map(|i| &i.diagnostics));
+            wrong.extend(items.chain(config.tls.certificates.iter().map(|i| &i.diagnostics)).flatten().cloned());
+        }
+        let store = Arc::new(self.store(inputs, obtained, &mut read, &mut wrong));
+        self.handshakes = Arc::new(self.options(inputs, &store, &mut read, &mut wrong));
+        self.files = Arc::new(read);
+        self.diagnostics = wrong;
+        self.loaded.sweep();
+        self.shared.sweep();
+    }
+}
+
+impl TlsState {
+    /// The store `default`: the only one that clients are served from, as in Traefik.
+    fn store(&mut self, inputs: &Inputs, obtained: &[Arc<ObtainedCertificate>], read: &mut Files, wrong: &mut Vec<Diagnostic>) -> Store {
+        let mut kept = FxHashMap::default();
+        let mut all = Vec::new();
+        for config in inputs.values() {
+            for (i, item) in config.tls.certificates.iter().enumerate() {
+                if item.has_errors() || !item.config.is_served() {
+                    continue;
+                }
+                let key = format!("tls.certificates[{i}]");
+                all.extend(self.take(&item.config.cert_file, &item.config.key_file, &key, item, &mut kept, read, wrong));
+            }
+        }
+        self.configured = Arc::new(Store::new(all.iter().cloned(), None));
+        // By what was asked for, to find the default one.
+        let mut by_domains = Vec::new();
+        for c in obtained {
+            let before = self.certificates.get(&(c.chain.clone(), String::new()));
+            let certificate = match before {
+                Some(same) => same.clone(),
+                None => match Certificate::from_pem(c.chain.as_bytes(), c.key.expose().as_bytes()) {
+                    Ok(certificate) => Arc::new(certificate),
+                    Err(e) => {
+                        let text = format!("the certificate of {} cannot be used: {}", c.domains.join(", "), e.message);
+                        wrong.push(Diagnostic::error(format!("certificatesResolvers.{}", c.resolver), text));
+                        continue;
+                    }
+                },
+            };
+            kept.insert((c.chain.clone(), String::new()), certificate.clone());
+            by_domains.push((c, certificate.clone()));
+            all.push(certificate);
+        }
+        let mut default = None;
+        if let Some(item) = only("tls.stores.default", inputs, |c| c.tls.stores.get(DEFAULT), wrong) {
+            if let Some(pair) = &item.config.default_certificate {
+                let key = "tls.stores.default.defaultCertificate";
+                default = self.take(&pair.cert_file, &pair.key_file, key, item, &mut kept, read, wrong);
+            } else if let Some(generated) = &item.config.default_generated_cert {
+                // Until it is there the self-signed one does.
+                let names = |d: &DomainConfig| std::iter::once(&d.main).chain(&d.sans).map(|n| n.to_ascii_lowercase()).collect::<Vec<_>>();
+                let wanted = generated.domain.as_ref().map(names).unwrap_or_default();
+                let fits = |c: &ObtainedCertificate| *c.resolver == *generated.resolver && c.domains == wanted;
+                default = by_domains.iter().find(|(c, _)| fits(c)).map(|(_, certificate)| certificate.clone());
+            }
+        }
+        self.certificates = kept;
+        if let Some(stapler) = &self.stapler {
+            self.stapled.send_replace(all.iter().chain(&default).cloned().collect());
+            all = all.into_iter().map(|c| stapler.staple(c)).collect();
+            default = default.map(|c| stapler.staple(c));
+        }
+        let default = default.or_else(|| {
+            let made = self.loaded.self_signed();
+            made.map_err(|e| wrong.push(Diagnostic::error("tls.stores.default", format!("no self-signed certificate: {}", e.message)))).ok()
+        });
+        Store::new(all, default)
+    }
+
+    /// A certificate that is written somewhere; tells what is wrong with it.
+    #[expect(clippy::too_many_arguments, reason = "three of them collect")]
+    fn take<T>(
+        &self,
+        cert: &str,
+        key: &Secret,
+        at: &str,
+        item: &Item<T>,
+        kept: &mut Certificates,
+        read: &mut Files,
+        wrong: &mut Vec<Diagnostic>,
+    ) -> Option<Arc<Certificate>> {
+        read.note(cert);
+        read.note(key.expose());
+        let by = (cert.to_owned(), key.expose().to_owned());
+        let before = self.certificates.get(&by);
+        let certificate = match self.loaded.load(cert, key) {
+            Ok(new) => {
+                let old = new.out_of_date(SystemTime::now());
+                wrong.extend(old.map(|(message, hint)| Diagnostic::warning(at, message).at(&item.place).hint(hint)));
+                new
+            }
+            Err(e) => {
+                let kept = if before.is_some() { "; the last good one stays in use" } else { "" };
+                let path = if e.option == "keyFile" { key.expose() } else { cert };
+                let path = if path.contains('\n') || e.message.contains(path) { String::new() } else { format!("{path}: ") };
+                let d = Diagnostic::error(format!("{at}.{}", e.option), format!("{path}{}{kept}", e.message)).at(&item.place_of(e.option));
+                wrong.push(Diagnostic { hint: e.hint.map(str::to_owned), ..d });
+                before?.clone()
+            }
+        };
+        kept.insert(by, certificate.clone());
+        Some(certificate)
+    }
+
+    /// All options that can be used, by qualified name.
+    fn options(
+        &mut self,
+        inputs: &Inputs,
+        store: &Arc<Store>,
+        read: &mut Files,
+        wrong: &mut Vec<Diagnostic>,
+    ) -> FxHashMap<Arc<str>, Arc<Handshake>> {
+        self.broken.clear();
+        let built_in = Item::new(TlsOptionsConfig::default(), Place::whole("built in"), 0);
+        let mut all: Vec<(Arc<str>, &Item<TlsOptionsConfig>)> = Vec::new();
+        for (provider, config) in inputs {
+            let named = config.tls.options.iter().filter(|(n, _)| *n != DEFAULT);
+            all.extend(named.map(|(n, item)| (options_name(n, provider), &**item)));
+        }
+        let said = inputs.values().any(|c| c.tls.options.contains_key(DEFAULT));
+        match only("tls.options.default", inputs, |c| c.tls.options.get(DEFAULT), wrong) {
+            Some(item) => all.push((DEFAULT.into(), item)),
+            None if !said => all.push((DEFAULT.into(), &built_in)),
+            None => {
+                let d = Diagnostic::error("tls.options.default", "several providers define the TLS options `default`: nobody gets them");
+                self.broken.insert(DEFAULT.into(), d.hint("keep one of them"));
+            }
+        }
+        let mut handshakes = FxHashMap::default();
+        for (name, item) in all {
+            let key = format!("tls.options.{}", torana_base::unqualified(&name));
+            item.config.client_auth.ca_files.iter().for_each(|f| read.note(f));
+            let built = TlsOptions::build(&name, item, &key);
+            wrong.extend(built.diagnostics.iter().cloned());
+            match built.value {
+                Some(options) => {
+                    let config = server_config(&options, store.clone(), &self.shared);
+                    handshakes.insert(name, Arc::new(Handshake { options, store: store.clone(), config }));
+                }
+                None => {
+                    let all = item.diagnostics.iter().chain(&built.diagnostics);
+                    let first = all.into_iter().find(|d| d.is_error()).cloned();
+                    self.broken.insert(name, first.unwrap_or_else(|| Diagnostic::error(key, "they cannot be used")));
+                }
+            }
+        }
+        handshakes
+    }
+}
+
+/// An object that at most one provider may define; where several do, none counts.
+fn only<'a, T>(
+    key: &str,
+    inputs: &'a Inputs,
+    find: impl Fn(&'a RoutingConfig) -> Option<&'a Arc<Item<T>>>,
+    wrong: &mut Vec<Diagnostic>,
+) -> Option<&'a Item<T>> {
+    let mut found = inputs.iter().filter_map(|(p, c)| Some((*p, find(c)?)));
+    let (first, item) = found.next()?;
+    let others: Vec<&str> = found.map(|(p, _)| p).collect();
+    if others.is_empty() {
+        return Some(item);
+    }
+    let d = Diagnostic::error(key, format!("defined by several providers ({first}, {}): none of them counts", others.join(", ")));
+    wrong.push(d.at(&item.place).hint("keep one of them"));
+    None
+}
+
+fn digest(inputs: &Inputs, obtained: &[Arc<ObtainedCertificate>]) -> u64 {
+    let mut hasher = FxHasher::default();
+    for c in obtained {
+        (&c.resolver, &c.domains, &c.chain).hash(&mut hasher);
+    }
+    for (provider, config) in inputs {
+        provider.hash(&mut hasher);
+        for c in &config.tls.certificates {
+            (c.digest, c.has_errors()).hash(&mut hasher);
+        }
+        for (name, o) in &config.tls.options {
+            (name, o.digest).hash(&mut hasher);
+        }
+        for (name, s) in &config.tls.stores {
+            (name, s.digest).hash(&mut hasher);
+        }
+    }
+    hasher.finish()
+}
+
+/// What each entry point serves with TLS.
+pub(crate) fn secure(
+    routes: FxHashMap<Arc<str>, Vec<Route<Arc<Router>>>>,
+    hosts: FxHashMap<Arc<str>, Hosts>,
+    tls: &TlsState,
+) -> FxHashMap<Arc<str>, Secure> {
+    let mut all: FxHashMap<Arc<str>, Secure> = FxHashMap::default();
+    for (entry_point, hosts) in hosts {
+        let secure = all.entry(entry_point).or_default();
+        secure.any = hosts.any;
+        for (host, options) in hosts.options {
+            let handshake = tls.handshake(&options).cloned();
+            match host.strip_prefix("*.") {
+                Some(tail) => secure.wildcard.insert(tail.into(), handshake),
+                None => secure.exact.insert(host, handshake),
+            };
+        }
+    }
+    for (entry_point, routes) in routes {
+        all.entry(entry_point).or_default().routes = RouteTable::new(routes);
+    }
+    all
+}

@@ -1,0 +1,269 @@
+//! Metrics. A [`Scope`] is resolved when a configuration is compiled; counting then needs no lock that workers
+//! share and allocates nothing once a kind of request has been seen. [`Metrics::write`] adds up and writes out.
+
+mod kind;
+mod process;
+mod scope;
+mod text;
+
+pub use kind::{Kind, MethodLabel, Protocol};
+pub use process::write as write_process;
+pub use scope::{Ended, Level, Scope, Total, enter_worker};
+pub use text::{Text, is_label_name};
+
+use crate::names::{self, Family, ScopeFamilies, label};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use scope::{SEPARATOR, Shape};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+/// `metrics` and `metrics.prometheus` of the install configuration.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Upper bounds of durations in seconds, rising.
+    pub buckets: Vec<f64>,
+    pub entry_points: bool,
+    pub routers: bool,
+    pub services: bool,
+    /// Count what `*@internal` answers too.
+    pub internals: bool,
+    /// Header by label.
+    pub header_labels: BTreeMap<String, HeaderName>,
+    pub workers: usize,
+}
+
+/// A certificate in use.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Certificate {
+    pub cn: String,
+    /// Decimal, as Go writes it.
+    pub serial: String,
+    /// All names, sorted, joined by commas.
+    pub sans: String,
+    /// Seconds since 1970.
+    pub not_after: i64,
+}
+
+#[derive(Debug)]
+struct Kept {
+    scope: Arc<Scope>,
+    /// Not in the newest configuration: shown once more, then dropped.
+    gone: bool,
+}
+
+type Scopes<K> = Mutex<BTreeMap<K, Kept>>;
+
+/// Everything that is counted in a process.
+#[derive(Debug)]
+pub struct Metrics {
+    options: Options,
+    shape: Arc<Shape>,
+    entry_points: Scopes<Arc<str>>,
+    /// By name and service.
+    routers: Scopes<(Arc<str>, Arc<str>)>,
+    services: Scopes<Arc<str>>,
+    connections: Mutex<BTreeMap<Arc<str>, Arc<Level>>>,
+    reloads: AtomicU64,
+    last_reload: AtomicU64,
+    certificates: Mutex<Vec<Certificate>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Metrics {
+    pub fn new(options: Options) -> Self {
+        let shape = Arc::new(Shape::new(&options.buckets, options.workers, options.header_labels.len()));
+        Metrics {
+            options,
+            shape,
+            entry_points: Mutex::default(),
+            routers: Mutex::default(),
+            services: Mutex::default(),
+            connections: Mutex::default(),
+            reloads: AtomicU64::new(0),
+            last_reload: AtomicU64::new(0),
+            certificates: Mutex::default(),
+        }
+    }
+
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    fn scope<K: Ord>(&self, all: &Scopes<K>, key: K) -> Arc<Scope> {
+        let mut all = lock(all);
+        let kept = all.entry(key).or_insert_with(|| Kept { scope: Arc::new(Scope::new(self.shape.clone())), gone: false });
+        kept.gone = false;
+        kept.scope.clone()
+    }
+
+    /// `None` without `addEntryPointsLabels`.
+    pub fn entry_point(&self, name: &Arc<str>) -> Option<Arc<Scope>> {
+        self.options.entry_points.then(|| self.scope(&self.entry_points, name.clone()))
+    }
+
+    /// `name` and `service` are qualified. `None` without `addRoutersLabels`.
+    pub fn router(&self, name: &Arc<str>, service: &Arc<str>) -> Option<Arc<Scope>> {
+        self.options.routers.then(|| self.scope(&self.routers, (name.clone(), service.clone())))
+    }
+
+    /// `None` without `addServicesLabels`.
+    pub fn service(&self, name: &Arc<str>) -> Option<Arc<Scope>> {
+        self.options.services.then(|| self.scope(&self.services, name.clone()))
+    }
+
+    /// Open connections of an entry point.
+    pub fn connections(&self, entry_point: &Arc<str>) -> Arc<Level> {
+        lock(&self.connections).entry(entry_point.clone()).or_insert_with(|| Arc::new(Level::new(self.options.workers))).clone()
+    }
+
+    /// A configuration was applied. What it does not have any more is shown once more and then dropped.
+    pub fn reloaded(&self, has_router: impl Fn(&str) -> bool, has_service: impl Fn(&str) -> bool) {
+        self.reloads.fetch_add(1, Relaxed);
+        self.last_reload.store(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs()), Relaxed);
+        lock(&self.routers).iter_mut().for_each(|((name, _), kept)| kept.gone = !has_router(name));
+        lock(&self.services).iter_mut().for_each(|(name, kept)| kept.gone = !has_service(name));
+    }
+
+    /// The certificates that there are now, in place of those before.
+    pub fn set_certificates(&self, certificates: Vec<Certificate>) {
+        *lock(&self.certificates) = certificates;
+    }
+
+    /// The values of the header labels for [`Ended::headers`]; empty without such labels.
+    pub fn header_values(&self, headers: &HeaderMap) -> String {
+        let mut joined = String::new();
+        for (i, name) in self.options.header_labels.values().enumerate() {
+            if i > 0 {
+                joined.push(SEPARATOR);
+            }
+            joined.push_str(&String::from_utf8_lossy(headers.get(name).map_or(b"", HeaderValue::as_bytes)));
+        }
+        joined
+    }
+
+    /// Writes all families. What is gone is written and then forgotten.
+    pub fn write(&self, text: &mut Text) {
+        begin(text, names::CONFIG_LAST_RELOAD);
+        text.sample("", &[], self.last_reload.load(Relaxed) as f64);
+        begin(text, names::CONFIG_RELOADS);
+        text.sample("", &[], self.reloads.load(Relaxed) as f64);
+        self.write_scopes(text, &self.entry_points, names::ENTRY_POINT_METRICS, |name| vec![(label::ENTRY_POINT, name.clone())]);
+        let connections = lock(&self.connections).clone();
+        if !connections.is_empty() {
+            begin(text, names::OPEN_CONNECTIONS);
+            for (name, level) in &connections {
+                text.sample("", &[(label::ENTRY_POINT, name), (label::PROTOCOL, "TCP")], level.value() as f64);
+            }
+        }
+        self.write_scopes(text, &self.routers, names::ROUTER_METRICS, |(name, service)| {
+            vec![(label::ROUTER, name.clone()), (label::SERVICE, service.clone())]
+        });
+        self.write_retries(text);
+        self.write_scopes(text, &self.services, names::SERVICE_METRICS, |name| vec![(label::SERVICE, name.clone())]);
+        let certificates = lock(&self.certificates).clone();
+        if !certificates.is_empty() {
+            begin(text, names::CERTS_NOT_AFTER);
+            for c in &certificates {
+                text.sample("", &[(label::CN, &c.cn), (label::SANS, &c.sans), (label::SERIAL, &c.serial)], c.not_after as f64);
+            }
+        }
+    }
+
+    fn write_retries(&self, text: &mut Text) {
+        let services: Vec<_> = lock(&self.services).iter().map(|(name, kept)| (name.clone(), kept.scope.retries())).collect();
+        if services.iter().any(|s| s.1 > 0) {
+            begin(text, names::SERVICE_RETRIES);
+            for (name, n) in services.iter().filter(|s| s.1 > 0) {
+                text.sample("", &[(label::SERVICE, name)], *n as f64);
+            }
+        }
+    }
+
+    fn write_scopes<K: Ord + Clone>(
+        &self,
+        text: &mut Text,
+        all: &Scopes<K>,
+        families: ScopeFamilies,
+        labels: impl Fn(&K) -> Vec<(&'static str, Arc<str>)>,
+    ) {
+        // The lock is not held while adding up: a compile may want it.
+        let scopes: Vec<_> = {
+            let mut all = lock(all);
+            let scopes = all.iter().map(|(k, kept)| (labels(k), kept.scope.clone())).collect();
+            all.retain(|_, kept| !kept.gone);
+            scopes
+        };
+        let mut series = Vec::new();
+        let mut tls = Vec::new();
+        for (labels, scope) in &scopes {
+            for ((kind, code), total) in scope.totals() {
+                let code = code.to_string();
+                let all: Vec<(&str, String)> = labels
+                    .iter()
+                    .map(|(n, v)| (*n, v.to_string()))
+                    .chain([
+                        (label::CODE, code),
+                        (label::METHOD, kind.method.as_str().to_owned()),
+                        (label::PROTOCOL, kind.protocol.as_str().to_owned()),
+                    ])
+                    .collect();
+                series.push((sorted(all), total));
+            }
+            for ((version, cipher), n) in scope.tls_totals() {
+                let own = [(label::TLS_CIPHER, cipher.to_owned()), (label::TLS_VERSION, version.to_owned())];
+                tls.push((sorted(labels.iter().map(|(n, v)| (*n, v.to_string())).chain(own).collect()), n));
+            }
+        }
+        series.sort_by(|a, b| a.0.cmp(&b.0));
+        tls.sort_by(|a, b| a.0.cmp(&b.0));
+        if !series.is_empty() {
+            begin(text, families.duration);
+            for (labels, total) in &series {
+                text.histogram(&borrowed(labels), &self.options.buckets, &total.buckets, total.seconds);
+            }
+            begin(text, families.received);
+            series.iter().for_each(|(labels, total)| text.sample("", &borrowed(labels), total.received as f64));
+        }
+        if !tls.is_empty() {
+            begin(text, families.requests_tls);
+            tls.iter().for_each(|(labels, n)| text.sample("", &borrowed(labels), *n as f64));
+        }
+        if !series.is_empty() {
+            begin(text, families.requests);
+            for (labels, total) in &series {
+                if self.options.header_labels.is_empty() {
+                    text.sample("", &borrowed(labels), total.requests() as f64);
+                }
+                for (values, n) in &total.by_headers {
+                    let own = self.options.header_labels.keys().map(String::as_str).zip(values.split(SEPARATOR).map(str::to_owned));
+                    let all = sorted(labels.iter().cloned().chain(own).collect());
+                    text.sample("", &borrowed(&all), *n as f64);
+                }
+            }
+            begin(text, families.sent);
+            series.iter().for_each(|(labels, total)| text.sample("", &borrowed(labels), total.sent as f64));
+        }
+    }
+}
+
+/// Begins a family.
+pub fn begin(text: &mut Text, family: Family) {
+    text.family(family.name, family.help, family.kind);
+}
+
+fn sorted(mut labels: Vec<(&str, String)>) -> Vec<(&str, String)> {
+    labels.sort();
+    labels
+}
+
+fn borrowed<'a>(labels: &'a [(&'a str, String)]) -> Vec<(&'a str, &'a str)> {
+    labels.iter().map(|(n, v)| (*n, v.as_str())).collect()
+}
+
+#[cfg(test)]
+mod tests;

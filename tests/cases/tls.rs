@@ -1,0 +1,263 @@
+//! TLS with clients: certificates by name, options by router, reloads, and what hostile clients get
+//! (TLS-01 to TLS-05, EP-12).
+
+use crate::harness::{Backend, Conn, Gateway, Pki, Setup, TlsClient, eventually};
+use std::io::Read;
+use std::time::Duration;
+
+/// Routers `name: rule, tls` of one service, and what else the file says.
+fn routers(backend: &Backend, routers: &[(&str, &str, &str)], rest: &str) -> String {
+    let mut text = "http:\n  routers:\n".to_owned();
+    for (name, rule, tls) in routers {
+        text.push_str(&format!("    {name}: {{ rule: \"{rule}\", service: s, tls: {tls} }}\n"));
+    }
+    format!("{text}  services:\n    s: {{ loadBalancer: {{ servers: [{{ url: \"{}\" }}] }} }}\n{rest}", backend.url())
+}
+
+#[test]
+fn the_certificate_is_that_of_the_name() {
+    let (pki, backend) = (Pki::new(), Backend::named("a"));
+    let (exact, wild, default) = (pki.pair("exact", &["www.a.test"]), pki.pair("wild", &["*.a.test"]), pki.pair("default", &["d.test"]));
+    let text = routers(
+        &backend,
+        &[("all", "PathPrefix(`/`)", "{}")],
+        &format!(
+            "tls:\n  certificates: [{}, {}]\n  stores: {{ default: {{ defaultCertificate: {} }} }}\n",
+            wild.yaml(),
+            exact.yaml(),
+            default.yaml()
+        ),
+    );
+    let gateway = Gateway::start(&text);
+    let at = gateway.address("web");
+    let client = TlsClient::new();
+    for (name, wanted) in
+        [("www.a.test", &exact), ("WWW.a.test", &exact), ("x.a.test", &wild), ("a.test", &default), ("x.y.a.test", &default)]
+    {
+        assert_eq!(client.open(at, name).certificate(), wanted.der, "{name}");
+    }
+    assert_eq!(TlsClient::new().without_sni().open(at, "x.test").certificate(), default.der);
+    let r = client.open(at, "www.a.test").get("www.a.test", "/x");
+    assert_eq!((r.status, r.text()), (200, "a"));
+    assert_eq!(backend.request(0).header("x-forwarded-proto"), Some("https"));
+    // Without TLS the same router is not there.
+    assert_eq!(Conn::open(at).get("www.a.test", "/").status, 404);
+}
+
+#[test]
+fn without_certificates_there_is_a_self_signed_one() {
+    let backend = Backend::named("a");
+    let gateway = Gateway::start(&routers(&backend, &[("all", "PathPrefix(`/`)", "{}")], ""));
+    let mut conn = TlsClient::new().alpn(&["http/1.1"]).open(gateway.address("web"), "a.test");
+    assert!(String::from_utf8_lossy(&conn.certificate()).contains("TRAEFIK DEFAULT CERT"));
+    assert_eq!((conn.alpn().as_str(), conn.get("a.test", "/").status), ("http/1.1", 200));
+    assert_eq!(TlsClient::new().alpn(&["h2", "http/1.1"]).open(gateway.address("web"), "a.test").alpn(), "h2");
+}
+
+#[test]
+fn options_are_those_of_the_name_and_no_other_request_gets_past_them() {
+    let (pki, backend) = (Pki::new(), Backend::named("a"));
+    let text = routers(
+        &backend,
+        &[
+            ("open", "Host(`open.test`)", "{}"),
+            ("new", "Host(`new.test`)", "{ options: modern }"),
+            ("mutual", "Host(`mutual.test`)", "{ options: mutual }"),
+            ("nope", "Host(`nope.test`)", "{ options: missing }"),
+            ("c1", "Host(`both.test`)", "{ options: modern }"),
+            ("c2", "Host(`both.test`) && Path(`/x`)", "{}"),
+        ],
+        &format!(
+            "tls:\n  options:\n    modern: {{ minVersion: VersionTLS13 }}\n    mutual: {{ clientAuth: {{ caFiles: [{}], \
+             clientAuthType: RequireAndVerifyClientCert }} }}\n",
+            pki.ca().display()
+        ),
+    );
+    let gateway = Gateway::start(&text);
+    let at = gateway.address("web");
+    let (any, old) = (TlsClient::new(), TlsClient::with_versions(&[&rustls::version::TLS12]));
+    assert_eq!(old.open(at, "open.test").get("open.test", "/").status, 200);
+    assert!(old.refused(at, "new.test").contains("ProtocolVersion"), "{}", old.refused(at, "new.test"));
+    assert_eq!(any.open(at, "new.test").get("new.test", "/").status, 200);
+    // contradictory options: the default ones for all
+    assert_eq!(old.open(at, "both.test").get("both.test", "/x").status, 200);
+    // options that cannot be used: nobody gets in, and others do not notice
+    any.refused(at, "nope.test");
+
+    let mine = TlsClient::new().certificate(&pki.client("me"));
+    assert!(any.refused(at, "mutual.test").contains("CertificateRequired"), "{}", any.refused(at, "mutual.test"));
+    let strange = TlsClient::new().certificate(&Pki::new().client("stranger"));
+    strange.refused(at, "mutual.test");
+    assert_eq!(mine.open(at, "mutual.test").get("mutual.test", "/").status, 200);
+
+    // A name without client authentication does not lead to one with it.
+    let r = any.open(at, "open.test").get("mutual.test", "/");
+    assert_eq!((r.status, r.text()), (421, "Misdirected Request\n"));
+    assert_eq!(any.open(at, "unknown.test").get("mutual.test", "/").status, 421);
+    assert_eq!(any.open(at, "unknown.test").get("open.test", "/").status, 200);
+
+    let shown = gateway.admin("/api/http/routers").json();
+    let of =
+        |name: &str| shown.as_array().unwrap().iter().find(|r| r["name"] == name).cloned().unwrap_or_else(|| panic!("{name}: {shown}"));
+    assert_eq!(of("web-conflicted-c1@file")["status"], "warning");
+    assert_eq!(of("web-conflicted-c2@file")["status"], "enabled");
+    assert_eq!(of("nope@file")["status"], "disabled");
+}
+
+/// A session of one set of options must not open the door to another.
+#[test]
+fn sessions_resume_across_connections_and_reloads_but_not_across_options() {
+    let (pki, backend) = (Pki::new(), Backend::named("a"));
+    let text = |extra: &str| {
+        routers(
+            &backend,
+            &[("open", "Host(`open.test`)", "{}"), ("mutual", "Host(`mutual.test`)", "{ options: mutual }")],
+            &format!(
+                "  middlewares: {{ {extra} }}\ntls:\n  options:\n    mutual: {{ clientAuth: {{ caFiles: [{}], clientAuthType: \
+                 RequireAndVerifyClientCert }} }}\n",
+                pki.ca().display()
+            ),
+        )
+    };
+    let gateway = Setup::new().file("r.yml", text("m1: { addPrefix: { prefix: /a } }")).start();
+    let at = gateway.address("web");
+    let mut prefix = "/".to_owned();
+    for versions in [&[&rustls::version::TLS13], &[&rustls::version::TLS12]] {
+        let client = TlsClient::with_versions(versions).resuming();
+        assert!(!{ open_and_ask(&client, at) });
+        // whichever worker takes them
+        for _ in 0..8 {
+            assert!(open_and_ask(&client, at), "{versions:?}");
+        }
+        prefix.push('b');
+        gateway.reload("r.yml", &text(&format!("m1: {{ addPrefix: {{ prefix: {prefix} }} }}")));
+        assert!(open_and_ask(&client, at), "after a reload, {versions:?}");
+        client.refused(at, "mutual.test");
+    }
+}
+
+fn open_and_ask(client: &TlsClient, at: std::net::SocketAddr) -> bool {
+    let mut conn = client.open(at, "open.test");
+    assert_eq!(conn.get("open.test", "/").status, 200);
+    conn.is_resumed()
+}
+
+#[test]
+fn certificates_change_without_a_connection_lost() {
+    let (pki, backend) = (Pki::new(), Backend::named("a"));
+    let (one, two) = (pki.pair("one", &["a.test"]), pki.pair("two", &["a.test"]));
+    let text = |pair: &crate::harness::Pair| {
+        routers(&backend, &[("all", "PathPrefix(`/`)", "{}")], &format!("tls: {{ certificates: [{}] }}\n", pair.yaml()))
+    };
+    let gateway = Setup::new().file("r.yml", text(&one)).start();
+    let at = gateway.address("web");
+    let mut held = TlsClient::new().open(at, "a.test");
+    assert_eq!(held.certificate(), one.der);
+    assert_eq!(held.get("a.test", "/").status, 200);
+    gateway.reload("r.yml", &text(&two));
+    eventually("the other certificate", || (TlsClient::new().open(at, "a.test").certificate() == two.der).then_some(()));
+    assert_eq!(held.get("a.test", "/").status, 200);
+    // The same files with other content: nobody touches the configuration.
+    let three = pki.pair("two", &["a.test"]);
+    eventually("the third certificate", || (TlsClient::new().open(at, "a.test").certificate() == three.der).then_some(()));
+    // A broken file keeps what there was.
+    std::fs::write(&three.cert_file, "-----BEGIN CERTIFICATE-----\nnonsense\n").unwrap();
+    gateway.wait_log("what is wrong with it", |l| l.contains("two.pem") && l.contains("\"level\":\"error\""));
+    assert_eq!(TlsClient::new().open(at, "a.test").certificate(), three.der);
+    assert_eq!(held.get("a.test", "/").status, 200);
+}
+
+#[test]
+fn a_bad_certificate_harms_no_other() {
+    let (pki, backend) = (Pki::new(), Backend::named("a"));
+    let (good, other) = (pki.pair("good", &["good.test"]), pki.pair("other", &["other.test"]));
+    let text = routers(
+        &backend,
+        &[("all", "PathPrefix(`/`)", "{}")],
+        &format!(
+            "tls:\n  certificates:\n    - {{ certFile: {}, keyFile: {} }}\n    - {{ certFile: /nowhere/a.pem, keyFile: /nowhere/a.key }}\n    - {}\n",
+            other.cert_file.display(),
+            good.key_file.display(),
+            good.yaml()
+        ),
+    );
+    let gateway = Gateway::start(&text);
+    let at = gateway.address("web");
+    assert_eq!(TlsClient::new().open(at, "good.test").certificate(), good.der);
+    assert_ne!(TlsClient::new().open(at, "other.test").certificate(), other.der);
+    let log = gateway.log();
+    for said in ["tls.certificates[0]", "tls.certificates[1]", "/nowhere/a.pem"] {
+        assert!(log.contains(said), "{said}: {log}");
+    }
+    assert!(!log.contains("PRIVATE KEY"));
+}
+
+/// Neither nonsense nor silence costs more than its own connection.
+#[test]
+fn hostile_handshakes_end_alone() {
+    let backend = Backend::named("a");
+    let gateway = Setup::new()
+        .file("r.yml", routers(&backend, &[("all", "PathPrefix(`/`)", "{}")], ""))
+        .flag("--entrypoints.web.transport.respondingtimeouts.readtimeout=300ms")
+        .start();
+    let at = gateway.address("web");
+    let hello = |length: u16, body: &[u8]| [&[0x16, 3, 1][..], &length.to_be_bytes(), body].concat();
+    let hostile: [Vec<u8>; 7] = [
+        hello(5, &[1, 0xff, 0xff, 0xff, 0]),
+        hello(0, &[]),
+        hello(0xffff, &[1; 600]),
+        hello(4, &[2, 0, 0, 0]),
+        vec![0x16],
+        vec![0x80, 0x2e, 1, 0, 2],
+        [hello(4, &[1, 0, 0, 200]), hello(200, &[7; 200])].concat(),
+    ];
+    for bytes in hostile {
+        let mut conn = Conn::open(at);
+        conn.send(&bytes);
+        let mut rest = Vec::new();
+        // an alert, or nothing; and the end, not later than the time for a handshake allows
+        let begin = std::time::Instant::now();
+        let _ = conn.io.read_to_end(&mut rest);
+        assert!(begin.elapsed() < Duration::from_secs(5) && rest.len() < 64, "{bytes:?}: {rest:?}");
+        assert_eq!(TlsClient::new().open(at, "a.test").get("a.test", "/").status, 200);
+    }
+}
+
+#[test]
+fn a_proxy_in_front_tells_who_the_client_is() {
+    let backend = Backend::named("a");
+    let both = format!(
+        "{}    plain: {{ rule: \"PathPrefix(`/`)\", service: s }}\n  services:\n    s: {{ loadBalancer: {{ servers: [{{ url: \"{}\" }}] }} }}\n",
+        "http:\n  routers:\n    secure: { rule: \"PathPrefix(`/`)\", service: s, tls: {} }\n",
+        backend.url()
+    );
+    let gateway = Setup::new().file("r.yml", both).flag("--entrypoints.web.proxyprotocol.trustedips=127.0.0.1").start();
+    let at = gateway.address("web");
+    let seen = || backend.requests().last().unwrap().header("x-real-ip").unwrap().to_owned();
+
+    let mut conn = Conn::open(at);
+    conn.send("PROXY TCP4 192.0.2.9 192.0.2.1 1000 443\r\n");
+    assert_eq!((conn.get("a.test", "/").status, seen().as_str()), (200, "192.0.2.9"));
+    // It is optional.
+    assert_eq!((Conn::open(at).get("a.test", "/").status, seen().as_str()), (200, "127.0.0.1"));
+    // Version 2, byte by byte, before TLS.
+    let mut stream = std::net::TcpStream::connect(at).unwrap();
+    let header = [b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c".as_slice(), &[198, 51, 100, 4, 192, 0, 2, 1, 1, 2, 3, 4]].concat();
+    for b in header {
+        std::io::Write::write_all(&mut stream, &[b]).unwrap();
+    }
+    assert_eq!(TlsClient::new().over(stream, "a.test").unwrap().get("a.test", "/").status, 200);
+    assert_eq!(seen(), "198.51.100.4");
+    // A malformed one is no request.
+    let mut conn = Conn::open(at);
+    conn.send("PROXY TCP4 192.0.2.9 nonsense\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    conn.assert_closed();
+    // From others it is payload.
+    let gateway = Setup::new()
+        .file("r.yml", routers(&backend, &[("all", "PathPrefix(`/`)", "{}")], ""))
+        .flag("--entrypoints.web.proxyprotocol.trustedips=192.0.2.0/24")
+        .start();
+    let mut conn = Conn::open(gateway.address("web"));
+    conn.send("PROXY TCP4 192.0.2.9 192.0.2.1 1000 443\r\n\r\n");
+    assert_eq!(conn.response().status, 400);
+}
