@@ -6,6 +6,7 @@
 mod harness;
 
 mod cases {
+    mod acme;
     mod cli;
     mod examples;
     mod http2;
