@@ -130,7 +130,17 @@ fn postgresql_is_answered_before_tls() {
     let at = gateway.address("web");
     let ca = pki.ca();
     for name in ["passed.test", "ended.test"] {
-        let args = ["-starttls", "postgres", "-servername", name, "-verify_hostname", name, "-CAfile", ca.to_str().unwrap(), "-verify_return_error"];
+        let args = [
+            "-starttls",
+            "postgres",
+            "-servername",
+            name,
+            "-verify_hostname",
+            name,
+            "-CAfile",
+            ca.to_str().unwrap(),
+            "-verify_return_error",
+        ];
         let expected = format!("{}\nping\n", name.strip_suffix(".test").filter(|n| *n == "ended").unwrap_or(name));
         assert_eq!(said(&s_client(at, &args, "ping\n")), expected, "{name}");
     }
@@ -158,7 +168,12 @@ fn strict_names_and_the_weakest_clients() {
     let refused = TlsClient::new().refused(at, "b.test");
     assert!(refused.contains("UnrecognisedName"), "{refused}");
     // Old versions and weak suites are not spoken.
-    for weak in [&["-tls1"][..], &["-tls1_1"], &["-tls1_2", "-cipher", "AES128-SHA:@SECLEVEL=0"], &["-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-SHA:@SECLEVEL=0"]] {
+    for weak in [
+        &["-tls1"][..],
+        &["-tls1_1"],
+        &["-tls1_2", "-cipher", "AES128-SHA:@SECLEVEL=0"],
+        &["-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-SHA:@SECLEVEL=0"],
+    ] {
         let args = [&["-servername", "a.test"], weak].concat();
         let output = s_client(at, &args, "");
         assert!(said(&output).is_empty() && String::from_utf8_lossy(&output.stderr).contains("alert"), "{weak:?}: {output:?}");

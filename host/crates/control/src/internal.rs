@@ -196,5 +196,4 @@ mod tests {
         // Users' own routers may answer; the redirection lets them.
         assert_eq!(router("--entrypoints.web.allowacmebypass=true"), (false, true));
     }
-
 }
