@@ -6,6 +6,7 @@
 mod harness;
 
 mod cases {
+    mod acme;
     mod cli;
     mod examples;
     mod http2;
@@ -24,6 +25,7 @@ mod cases {
     mod streams;
     mod tcp;
     mod tls;
+    mod tls_tcp;
     mod udp;
     mod wit;
 }

@@ -15,6 +15,7 @@ meta = json.load(open(sys.argv[1]))
 rules = tomllib.load(open("deny.toml", "rb"))
 allowed = set(rules["licenses"]["allow"])
 wrappers = {d["crate"]: set(d.get("wrappers", [])) for d in rules["bans"]["deny"]}
+targets = [f"--target={t}" for t in rules["graph"]["targets"]]
 names = {p["id"]: p["name"] for p in meta["packages"]}
 bad = []
 for p in meta["packages"]:
@@ -31,7 +32,7 @@ for p in meta["packages"]:
         bad.append(f"{p['name']} {p['version']}: licence `{text}` is not allowed by deny.toml")
 # `cargo metadata` shows edges of features that are off; `cargo tree` knows better.
 for banned in wrappers.keys() & set(names.values()):
-    tree = ["cargo", "tree", "--locked", "--workspace", "--target=all", "--invert", banned, "--depth=1", "--prefix=depth", "--format={p}"]
+    tree = ["cargo", "tree", "--locked", "--workspace", *targets, "--invert", banned, "--depth=1", "--prefix=depth", "--format={p}"]
     for user in re.findall(r"^1([^ ]+)", subprocess.run(tree, capture_output=True, text=True).stdout, re.M):
         if user not in wrappers[banned]:
             bad.append(f"{user} uses {banned}, which only {sorted(wrappers[banned]) or 'nobody'} may (deny.toml)")

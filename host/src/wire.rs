@@ -27,6 +27,8 @@ const FIRST_CONFIGURATION: Duration = Duration::from_secs(5);
 const CHECK_PATIENCE: Duration = Duration::from_secs(10);
 /// How long `check` waits for plugins to be compiled.
 const PLUGIN_PATIENCE: Duration = Duration::from_secs(120);
+/// How long a stop waits for certificates that have just come.
+const CERTIFICATES_WRITTEN: Duration = Duration::from_secs(5);
 /// A second signal within this time is taken for the first.
 const SAME_SIGNAL: Duration = Duration::from_secs(1);
 /// Documents on their way to the task that applies.
@@ -182,7 +184,7 @@ async fn run(r: Running) -> Result<(), Vec<Diagnostic>> {
         tokio::task::spawn_local(p.run(out.clone(), stopped.clone()));
     }
     drop(out);
-    r.resolvers.spawn(&stopped);
+    let resolvers = r.resolvers.spawn(&stopped);
     let applying = tokio::task::spawn_local(r.apply.run(events));
 
     // Nobody is told 404 only because the gateway is younger than its configuration.
@@ -252,6 +254,7 @@ async fn run(r: Running) -> Result<(), Vec<Diagnostic>> {
         }
     }
     applying.abort();
+    let _ = tokio::time::timeout(CERTIFICATES_WRITTEN, resolvers.join_all()).await;
     tracing::info!("stopped");
     Ok(())
 }
@@ -322,8 +325,8 @@ pub(crate) fn check(loaded: Loaded) -> Vec<Diagnostic> {
     found.extend(wrong);
     let providers = providers(&install, &plugins);
     let published = Published::new(providers.iter().map(|p| p.name()));
-    let (resolvers, wrong) = Resolvers::open(&install, Arc::new(plugins.clone()));
-    found.extend(wrong);
+    found.extend(Resolvers::check(&install, Arc::new(plugins.clone())));
+    let resolvers = Resolvers::idle(&install);
     let mut compiler = match compiler(&install, &plugins, out, &resolvers, &published, &Drain::default(), metrics(&install)) {
         Ok(c) => c,
         Err(d) => {

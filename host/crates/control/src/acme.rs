@@ -8,6 +8,7 @@ use http::StatusCode;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use torana_base::{Diagnostic, unqualified};
 use torana_config::install::InstallConfig;
 use torana_config::routing::{DomainConfig, Item};
@@ -63,10 +64,30 @@ impl Resolvers {
         (Resolvers(Arc::new(Inner { all, names, challenges: shared.challenges, in_handshakes, configured, changed })), wrong)
     }
 
-    /// Starts their work. Must run on a local runtime.
-    pub fn spawn(&self, stop: &Stop) {
+    /// What is wrong with them; reads and writes nothing, and asks nobody.
+    pub fn check(install: &InstallConfig, plugins: Arc<dyn PluginHost>) -> Vec<Diagnostic> {
+        let shared = AcmeShared::new(Arc::new(|_| false), plugins);
+        let all = install.certificates_resolvers.iter().filter_map(|(name, c)| Some((name, c.acme.as_ref()?)));
+        all.filter_map(|(name, acme)| {
+            let e = AcmeResolver::check(name, acme, &shared).err()?;
+            Some(Diagnostic::error(format!("certificatesResolvers.{name}.acme"), e.to_string()))
+        })
+        .collect()
+    }
+
+    /// Resolvers that know their names and do nothing, for a configuration that is only looked at.
+    pub fn idle(install: &InstallConfig) -> Resolvers {
+        let names = install.certificates_resolvers.keys().cloned().collect();
+        Resolvers(Arc::new(Inner { names, ..Inner::default() }))
+    }
+
+    /// Starts their work, which is to be waited for when `stop` was said: a certificate may just have come. Must
+    /// run on a local runtime.
+    #[must_use]
+    pub fn spawn(&self, stop: &Stop) -> JoinSet<()> {
+        let mut running = JoinSet::new();
         for entry in self.0.all.values() {
-            tokio::task::spawn_local(entry.resolver.clone().run(entry.wanted.subscribe(), stop.clone()));
+            running.spawn_local(entry.resolver.clone().run(entry.wanted.subscribe(), stop.clone()));
             let (mut certificates, changed) = (entry.resolver.certificates(), self.0.changed.clone());
             tokio::task::spawn_local(async move {
                 while certificates.changed().await.is_ok() {
@@ -74,6 +95,7 @@ impl Resolvers {
                 }
             });
         }
+        running
     }
 
     /// Changes with the certificates that they have.

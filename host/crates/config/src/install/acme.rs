@@ -35,6 +35,9 @@ pub struct AcmeConfig {
     pub disable_common_name: bool,
     /// File with the accounts and certificates; default `acme.json`.
     pub storage: String,
+    /// Our own: a place that several gateways share, in place of `storage`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<AcmeClusterConfig>,
     /// `EC256`, `EC384`, `RSA2048`, `RSA4096`, `RSA8192`; anything else is the default, `RSA4096`.
     pub key_type: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -74,6 +77,7 @@ impl Default for AcmeConfig {
             email_addresses: Vec::new(),
             disable_common_name: false,
             storage: "acme.json".into(),
+            cluster: None,
             key_type: "RSA4096".into(),
             eab: None,
             certificates_duration: 2160,
@@ -87,6 +91,34 @@ impl Default for AcmeConfig {
             http_challenge: None,
             tls_challenge: None,
         }
+    }
+}
+
+/// `certificatesResolvers.<name>.acme.cluster`: our own.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct AcmeClusterConfig {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub redis: Option<AcmeRedisConfig>,
+}
+
+/// `certificatesResolvers.<name>.acme.cluster.redis`.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct AcmeRedisConfig {
+    /// `redis://user:password@host:6379/0`, or `rediss://` with TLS. Never shown.
+    #[serde(skip_serializing)]
+    pub url: Secret,
+    /// File of authorities that the server is trusted by; empty for the system's.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub ca: String,
+    /// Of all keys; default `torana:acme`.
+    pub prefix: String,
+}
+
+impl Default for AcmeRedisConfig {
+    fn default() -> Self {
+        AcmeRedisConfig { url: Secret::default(), ca: String::new(), prefix: "torana:acme".into() }
     }
 }
 
@@ -209,12 +241,18 @@ impl Validate<'_> {
                 continue;
             };
             if self.node.at(&key(".tailscale")).is_some_and(|n| n.as_bool() != Some(false)) {
-                let d = Diagnostic::error(key(""), format!("resolver `{name}` has both `acme` and `tailscale`"));
+                let d = Diagnostic::error(key(".acme"), format!("resolver `{name}` has both `acme` and `tailscale`"));
                 self.push(d, "keep one of them; give the other a resolver of its own");
             }
             if acme.storage.is_empty() {
                 let d = Diagnostic::error(key(".acme.storage"), "there is no place for the certificates");
                 self.push(d, "name a file, such as `/var/lib/torana/acme.json`");
+            }
+            if let Some(cluster) = &acme.cluster
+                && cluster.redis.as_ref().is_none_or(|r| r.url == Secret::default())
+            {
+                let d = Diagnostic::error(key(".acme.cluster"), "there is no shared place for the certificates");
+                self.push(d, "write `redis: {url: \"redis://host:6379/0\"}`, or remove `cluster`");
             }
             if let Some((option, message, hint)) = acme.wrong() {
                 let d = Diagnostic::warning(key(&format!(".acme.{option}")), format!("{message}: resolver `{name}` is left out"));

@@ -42,9 +42,10 @@ fn what_keeps_torana_from_starting() {
             "acme: {storage: '', tlsChallenge: {}}",
             "error: there is no place for the certificates\n  at  certificatesResolvers.le.acme.storage  (t.yml:2:46)\n  hint: name a file",
         ),
-        ("acme: {tlsChallenge: {}}, tailscale: {}", "error: `tailscale` is not built yet (ACM-07)"),
+        ("acme: {tlsChallenge: {}}, tailscale: {}", "has both `acme` and `tailscale`"),
         ("tailscale: {}", "error: `tailscale` is not built yet (ACM-07)"),
         ("acme: {tlsChallenge: {}, certificateTimeout: 0}", "error: `0s` is no time to wait"),
+        ("acme: {tlsChallenge: {}, cluster: {}}", "error: there is no shared place for the certificates"),
         ("acme: {tlsChallange: {}}", "did you mean `tlsChallenge`?"),
     ] {
         let wrong = try_load(&format!("certificatesResolvers: {{le: {{{options}}}}}\n")).unwrap_err();

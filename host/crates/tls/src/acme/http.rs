@@ -60,9 +60,9 @@ impl HttpOptions {
         host.eq_ignore_ascii_case("localhost")
             || ip.is_ok_and(|ip| ip.is_loopback())
             || self.direct.iter().any(|d| {
-                let d = d.trim_start_matches("*").trim_start_matches('.');
-                !d.is_empty() && (host.eq_ignore_ascii_case(d) || host.to_lowercase().ends_with(&format!(".{d}")))
-            } || self.direct.iter().any(|d| d == "*"))
+                let bare = d.trim_start_matches('*').trim_start_matches('.');
+                d == "*" || !bare.is_empty() && (host.eq_ignore_ascii_case(bare) || host.to_lowercase().ends_with(&format!(".{bare}")))
+            })
     }
 }
 

@@ -4,22 +4,28 @@
 //! it has by another one, and leaves the answers to challenges in [`Challenges`] for the listeners to serve. It
 //! never stands in the way of a request.
 
+mod account;
 mod challenge;
 mod client;
+mod cluster;
 mod dns;
 mod error;
 mod http;
 mod keys;
 mod names;
+mod options;
 mod order;
 mod pem;
+mod plan;
 mod renewal;
 mod resolver;
+mod shared;
 mod status;
 mod storage;
 
 pub use challenge::Challenges;
 pub use error::AcmeError;
 pub use resolver::{AcmeResolver, AcmeShared, Certificates, Covered, Env, ObtainedCertificate, Wanted};
+pub use shared::RedisStorage;
 pub use status::{AcmeStatus, CertificateState, CertificateStatus};
-pub use storage::{FileStorage, Storage, StorageFiles, Stored, StoredAccount, StoredCertificate};
+pub use storage::{Cluster, FileStorage, SharedAnswer, Storage, StorageFiles, Stored, StoredAccount, StoredCertificate};

@@ -1,12 +1,13 @@
 //! One order, from its names to a certificate (RFC 8555, 7.4).
 
 use super::AcmeError;
-use super::challenge::{Answering, Challenges};
+use super::challenge::Answering;
 use super::client::{Account, Authorization, Order};
+use super::cluster::Answers;
 use super::dns::{DnsSolver, Record};
 use super::keys::{CertificateKey, b64};
+use super::storage::SharedAnswer;
 use aws_lc_rs::digest::{SHA256, digest};
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -52,7 +53,7 @@ pub(crate) struct Issued {
 pub(crate) async fn obtain(
     account: &Account,
     solver: &Solver,
-    challenges: &Arc<Challenges>,
+    answers: &Answers,
     wishes: &Wishes,
     names: &[String],
     replaces: Option<&str>,
@@ -75,7 +76,7 @@ pub(crate) async fn obtain(
         other => other?,
     };
     if order.status == "pending" {
-        authorize(account, solver, challenges, &order).await?;
+        authorize(account, solver, answers, &order).await?;
     }
     let deadline = Instant::now() + VALIDATION;
     let mut order = follow(account, &url, deadline, |o| o.status != "pending").await?;
@@ -124,12 +125,14 @@ struct Open {
     challenge: String,
     _answering: Option<Answering>,
     record: Option<Record>,
+    shared: Option<SharedAnswer>,
 }
 
 /// Proves all names of an order.
-async fn authorize(account: &Account, solver: &Solver, challenges: &Arc<Challenges>, order: &Order) -> Result<(), AcmeError> {
+async fn authorize(account: &Account, solver: &Solver, answers: &Answers, order: &Order) -> Result<(), AcmeError> {
     let mut open = Vec::new();
-    let result = prove(account, solver, challenges, order, &mut open).await;
+    let result = prove(account, solver, answers, order, &mut open).await;
+    answers.withdraw(open.iter().filter_map(|o| o.shared.clone()).collect()).await;
     if let Solver::Dns(dns) = solver {
         for record in open.iter().filter_map(|o| o.record.as_ref()) {
             if let Err(e) = dns.clean_up(record).await {
@@ -140,13 +143,7 @@ async fn authorize(account: &Account, solver: &Solver, challenges: &Arc<Challeng
     result
 }
 
-async fn prove(
-    account: &Account,
-    solver: &Solver,
-    challenges: &Arc<Challenges>,
-    order: &Order,
-    open: &mut Vec<Open>,
-) -> Result<(), AcmeError> {
+async fn prove(account: &Account, solver: &Solver, answers: &Answers, order: &Order, open: &mut Vec<Open>) -> Result<(), AcmeError> {
     let thumbprint = account.key.thumbprint();
     for url in &order.authorizations {
         let (authorization, _) = account.read::<Authorization>(url).await?;
@@ -161,17 +158,24 @@ async fn prove(
         };
         let key_authorization = format!("{}.{thumbprint}", challenge.token);
         let hash = digest(&SHA256, key_authorization.as_bytes());
-        let (mut answering, mut record) = (None, None);
+        let (mut answering, mut record, mut shared) = (None, None, None);
         match solver {
-            Solver::Http { .. } => answering = Some(challenges.answer_http(&host, &challenge.token, key_authorization)),
-            Solver::Alpn { .. } => answering = Some(challenges.answer_alpn(&host, hash.as_ref())?),
+            Solver::Http { .. } => {
+                answering = Some(answers.challenges.answer_http(&host, &challenge.token, key_authorization.clone()));
+                shared = Some(SharedAnswer::Http { host, token: challenge.token, authorization: key_authorization });
+            }
+            Solver::Alpn { .. } => {
+                answering = Some(answers.challenges.answer_alpn(&host, hash.as_ref())?);
+                shared = Some(SharedAnswer::Alpn { host, digest: hash.as_ref().to_vec() });
+            }
             Solver::Dns(dns) => {
                 let made = dns.present(&host, &b64(hash.as_ref())).await;
                 record = Some(made.map_err(|e| AcmeError::local(e).during(format_args!("the record for `{shown}` could not be made")))?);
             }
         }
-        open.push(Open { host: shown, authorization: url.clone(), challenge: challenge.url, _answering: answering, record });
+        open.push(Open { host: shown, authorization: url.clone(), challenge: challenge.url, _answering: answering, record, shared });
     }
+    answers.publish(open.iter().filter_map(|o| o.shared.clone()).collect()).await?;
     match solver {
         Solver::Http { delay } | Solver::Alpn { delay } => sleep(*delay).await,
         Solver::Dns(dns) => {

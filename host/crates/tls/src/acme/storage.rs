@@ -3,12 +3,14 @@
 use super::AcmeError;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use torana_base::Keep;
 
 /// An account as it is stored.
@@ -54,10 +56,54 @@ pub struct Stored {
 /// Keeps what resolvers have. All of it blocks: to be called on a thread for that.
 pub trait Storage: Send + Sync {
     fn load(&self, resolver: &str) -> Result<Stored, AcmeError>;
-    /// Replaces the account of `resolver`.
-    fn put_account(&self, resolver: &str, account: &StoredAccount) -> Result<(), AcmeError>;
+
+    /// Replaces the account of `resolver` when it is the one with the address `over` (empty for none); what it is
+    /// now, which may be one that another gateway put there.
+    fn put_account(&self, resolver: &str, account: &StoredAccount, over: &str) -> Result<StoredAccount, AcmeError>;
+
     /// Adds a certificate, or replaces the one for the same domains.
     fn put_certificate(&self, resolver: &str, certificate: &StoredCertificate) -> Result<(), AcmeError>;
+
+    /// What gateways that share the place do there beside.
+    fn cluster(&self) -> Option<&dyn Cluster> {
+        None
+    }
+}
+
+/// A storage that several gateways share.
+pub trait Cluster: Send + Sync {
+    /// Changes with what [`Storage::load`] returns.
+    fn revision(&self, resolver: &str) -> Result<u64, AcmeError>;
+
+    /// Makes this gateway the only one that orders a certificate for `names`, for a time, or for a longer time; false
+    /// when another one is.
+    fn lease(&self, resolver: &str, names: &[String], time: Duration) -> Result<bool, AcmeError>;
+
+    fn release(&self, resolver: &str, names: &[String]) -> Result<(), AcmeError>;
+
+    /// Leaves answers to challenges for all gateways, for some minutes.
+    fn put_answers(&self, answers: &[SharedAnswer]) -> Result<(), AcmeError>;
+
+    fn remove_answers(&self, answers: &[SharedAnswer]) -> Result<(), AcmeError>;
+
+    /// Those of other gateways.
+    fn answers(&self) -> Result<Vec<SharedAnswer>, AcmeError>;
+}
+
+/// An answer to a challenge that any gateway may be asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum SharedAnswer {
+    Http {
+        host: String,
+        token: String,
+        authorization: String,
+    },
+    /// SHA-256 of the key authorization.
+    Alpn {
+        host: String,
+        digest: Vec<u8>,
+    },
 }
 
 /// Files that resolvers share, so that two of them never write one at the same time.
@@ -185,16 +231,15 @@ impl Storage for FileStorage {
         Ok(stored)
     }
 
-    fn put_account(&self, resolver: &str, account: &StoredAccount) -> Result<(), AcmeError> {
+    fn put_account(&self, resolver: &str, account: &StoredAccount, _: &str) -> Result<StoredAccount, AcmeError> {
         self.change(resolver, |part| {
             let slot = slot(part, "Account");
             if !slot.is_object() {
                 *slot = json!({});
             }
-            slot["Email"] = account.email.as_str().into();
-            slot["Registration"] = if account.uri.is_empty() { Value::Null } else { json!({ "body": account.body, "uri": account.uri }) };
-            slot["PrivateKey"] = BASE64_STANDARD.encode(&account.key).into();
-        })
+            account_into(account, slot);
+        })?;
+        Ok(account.clone())
     }
 
     fn put_certificate(&self, resolver: &str, new: &StoredCertificate) -> Result<(), AcmeError> {
@@ -211,16 +256,28 @@ impl Storage for FileStorage {
                 all.push(json!({}));
                 all.len() - 1
             });
-            let mut domain = json!({ "main": new.domains.first() });
-            if new.domains.len() > 1 {
-                domain["sans"] = new.domains[1..].into();
-            }
-            all[at]["domain"] = domain;
-            all[at]["certificate"] = BASE64_STANDARD.encode(&new.chain).into();
-            all[at]["key"] = BASE64_STANDARD.encode(&new.key).into();
-            all[at]["Store"] = new.store.as_str().into();
+            certificate_into(new, &mut all[at]);
         })
     }
+}
+
+/// Into what is there already, which may have more members.
+pub(super) fn account_into(account: &StoredAccount, slot: &mut Value) {
+    slot["Email"] = account.email.as_str().into();
+    slot["Registration"] = if account.uri.is_empty() { Value::Null } else { json!({ "body": account.body, "uri": account.uri }) };
+    slot["PrivateKey"] = BASE64_STANDARD.encode(&account.key).into();
+}
+
+/// As [`account_into`].
+pub(super) fn certificate_into(new: &StoredCertificate, slot: &mut Value) {
+    let mut domain = json!({ "main": new.domains.first() });
+    if new.domains.len() > 1 {
+        domain["sans"] = new.domains[1..].into();
+    }
+    slot["domain"] = domain;
+    slot["certificate"] = BASE64_STANDARD.encode(&new.chain).into();
+    slot["key"] = BASE64_STANDARD.encode(&new.key).into();
+    slot["Store"] = new.store.as_str().into();
 }
 
 /// Go's decoder, which reads these files too, does not care for case.
@@ -238,7 +295,7 @@ fn text(of: &Value, name: &str) -> Option<String> {
     field(of, name)?.as_str().map(str::to_owned)
 }
 
-fn account(of: Option<&Value>) -> Option<StoredAccount> {
+pub(super) fn account(of: Option<&Value>) -> Option<StoredAccount> {
     let of = of.filter(|v| v.is_object())?;
     let registration = field(of, "Registration").cloned().unwrap_or_default();
     Some(StoredAccount {
@@ -256,7 +313,7 @@ fn domains(of: &Value) -> Option<Vec<String>> {
     Some(std::iter::once(main).chain(sans.filter_map(Value::as_str).map(str::to_owned)).collect())
 }
 
-fn certificate(of: &Value) -> Result<StoredCertificate, String> {
+pub(super) fn certificate(of: &Value) -> Result<StoredCertificate, String> {
     let domains = domains(of).ok_or("a certificate without domains")?;
     let pem = |name: &str| {
         let bytes = BASE64_STANDARD.decode(text(of, name).unwrap_or_default()).ok().filter(|b| !b.is_empty());

@@ -60,7 +60,7 @@ fn a_file_of_traefik_is_taken_over_and_stays_whole() {
     let (chain, private) = pair(&["c.test"]);
     let new = StoredCertificate { domains: vec!["c.test".into()], chain, key: private, store: "default".into() };
     storage.put_certificate("le", &new).unwrap();
-    storage.put_account("le", &account).unwrap();
+    storage.put_account("le", &account, "").unwrap();
     let (chain, private) = pair(&["a.test", "b.test"]);
     let renewed = StoredCertificate { chain, key: private, ..stored.certificates[0].clone() };
     storage.put_certificate("le", &renewed).unwrap();
@@ -112,7 +112,7 @@ fn a_damaged_file_is_never_written() {
     let storage = StorageFiles::default().open(&path).unwrap();
     fs::write(&path, "{\"le").unwrap();
     let account = StoredAccount { email: String::new(), uri: String::new(), body: Value::Null, key: vec![1] };
-    assert!(storage.put_account("le", &account).is_err());
+    assert!(storage.put_account("le", &account, "").is_err());
     assert_eq!(fs::read_to_string(&path).unwrap(), "{\"le");
 }
 
@@ -126,7 +126,7 @@ fn one_bad_entry_does_not_lose_the_others() {
     let storage = StorageFiles::default().open(&path).unwrap();
     let stored = storage.load("le").unwrap();
     assert_eq!((stored.certificates.len(), stored.unreadable.len()), (1, 1));
-    storage.put_account("le", &stored.account.unwrap()).unwrap();
+    storage.put_account("le", &stored.account.unwrap(), "").unwrap();
     let after: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
     assert_eq!(after["le"]["Certificates"][0], bad);
 }
@@ -137,7 +137,7 @@ fn a_link_stays_a_link() {
     let link = dir.path().join("link.json");
     std::os::unix::fs::symlink(&path, &link).unwrap();
     let storage = StorageFiles::default().open(&link.display().to_string()).unwrap();
-    storage.put_account("le", &StoredAccount { email: "x".into(), uri: String::new(), body: Value::Null, key: vec![1] }).unwrap();
+    storage.put_account("le", &StoredAccount { email: "x".into(), uri: String::new(), body: Value::Null, key: vec![1] }, "").unwrap();
     assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
     assert!(fs::read_to_string(&path).unwrap().contains("\"Email\": \"x\""));
 }
@@ -151,7 +151,7 @@ fn several_resolvers_write_one_file() {
         for (i, storage) in stores.iter().enumerate() {
             s.spawn(move || {
                 let account = StoredAccount { email: format!("{i}"), uri: String::new(), body: Value::Null, key: vec![1] };
-                storage.put_account(&format!("r{i}"), &account).unwrap();
+                storage.put_account(&format!("r{i}"), &account, "").unwrap();
             });
         }
     });

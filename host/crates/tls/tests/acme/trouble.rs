@@ -4,6 +4,7 @@ use crate::lab::*;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use torana_config::install::AcmeConfig;
 use torana_tls::acme::*;
 
@@ -55,7 +56,12 @@ async fn mad(answer: impl Fn(&str) -> (u16, String, String) + Send + Sync + 'sta
     serve(listener, move |head, _| {
         count.fetch_add(1, Ordering::Relaxed);
         let (status, more, body) = answer(head.split(' ').nth(1).unwrap_or_default());
-        (status, "application/json", format!("replay-nonce: {}\r\n{more}", fastrand::u64(..)), body.replace("BASE", &calls))
+        (
+            status,
+            "application/json",
+            format!("replay-nonce: {}\r\n{}", fastrand::u64(..), more.replace("BASE", &calls)),
+            body.replace("BASE", &calls),
+        )
     });
     let lab = Lab::new(&[]);
     let config = AcmeConfig {
@@ -163,4 +169,130 @@ async fn a_storage_that_is_damaged_leaves_the_resolver_out() {
     let e = AcmeResolver::open("le", &config, shared()).unwrap_err().to_string();
     assert!(e.contains("it is damaged") && e.contains("left as it is"), "{e}");
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "{\"le\":");
+}
+
+#[tokio::test]
+async fn a_ca_behind_a_proxy() {
+    let Some(lab) = Lab::start(&[]) else { return };
+    let proxy = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = proxy.local_addr().unwrap();
+    let used = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&used);
+    tokio::spawn(async move {
+        loop {
+            let (mut client, _) = proxy.accept().await.unwrap();
+            let count = Arc::clone(&count);
+            tokio::spawn(async move {
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    head.push(client.read_u8().await.unwrap());
+                }
+                let head = String::from_utf8(head).unwrap();
+                // only the proxy knows where this is
+                let port = head.strip_prefix("CONNECT ca.example:").and_then(|r| r.split(' ').next()).unwrap().to_owned();
+                if !head.contains("Proxy-Authorization: Basic dTpw\r\n") {
+                    client.write_all(b"HTTP/1.1 407 who are you\r\n\r\n").await.unwrap();
+                    return;
+                }
+                count.fetch_add(1, Ordering::Relaxed);
+                let mut server = tokio::net::TcpStream::connect(format!("127.0.0.1:{port}")).await.unwrap();
+                client.write_all(b"HTTP/1.1 200 fine\r\n\r\n").await.unwrap();
+                let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+            });
+        }
+    });
+    let with = |proxy: String| {
+        let authority = lab.path("ca/root.pem");
+        let env: Env = Arc::new(move |name| match name {
+            "HTTPS_PROXY" => Some(proxy.clone()),
+            "LEGO_CA_CERTIFICATES" => Some(authority.clone()),
+            "LEGO_CA_SERVER_NAME" => Some("localhost".to_owned()),
+            _ => None,
+        });
+        AcmeShared { env, ..shared() }
+    };
+    let config =
+        AcmeConfig { ca_server: format!("https://ca.example:{}/dir", lab.ports["PORT"]), ca_certificates: Vec::new(), ..lab.http() };
+    let r = Running::new("le", &config, &with(format!("http://{at}")), &[&["a.test"]]);
+    let said = r.until(one_failed).await.certificates[0].error.clone().unwrap();
+    assert!(said.contains("says `HTTP/1.1 407 who are you`"), "{said}");
+    r.end().await;
+    let shared = with(format!("http://u:p@{at}"));
+    serve_http(lab.ports["PORT_HTTP"], Arc::clone(&shared.challenges)).await;
+    let r = Running::new("le", &config, &shared, &[&["a.test"]]);
+    r.certificate("a.test").await;
+    assert!(used.load(Ordering::Relaxed) > 0);
+    r.end().await;
+}
+
+#[tokio::test]
+async fn a_ca_that_says_nothing_holds_up_nobody() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/dir", listener.local_addr().unwrap());
+    let accepted = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&accepted);
+    tokio::spawn(async move {
+        let mut held = Vec::new();
+        while let Ok((tcp, _)) = listener.accept().await {
+            count.fetch_add(1, Ordering::Relaxed);
+            held.push(tcp);
+        }
+    });
+    let lab = Lab::new(&[]);
+    let config = AcmeConfig {
+        ca_server: url,
+        ca_certificates: Vec::new(),
+        client_response_header_timeout: torana_base::GoDuration::from_millis(300),
+        ..lab.http()
+    };
+    let names: Vec<String> = (0..10).map(|n| format!("n{n}.test")).collect();
+    let sets: Vec<[&str; 1]> = names.iter().map(|n| [n.as_str()]).collect();
+    let sets: Vec<&[&str]> = sets.iter().map(|s| &s[..]).collect();
+    let began = SystemTime::now();
+    let r = Running::new("le", &config, &shared(), &sets);
+    let status = r.until(|s| s.failed == 10).await;
+    assert!(began.elapsed().unwrap() < Duration::from_secs(2), "all ten wait for the same attempt");
+    assert_eq!(accepted.load(Ordering::Relaxed), 1);
+    let said = status.certificates[0].error.clone().unwrap();
+    assert!(said.contains("sent no headers within 300ms (clientResponseHeaderTimeout)"), "{said}");
+    r.end().await;
+}
+
+#[tokio::test]
+async fn a_plugin_that_is_not_there_is_told() {
+    let lab = Lab::new(&[]);
+    let (mut config, _dir, _) = mad(|path| match path {
+        "/dir" => (200, String::new(), DIRECTORY.to_owned()),
+        "/nonce" => (200, String::new(), String::new()),
+        "/account" => (201, "location: http://127.0.0.1/account/1\r\n".to_owned(), r#"{"status":"valid"}"#.to_owned()),
+        "/order" => (201, "location: BASE/o\r\n".to_owned(), r#"{"status":"pending","authorizations":["BASE/authz"],"finalize":"BASE/f"}"#.to_owned()),
+        _ => (
+            200,
+            String::new(),
+            r#"{"status":"pending","identifier":{"type":"dns","value":"a.test"},"challenges":[{"type":"dns-01","url":"BASE/c","token":"t"}]}"#.to_owned(),
+        ),
+    })
+    .await;
+    let server = vec![format!("127.0.0.1:{}", lab.ports["PORT_DNS"])];
+    let dns = torana_config::install::DnsChallengeConfig { provider: "plugin:mine".into(), resolvers: server, ..Default::default() };
+    config.dns_challenge = Some(dns);
+    let r = Running::new("le", &config, &shared(), &[&["a.test"]]);
+    let said = r.until(one_failed).await.certificates[0].error.clone().unwrap();
+    assert_eq!(said, "the record for `a.test` could not be made: there is no plugin `mine`");
+    r.end().await;
+}
+
+#[test]
+fn a_check_makes_nothing() {
+    let lab = Lab::new(&[]);
+    let config = AcmeConfig { ca_certificates: Vec::new(), ..lab.alpn() };
+    assert_eq!(AcmeResolver::check("le", &config, &shared()), Ok(()));
+    assert!(!std::path::Path::new(&config.storage).exists());
+    let dns = torana_config::install::DnsChallengeConfig { provider: "route53".into(), ..Default::default() };
+    let e = AcmeResolver::check("le", &AcmeConfig { dns_challenge: Some(dns), ..config.clone() }, &shared()).unwrap_err();
+    assert!(e.to_string().starts_with("unrecognized DNS provider: route53; known here: exec, httpreq, rfc2136;"), "{e}");
+    std::fs::write(&config.storage, "{").unwrap();
+    std::fs::set_permissions(&config.storage, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    assert!(AcmeResolver::check("le", &config, &shared()).unwrap_err().to_string().contains("damaged"));
+    assert_eq!(std::fs::read_to_string(&config.storage).unwrap(), "{");
 }

@@ -77,3 +77,82 @@ async fn at(server: &str, fqdn: &str, value: &str, recursion: bool) -> Result<()
         (code, _) => format!("({server}) says {}", wire::code_name(code)),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::Ipv4Addr;
+    use std::sync::{Arc, Mutex};
+    use tokio::net::UdpSocket;
+
+    /// One server that is resolver and server of the zone `test.` at once; the texts of every name are `texts`.
+    async fn server(texts: Arc<Mutex<Vec<String>>>) -> (u16, Arc<Mutex<Vec<String>>>) {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let port = socket.local_addr().unwrap().port();
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&asked);
+        tokio::spawn(async move {
+            let mut room = [0; 512];
+            loop {
+                let (len, from) = socket.recv_from(&mut room).await.unwrap();
+                let mut answer = room[..len].to_vec();
+                let kind = u16::from_be_bytes([answer[len - 4], answer[len - 3]]);
+                let labels = answer[12..len - 5].iter().filter(|b| **b < 32).count();
+                let recursion = answer[2] & 1 == 1;
+                seen.lock().unwrap().push(format!("{kind} {recursion}"));
+                answer[2] |= 0x84;
+                let mut put = |data: &[u8]| {
+                    answer.extend([0xc0, 12]);
+                    answer.extend(kind.to_be_bytes());
+                    answer.extend([0, 1, 0, 0, 0, 1]);
+                    answer.extend((data.len() as u16).to_be_bytes());
+                    answer.extend(data);
+                    answer[7] += 1;
+                };
+                match kind {
+                    // the zone has one label
+                    wire::SOA if labels == 1 => put(&[0; 22]),
+                    wire::NS => put(&[2, b'n', b's', 4, b't', b'e', b's', b't', 0]),
+                    wire::A => put(&[127, 0, 0, 1]),
+                    wire::TXT => {
+                        for text in texts.lock().unwrap().iter() {
+                            put(&[&[text.len() as u8], text.as_bytes()].concat());
+                        }
+                    }
+                    _ => {}
+                }
+                socket.send_to(&answer, from).await.unwrap();
+            }
+        });
+        (port, asked)
+    }
+
+    #[tokio::test]
+    async fn the_zones_own_servers_are_asked() {
+        let texts = Arc::new(Mutex::new(vec!["other".to_owned()]));
+        let (port, asked) = server(Arc::clone(&texts)).await;
+        let resolvers = Resolvers { servers: vec![format!("127.0.0.1:{port}")], port };
+        let look = |checks: PropagationConfig, patience| {
+            let resolvers = &resolvers;
+            async move {
+                let (patience, pause) = (Duration::from_millis(patience), Duration::from_millis(20));
+                wait(resolvers, &checks, "_acme-challenge.a.test.", "mine", patience, pause).await.map_err(|e| e.to_string())
+            }
+        };
+        let said = look(PropagationConfig::default(), 100).await.unwrap_err();
+        assert!(said.contains("ns.test. (127.0.0.1:") && said.contains("has 1 such records, but not ours"), "{said}");
+        // without recursion
+        assert!(asked.lock().unwrap().contains(&format!("{} false", wire::TXT)));
+        let both = PropagationConfig { require_all_rns: true, disable_ans_checks: true, ..PropagationConfig::default() };
+        assert!(look(both, 50).await.is_err());
+        assert!(asked.lock().unwrap().contains(&format!("{} true", wire::TXT)));
+        let none = PropagationConfig { disable_ans_checks: true, ..PropagationConfig::default() };
+        assert_eq!(look(none, 0).await, Ok(()));
+        let later = Arc::clone(&texts);
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            later.lock().unwrap().push("mine".to_owned());
+        });
+        assert_eq!(look(PropagationConfig::default(), 5000).await, Ok(()));
+    }
+}

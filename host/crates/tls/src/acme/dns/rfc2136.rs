@@ -60,7 +60,7 @@ impl Rfc2136 {
         match (answer.code, signed) {
             (0, Ok(())) => Ok(()),
             (0, Err(e)) => Err(format!("{server}: {e}")),
-            (code, Err(e)) if code == 9 => Err(format!("{server} refuses the update of {zone}: NOTAUTH, {e}")),
+            (9, Err(e)) => Err(format!("{server} refuses the update of {zone}: NOTAUTH, {e}")),
             (code, _) => Err(format!("{server} refuses the update of {zone}: {}", wire::code_name(code))),
         }
     }

@@ -206,8 +206,8 @@ pub(crate) fn parse(bytes: &[u8]) -> Option<Answer> {
         r.name()?;
         r.skip(4)?;
     }
-    for section in 1..4 {
-        for _ in 0..counts[section] {
+    for (section, count) in counts.into_iter().enumerate().skip(1) {
+        for _ in 0..count {
             let at = r.at;
             let name = r.name()?;
             let kind = r.u16()?;

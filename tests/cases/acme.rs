@@ -1,0 +1,115 @@
+//! Certificates by ACME in the real gateway, from a real CA (ACM-01 to ACM-08).
+
+use crate::harness::{Gateway, Setup, TlsClient, eventually, root};
+use std::net::TcpListener;
+use std::process::Command;
+
+/// Pebble (`tests/services/pebble.sh`), loudly missing at home, an error where `CI` is set.
+struct Ca {
+    dir: tempfile::TempDir,
+    ports: Vec<u16>,
+}
+
+const NAMES: [&str; 6] = ["PORT", "PORT_MANAGEMENT", "PORT_DNS", "PORT_DNS_API", "PORT_HTTP", "PORT_TLS"];
+
+impl Ca {
+    fn start() -> Option<Ca> {
+        let held: Vec<TcpListener> = NAMES.iter().map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+        let ports = held.iter().map(|l| l.local_addr().unwrap().port()).collect();
+        drop(held);
+        let ca = Ca { dir: tempfile::tempdir().unwrap(), ports };
+        let output = ca.script("start").output().unwrap();
+        if output.status.success() {
+            return Some(ca);
+        }
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(std::env::var_os("CI").is_none(), "pebble.sh: {said}");
+        eprintln!("SKIPPED: tests of ACME need Pebble: {said}");
+        None
+    }
+
+    fn script(&self, verb: &str) -> Command {
+        let mut c = Command::new(root().join("tests/services/pebble.sh"));
+        c.arg(verb).arg(self.dir.path()).envs(NAMES.iter().zip(&self.ports).map(|(n, p)| (n, p.to_string())));
+        c
+    }
+
+    fn orders(&self) -> usize {
+        let log = std::fs::read_to_string(self.dir.path().join("pebble.log")).unwrap();
+        log.lines().filter(|l| l.contains("POST /order-plz") && !l.contains("->  badNonce")).count()
+    }
+
+    /// A gateway where the CA looks, with its storage in this folder.
+    fn gateway(&self, routing: &str) -> Gateway {
+        let mut setup = Setup::new()
+            .file("routing.yml", routing)
+            .flag(format!("--entrypoints.web.address=127.0.0.1:{}", self.ports[4]))
+            .flag(format!("--entrypoints.tls.address=127.0.0.1:{}", self.ports[5]));
+        for (name, challenge) in [("http", "httpchallenge.entrypoint=web"), ("alpn", "tlschallenge=true")] {
+            let flag = |option: &str| format!("--certificatesresolvers.{name}.acme.{option}");
+            setup = setup
+                .flag(flag(&format!("caserver=https://127.0.0.1:{}/dir", self.ports[0])))
+                .flag(flag(&format!("cacertificates={}", self.dir.path().join("root.pem").display())))
+                .flag(flag(&format!("storage={}", self.dir.path().join("acme.json").display())))
+                .flag(flag("keytype=EC256"))
+                .flag(flag("email=me@example.com"))
+                .flag(flag(challenge));
+        }
+        setup.start()
+    }
+}
+
+impl Drop for Ca {
+    fn drop(&mut self) {
+        let _ = self.script("stop").output();
+    }
+}
+
+/// Whether the certificate in a handshake is one of the CA for `name`.
+fn has_its_own(gateway: &Gateway, name: &str) -> Option<Vec<u8>> {
+    let conn = TlsClient::new().try_open(gateway.address("tls"), name).ok()?;
+    let der = conn.certificate().to_vec();
+    let text = String::from_utf8_lossy(&der).into_owned();
+    (text.contains("Pebble Intermediate") && text.contains(name)).then_some(der)
+}
+
+const ROUTING: &str = "http:
+  routers:
+    a: {rule: 'Host(`a.test`) || Host(`b.test`)', entryPoints: [tls], service: noop@internal, tls: {certResolver: http}}
+    c: {rule: 'Host(`c.test`)', entryPoints: [tls], service: noop@internal, tls: {certResolver: alpn}}
+    w: {rule: 'Host(`x.w.test`)', entryPoints: [tls], service: noop@internal, tls: {certResolver: http, domains: [{main: '*.w.test'}]}}
+    catch: {rule: 'PathPrefix(`/`)', entryPoints: [web], service: noop@internal, priority: 1}
+";
+
+#[test]
+fn certificates_are_obtained_served_and_kept() {
+    let Some(ca) = Ca::start() else { return };
+    let mut gateway = ca.gateway(ROUTING);
+    let first = eventually("a certificate by HTTP", || has_its_own(&gateway, "a.test"));
+    assert_eq!(has_its_own(&gateway, "b.test"), Some(first.clone()), "one certificate for all names of a rule");
+    eventually("a certificate inside a handshake", || has_its_own(&gateway, "c.test"));
+    let mut conn = TlsClient::new().open(gateway.address("tls"), "a.test");
+    assert_eq!(conn.get("a.test", "/").status, 418);
+    // nobody else's token
+    assert_eq!(gateway.get("/.well-known/acme-challenge/nothing").status, 404);
+    assert_eq!(gateway.get("/other").status, 418);
+
+    let status: serde_json::Value = serde_json::from_slice(&gateway.admin("/api/certificatesResolvers").body).unwrap();
+    let text = status.to_string();
+    assert!(text.contains("a wildcard needs `dnsChallenge`") && text.contains("\"state\":\"valid\""), "{text}");
+    assert!(!text.contains("PRIVATE KEY"), "{text}");
+    assert_eq!(gateway.stop(), Some(0));
+    assert!(!gateway.log().contains("PRIVATE KEY"));
+
+    let orders = ca.orders();
+    let again = ca.gateway(ROUTING);
+    assert_eq!(eventually("the stored certificate", || has_its_own(&again, "a.test")), first);
+    again.settle();
+    assert_eq!(ca.orders(), orders, "nothing is ordered again");
+    // a new router, while it runs
+    again.reload(
+        "more.yml",
+        "http: {routers: {d: {rule: 'Host(`d.test`)', entryPoints: [tls], service: noop@internal, tls: {certResolver: http}}}}\n",
+    );
+    eventually("a certificate for a new router", || has_its_own(&again, "d.test"));
+}
