@@ -331,3 +331,17 @@ fn a_connection_ends_after_its_last_allowed_request() {
     }
     assert!(c.closed().contains("closed"), "{}", c.closed());
 }
+
+/// Beyond some hundreds of handshakes that go nowhere clients prove their address first, which others do not notice.
+#[test]
+fn handshakes_that_go_nowhere_keep_nobody_out() {
+    let backend = Backend::named("a");
+    let gateway = setup(everything(&backend, "")).start();
+    let before = gateway.settled_rss();
+    (0..4).for_each(|_| H3Conn::half_open(gateway.web(), 1200));
+    for _ in 0..4 {
+        assert_eq!(H3Conn::open(gateway.web(), "a.test").get("a.test", "/").text(), "a");
+    }
+    let grown = gateway.settled_rss().saturating_sub(before);
+    assert!(grown < 64 * MIB, "grew by {} KiB", grown / 1024);
+}

@@ -81,6 +81,29 @@ impl H3Conn {
         Ok(H3Conn { runtime, endpoint, quic, requests: None })
     }
 
+    /// The first packets of `n` handshakes, from a client that sends nothing more and hears nothing.
+    #[track_caller]
+    pub(crate) fn half_open(at: SocketAddr, n: usize) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let tls = TlsClient::new().alpn(&["h3"]).config;
+        let client = quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).unwrap()));
+        // The client takes this for the server; what it sends goes on from another address.
+        let (taken, sender) = (socket(), socket());
+        taken.set_nonblocking(true).unwrap();
+        runtime.block_on(async {
+            let endpoint = Endpoint::new(EndpointConfig::default(), None, socket(), Arc::new(quinn::TokioRuntime)).unwrap();
+            let mut all = Vec::new();
+            for _ in 0..n {
+                all.push(endpoint.connect_with(client.clone(), taken.local_addr().unwrap(), "a.test").unwrap());
+                tokio::task::yield_now().await;
+                let mut room = [0; 2048];
+                while let Ok(n) = taken.recv(&mut room) {
+                    sender.send_to(&room[..n], at).unwrap();
+                }
+            }
+        });
+    }
+
     /// What ends the attempt, be it the handshake or, as for client certificates, what follows.
     #[track_caller]
     pub(crate) fn refused(tls: TlsClient, at: SocketAddr, name: &str) -> String {
