@@ -251,7 +251,7 @@ mod tests {
         ]
         .concat();
         let data = [&b"some "[..], &[b'x'; 70]].concat();
-        let wanted = vec![Piece::Whole(HEADERS, "head".into()), Piece::Part(data.into()), Piece::Whole(HEADERS, "tail".into())];
+        let wanted = [Piece::Whole(HEADERS, "head".into()), Piece::Part(data.into()), Piece::Whole(HEADERS, "tail".into())];
         for cut in 1..bytes.len() {
             assert_eq!(read(&bytes, cut), (wanted.iter().map(again).collect(), true), "{cut}");
         }
