@@ -13,6 +13,7 @@ const LOADING: Duration = Duration::from_secs(60);
 
 /// Asked for at each order: the plugin may be loaded later, or replaced. What is under way ends with the version that it
 /// began with.
+#[derive(Clone)]
 pub(super) struct Plugin {
     host: Arc<dyn PluginHost>,
     name: String,
@@ -35,11 +36,18 @@ impl Plugin {
 
     /// The same, when the plugins that are being loaded have been.
     pub(super) async fn loaded_challenge(&self) -> Result<Arc<dyn DnsChallenge>, String> {
-        let result = match self.challenge(KEY) {
-            Err(_) if !self.host.settled(Duration::ZERO).await && self.host.settled(LOADING).await => self.challenge(KEY),
+        let result = match self.opened().await {
+            Err(_) if !self.host.settled(Duration::ZERO).await && self.host.settled(LOADING).await => self.opened().await,
             other => other,
         };
         result.map_err(|all| told(&all))
+    }
+
+    /// A first instance is made and configured, which takes its time and needs a thread outside of the runtime.
+    async fn opened(&self) -> Result<Arc<dyn DnsChallenge>, Vec<Diagnostic>> {
+        let me = self.clone();
+        let opened = tokio::task::spawn_blocking(move || me.challenge(KEY)).await;
+        opened.unwrap_or_else(|e| Err(vec![Diagnostic::error(KEY, format!("the plugin could not be asked: {e}"))]))
     }
 }
 
