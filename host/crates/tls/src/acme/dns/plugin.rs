@@ -59,3 +59,104 @@ fn told(all: &[Diagnostic]) -> String {
     };
     all.iter().map(one).collect::<Vec<_>>().join("; ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+    use std::pin::Pin;
+    use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+    use tokio::sync::watch;
+    use torana_base::Place;
+    use torana_config::routing::{Item, PluginConfig};
+    use torana_extend::{Built, PluginStatus, RequestTest, SendFuture, ServerChoice};
+    use torana_http::Endpoint;
+
+    type Result<T> = std::result::Result<T, Vec<Diagnostic>>;
+
+    /// One plugin, `slow@internal`, which is loaded once somebody has waited for it.
+    #[derive(Default)]
+    struct Slow(AtomicBool);
+
+    impl PluginHost for Slow {
+        fn declare(&self, _: BTreeMap<Arc<str>, Arc<Item<PluginConfig>>>) {}
+
+        fn settled(&self, patience: Duration) -> Pin<Box<dyn Future<Output = bool> + Send + '_>> {
+            if !patience.is_zero() {
+                self.0.store(true, Relaxed);
+            }
+            Box::pin(std::future::ready(self.0.load(Relaxed)))
+        }
+
+        fn changed(&self) -> watch::Receiver<u64> {
+            watch::Sender::new(0).subscribe()
+        }
+
+        fn version(&self, _: &str) -> u64 {
+            1
+        }
+
+        fn find(&self, name: &str, provider: &str) -> Option<Arc<str>> {
+            (name == "slow").then(|| format!("{name}@{provider}").into())
+        }
+
+        fn diagnostics(&self) -> Vec<Diagnostic> {
+            Vec::new()
+        }
+
+        fn middleware(&self, _: &str, _: &Node, _: &str) -> Result<Built> {
+            unreachable!()
+        }
+
+        fn service(&self, _: &str, _: &Node, _: &str) -> Result<Arc<dyn Endpoint>> {
+            unreachable!()
+        }
+
+        fn choice(&self, _: &str, _: &Node, _: &str) -> Result<Arc<dyn ServerChoice>> {
+            unreachable!()
+        }
+
+        fn matcher(&self, _: &str, _: &[String]) -> std::result::Result<Arc<dyn RequestTest>, String> {
+            unreachable!()
+        }
+
+        fn dns_challenge(&self, plugin: &str, config: &Node, key: &str) -> Result<Arc<dyn DnsChallenge>> {
+            assert_eq!((plugin, config.to_json().to_string().as_str()), ("slow@internal", "{}"));
+            let wrong = |message: &str| Diagnostic::error(format!("{key}.x"), message);
+            // As the real host does, which makes an instance.
+            tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {});
+            if self.0.load(Relaxed) { Ok(Arc::new(Nothing)) } else { Err(vec![wrong("one").hint("so"), wrong("two")]) }
+        }
+
+        fn status(&self) -> Vec<PluginStatus> {
+            Vec::new()
+        }
+    }
+
+    struct Nothing;
+
+    impl DnsChallenge for Nothing {
+        fn timing(&self) -> (Duration, Duration) {
+            (Duration::ZERO, Duration::ZERO)
+        }
+
+        fn present<'a>(&'a self, _: &'a str, _: &'a str, _: &'a str) -> SendFuture<'a, std::result::Result<(), String>> {
+            Box::pin(std::future::ready(Ok(())))
+        }
+
+        fn clean_up<'a>(&'a self, _: &'a str, _: &'a str, _: &'a str) -> SendFuture<'a, std::result::Result<(), String>> {
+            Box::pin(std::future::ready(Ok(())))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_plugin_that_is_being_loaded_is_waited_for() {
+        let host: Arc<dyn PluginHost> = Arc::new(Slow::default());
+        let plugin = |name: &str| Plugin::new(&host, name, &Node::empty(Place::whole("t")));
+        let all = plugin("slow").opened().await.err().unwrap();
+        assert_eq!(told(&all), "dnsChallenge.config.x: one (so); dnsChallenge.config.x: two");
+        assert!(plugin("slow").loaded_challenge().await.is_ok());
+        let said = plugin("slaw").loaded_challenge().await.err().unwrap();
+        assert_eq!(said, "dnsChallenge.provider: there is no plugin `slaw` (write `plugins: {slaw: {path: FILE.wasm}}`)");
+    }
+}
