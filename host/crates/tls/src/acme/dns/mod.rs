@@ -111,7 +111,15 @@ impl DnsSolver {
         self.challenge().await.map(|_| ())
     }
 
-    /// The same at once, for a look at the configuration; `key` is where `dnsChallenge` stands.
+    /// Of the plugin that makes the records, if one does.
+    pub(crate) fn version(&self) -> u64 {
+        match &self.provider {
+            Provider::BuiltIn(_) => 0,
+            Provider::Plugin(p) => p.version(),
+        }
+    }
+
+    /// The same as [`DnsSolver::ready`] at once, for a look at the configuration; `key` is where `dnsChallenge` stands.
     pub(crate) fn check(&self, key: &str) -> Vec<Diagnostic> {
         match &self.provider {
             Provider::BuiltIn(_) => Vec::new(),

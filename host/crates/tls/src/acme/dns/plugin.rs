@@ -43,6 +43,11 @@ impl Plugin {
         result.map_err(|all| told(&all))
     }
 
+    /// Changes with its file; 0 while there is none.
+    pub(super) fn version(&self) -> u64 {
+        self.host.find(&self.name, "internal").map_or(0, |plugin| self.host.version(&plugin))
+    }
+
     /// A first instance is made and configured, which takes its time and needs a thread outside of the runtime.
     async fn opened(&self) -> Result<Arc<dyn DnsChallenge>, Vec<Diagnostic>> {
         let me = self.clone();
@@ -156,6 +161,7 @@ mod tests {
         let all = plugin("slow").opened().await.err().unwrap();
         assert_eq!(told(&all), "dnsChallenge.config.x: one (so); dnsChallenge.config.x: two");
         assert!(plugin("slow").loaded_challenge().await.is_ok());
+        assert_eq!((plugin("slow").version(), plugin("slaw").version()), (1, 0));
         let said = plugin("slaw").loaded_challenge().await.err().unwrap();
         assert_eq!(said, "dnsChallenge.provider: there is no plugin `slaw` (write `plugins: {slaw: {path: FILE.wasm}}`)");
     }
