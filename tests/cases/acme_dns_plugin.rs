@@ -23,11 +23,18 @@ fn dns_api(ca: &Ca) -> SocketAddr {
     ([127, 0, 0, 1], ca.ports[3]).into()
 }
 
+/// A record as it is kept.
+struct Kept {
+    id: String,
+    zone: String,
+    name: String,
+    value: String,
+}
+
 /// Cloudflare with two accounts, as far as the plugin uses it.
 struct Cloudflare {
     server: Backend,
-    /// Identifier, zone, name, value.
-    records: Arc<Mutex<Vec<(String, String, String, String)>>>,
+    records: Arc<Mutex<Vec<Kept>>>,
     /// Holds back the first record of the zone `slow.test`.
     gate: Arc<Gate>,
 }
@@ -47,7 +54,7 @@ impl Cloudflare {
     }
 }
 
-fn answer(r: &Request, dns: SocketAddr, all: &Mutex<Vec<(String, String, String, String)>>, gate: &Gate) -> Reply {
+fn answer(r: &Request, dns: SocketAddr, all: &Mutex<Vec<Kept>>, gate: &Gate) -> Reply {
     let good = |result: Value| Reply::json(200, &json!({"success": true, "errors": [], "messages": [], "result": result}));
     let bad = |status, code: u32, message: &str| {
         Reply::json(status, &json!({"success": false, "errors": [{"code": code, "message": message}], "messages": [], "result": null}))
@@ -74,27 +81,27 @@ fn answer(r: &Request, dns: SocketAddr, all: &Mutex<Vec<(String, String, String,
                 gate.wait();
             }
             let mut all = lock(all);
-            if all.iter().any(|(_, _, n, v)| *n == name && *v == value) {
+            if all.iter().any(|k| k.name == name && k.value == value) {
                 return bad(400, 81_058, "An identical record already exists.");
             }
             records(dns, "set-txt", &name, &value);
-            let id = format!("r{}", r.body.len() + all.len());
-            all.push((id.clone(), (*zone).to_owned(), name, value));
+            let id = format!("r{}", value.to_ascii_lowercase());
+            all.push(Kept { id: id.clone(), zone: (*zone).to_owned(), name, value });
             good(json!({"id": id}))
         }
         "GET" => {
             let wanted = rest.split('&').find_map(|p| p.strip_prefix("name=")).unwrap();
             let all = lock(all);
-            let found = all.iter().filter(|(_, z, n, _)| z == zone && n == wanted);
-            good(found.map(|(id, _, n, v)| json!({"id": id, "type": "TXT", "name": n, "content": format!("\"{v}\"")})).collect())
+            let found = all.iter().filter(|k| k.zone == *zone && k.name == wanted);
+            good(found.map(|k| json!({"id": k.id, "type": "TXT", "name": k.name, "content": format!("\"{}\"", k.value)})).collect())
         }
         "DELETE" => {
             let mut all = lock(all);
-            let Some(at) = all.iter().position(|(id, ..)| rest == format!("/{id}")) else {
+            let Some(at) = all.iter().position(|k| rest == format!("/{}", k.id)) else {
                 return bad(404, 81_044, "Record does not exist.");
             };
-            let (id, _, name, _) = all.remove(at);
-            if !all.iter().any(|(_, _, n, _)| *n == name) {
+            let Kept { id, name, .. } = all.remove(at);
+            if !all.iter().any(|k| k.name == name) {
                 records(dns, "clear-txt", &name, "");
             }
             good(json!({"id": id}))
