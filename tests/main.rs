@@ -24,6 +24,7 @@ mod cases {
     mod streams;
     mod tcp;
     mod tls;
+    mod tls_tcp;
     mod udp;
     mod wit;
 }

@@ -83,14 +83,24 @@ fn metrics(install: &InstallConfig) -> Option<Arc<Metrics>> {
     })))
 }
 
+/// What is there before the configuration is compiled.
+struct Extensions {
+    plugins: Plugins,
+    /// What the install configuration says of routing.
+    internal: RoutingConfig,
+    wrong: Vec<Diagnostic>,
+    /// Sends the requests of plugins, and those for OCSP.
+    out: Arc<dyn Egress>,
+}
+
 /// The plugins of this process, what sends their requests, and what the install configuration says of them.
-fn plugins(loaded: &Loaded) -> Result<(Plugins, RoutingConfig, Vec<Diagnostic>, Arc<dyn Egress>), Diagnostic> {
+fn plugins(loaded: &Loaded) -> Result<Extensions, Diagnostic> {
     let transport = Transport::build(&loaded.config.servers_transport.transport());
     let out = Outgoing::spawn(transport).map_err(|e| Diagnostic::error("", format!("cannot start a thread: {e}")))?;
     let out: Arc<dyn Egress> = Arc::new(out);
     let (declared, wrong) = local_plugins::installed(loaded);
     let config = RoutingConfig { plugins: declared, ..internal_routing(&loaded.config) };
-    Ok((Plugins::new(out.clone(), workers()), config, wrong, out))
+    Ok(Extensions { plugins: Plugins::new(out.clone(), workers()), internal: config, wrong, out })
 }
 
 /// `experimental.abortOnPluginFailure`: waits for the plugins of the install configuration.
@@ -126,7 +136,7 @@ pub(crate) fn serve(loaded: Loaded) -> Result<(), Vec<Diagnostic>> {
         tracing::warn!("{}", w.to_string().replace('\n', " "));
     }
     tracing::info!("configuration: {}", loaded.origins_summary());
-    let (plugins, internal, wrong, out) = plugins(&loaded).map_err(|d| vec![d])?;
+    let Extensions { plugins, internal, wrong, out } = plugins(&loaded).map_err(|d| vec![d])?;
     for d in &wrong {
         tracing::error!("{}", d.to_string().replace('\n', " "));
     }
@@ -342,7 +352,7 @@ fn listen(tcp: Vec<Arc<EntryPoint>>, udp: Vec<Arc<UdpEntryPoint>>) -> Result<Soc
 
 /// What is wrong with the routing configuration of every provider, each asked once.
 pub(crate) fn check(loaded: Loaded) -> Vec<Diagnostic> {
-    let (plugins, internal, wrong, out) = match plugins(&loaded) {
+    let Extensions { plugins, internal, wrong, out } = match plugins(&loaded) {
         Ok(p) => p,
         Err(d) => return vec![d],
     };

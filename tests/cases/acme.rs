@@ -1,8 +1,9 @@
 //! Certificates by ACME in the real gateway, from a real CA (ACM-01 to ACM-08).
 
-use crate::harness::{Gateway, Setup, TlsClient, eventually, root};
+use crate::harness::{Gateway, Setup, TlsClient, eventually, free_port, root, within};
 use std::net::TcpListener;
 use std::process::Command;
+use std::time::Duration;
 
 /// Pebble (`tests/services/pebble.sh`), loudly missing at home, an error where `CI` is set.
 pub(super) struct Ca {
@@ -117,4 +118,75 @@ fn certificates_are_obtained_served_and_kept() {
         "http: {routers: {d: {rule: 'Host(`d.test`)', entryPoints: [tls], service: noop@internal, tls: {certResolver: http}}}}\n",
     );
     eventually("a certificate for a new router", || has_its_own(&again, "d.test"));
+}
+
+/// Redis (`tests/services/redis.sh`).
+struct Redis {
+    dir: tempfile::TempDir,
+    port: u16,
+}
+
+impl Redis {
+    fn start() -> Option<Redis> {
+        let redis = Redis { dir: tempfile::tempdir().unwrap(), port: free_port() };
+        let output = redis.script("start").output().unwrap();
+        if output.status.success() {
+            return Some(redis);
+        }
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(std::env::var_os("CI").is_none(), "redis.sh: {said}");
+        eprintln!("SKIPPED: tests of ACME in a cluster need Redis: {said}");
+        None
+    }
+
+    fn script(&self, verb: &str) -> Command {
+        let mut c = Command::new(root().join("tests/services/redis.sh"));
+        c.arg(verb).arg(self.dir.path()).env("PORT", self.port.to_string());
+        c
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        let _ = self.script("stop").output();
+    }
+}
+
+/// Two gateways on the ports where the CA looks, with one storage. The one that orders dies over it; the other one takes
+/// over and has the certificate.
+#[test]
+fn another_gateway_takes_over_from_one_that_dies() {
+    let Some(redis) = Redis::start() else { return };
+    let Some(ca) = Ca::start() else { return };
+    let routing = "http: {routers: {a: {rule: 'Host(`a.test`)', entryPoints: [tls], service: noop@internal, tls: {certResolver: le}}}}\n";
+    let start = || {
+        let flag = |option: &str| format!("--certificatesresolvers.le.acme.{option}");
+        Setup::new()
+            .file("routing.yml", routing)
+            .flag(format!("--entrypoints.web.address=127.0.0.1:{}", ca.ports[4]))
+            .flag("--entrypoints.web.reuseport=true")
+            .flag("--entrypoints.tls.address=127.0.0.1:0")
+            .flag(flag(&format!("caserver=https://127.0.0.1:{}/dir", ca.ports[0])))
+            .flag(flag(&format!("cacertificates={}", ca.dir.path().join("root.pem").display())))
+            .flag(flag(&format!("cluster.redis.url=redis://127.0.0.1:{}/0", redis.port)))
+            .flag(flag("keytype=EC256"))
+            .flag(flag("email=me@example.com"))
+            .flag(flag("httpchallenge.entrypoint=web"))
+            // time to die in
+            .flag(flag("httpchallenge.delay=3s"))
+            .start()
+    };
+    let states = |g: &Gateway| String::from_utf8(g.admin("/api/certificatesResolvers").body).unwrap();
+    let first = start();
+    eventually("the first one orders", || (ca.orders() == 1).then_some(()));
+    let second = start();
+    assert!(has_its_own(&second, "a.test").is_none() && states(&first).contains("\"state\":\"ordering\""));
+    first.signal(libc::SIGKILL);
+    drop(first);
+    within(Duration::from_secs(90), "the second one has a certificate", || has_its_own(&second, "a.test"));
+    assert_eq!(ca.orders(), 2, "it was ordered once more, by the one that is left");
+    // One that comes later has it at once.
+    let third = start();
+    eventually("the third one has it too", || has_its_own(&third, "a.test"));
+    assert_eq!(ca.orders(), 2);
 }

@@ -207,17 +207,57 @@ fn servers_are_told_who_the_client_is() {
 /// A server that ends TLS and echoes.
 fn tls_server(config: rustls::ServerConfig) -> TcpServer {
     let config = Arc::new(config);
-    TcpServer::start(move |stream| {
-        let Ok(connection) = rustls::ServerConnection::new(config.clone()) else { return };
-        let mut tls = rustls::StreamOwned::new(connection, stream);
-        let mut room = [0; 4096];
-        while let Ok(n @ 1..) = tls.read(&mut room) {
-            let name = tls.conn.server_name().unwrap_or("none").to_owned();
-            if tls.write_all(&[name.as_bytes(), b":", &room[..n]].concat()).is_err() {
-                return;
-            }
+    TcpServer::start(move |stream| tls_echo(config.clone(), stream))
+}
+
+/// Echoes behind the server name that the client asked for.
+fn tls_echo(config: Arc<rustls::ServerConfig>, stream: std::net::TcpStream) {
+    let Ok(connection) = rustls::ServerConnection::new(config) else { return };
+    let mut tls = rustls::StreamOwned::new(connection, stream);
+    let mut room = [0; 4096];
+    while let Ok(n @ 1..) = tls.read(&mut room) {
+        let name = tls.conn.server_name().unwrap_or("none").to_owned();
+        if tls.write_all(&[name.as_bytes(), b":", &room[..n]].concat()).is_err() {
+            return;
         }
-    })
+    }
+}
+
+/// TCP-07, TCP-08: PostgreSQL's own request for TLS goes to the server, and then TLS itself.
+#[test]
+fn postgres_passes_through_to_a_server_that_ends_tls() {
+    const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
+    let pki = Pki::new();
+    let config = Arc::new(pki.server("db.test", &[], false));
+    let server = TcpServer::start(move |mut stream| {
+        let mut asked = [0; 8];
+        if stream.read_exact(&mut asked).is_ok() && asked == SSL_REQUEST && stream.write_all(b"S").is_ok() {
+            tls_echo(config.clone(), stream);
+        }
+    });
+    let routing = format!(
+        "tcp:\n  routers:\n    r: {{rule: 'HostSNI(`db.test`)', service: s, entryPoints: [tcp], tls: {{passthrough: true}}}}\n  services:\n    s: {{{}}}\n",
+        balancer(&[&server], "")
+    );
+    let gateway = setup(routing).start();
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(rustls::pki_types::pem::PemObject::from_pem_file(pki.ca()).unwrap()).unwrap();
+    let client = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let mut stream = dial(gateway.address("tcp"));
+    stream.write_all(&SSL_REQUEST).unwrap();
+    let mut answer = [0; 1];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"S");
+    let connection = rustls::ClientConnection::new(Arc::new(client), "db.test".try_into().unwrap()).unwrap();
+    let mut tls = rustls::StreamOwned::new(connection, stream);
+    tls.write_all(b"startup").unwrap();
+    let mut got = [0; 15];
+    tls.read_exact(&mut got).unwrap();
+    assert_eq!(&got, b"db.test:startup");
 }
 
 /// TCP-06

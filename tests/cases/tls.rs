@@ -1,7 +1,7 @@
 //! TLS with clients: certificates by name, options by router, reloads, and what hostile clients get
 //! (TLS-01 to TLS-05, EP-12).
 
-use crate::harness::{Backend, Conn, Gateway, Pki, Setup, TlsClient, eventually};
+use crate::harness::{Backend, Conn, Gateway, Pki, Setup, TlsClient, eventually, python_packages};
 use std::io::Read;
 use std::time::Duration;
 
@@ -260,4 +260,39 @@ fn a_proxy_in_front_tells_who_the_client_is() {
     let mut conn = Conn::open(gateway.address("web"));
     conn.send("PROXY TCP4 192.0.2.9 192.0.2.1 1000 443\r\n\r\n");
     assert_eq!(conn.response().status, 400);
+}
+
+/// What a scanner of others has to say of the defaults.
+#[test]
+fn sslyze_finds_nothing_weak() {
+    let programs = match python_packages("sslyze", &["sslyze==6.3.1"]) {
+        Ok(programs) => programs,
+        Err(e) if std::env::var_os("CI").is_none() => return eprintln!("SKIPPED: sslyze cannot be installed: {e}"),
+        Err(e) => panic!("sslyze cannot be installed: {e}"),
+    };
+    let backend = Backend::named("a");
+    let gateway = Gateway::start(&routers(&backend, &[("all", "PathPrefix(`/`)", "{}")], ""));
+    let report = gateway.folder.path().join("report.json");
+    let mut c = std::process::Command::new(programs.join("sslyze"));
+    let out = c.arg(format!("--json_out={}", report.display())).arg(gateway.address("web").to_string()).output().unwrap();
+    let report: serde_json::Value = serde_json::from_slice(&std::fs::read(&report).unwrap_or_else(|_| panic!("{out:?}"))).unwrap();
+    let found = &report["server_scan_results"][0]["scan_result"];
+    let suites = |version: &str| -> Vec<String> {
+        let all = &found[format!("{version}_cipher_suites")]["result"]["accepted_cipher_suites"];
+        let all = all.as_array().unwrap_or_else(|| panic!("{version}: {found}"));
+        all.iter().map(|s| s["cipher_suite"]["name"].as_str().unwrap().to_owned()).collect()
+    };
+    for old in ["ssl_2_0", "ssl_3_0", "tls_1_0", "tls_1_1"] {
+        assert!(suites(old).is_empty(), "{old}: {:?}", suites(old));
+    }
+    for new in ["tls_1_2", "tls_1_3"] {
+        let weak = |s: &String| !(s.contains("_GCM_") || s.contains("CHACHA20")) || (new == "tls_1_2" && !s.contains("_ECDHE_"));
+        assert!(!suites(new).is_empty() && !suites(new).iter().any(weak), "{:?}", suites(new));
+    }
+    let of = |test: &str, what: &str| found[test]["result"][what].clone();
+    assert_eq!(of("heartbleed", "is_vulnerable_to_heartbleed"), false);
+    assert_eq!(of("openssl_ccs_injection", "is_vulnerable_to_ccs_injection"), false);
+    assert_eq!(of("tls_compression", "supports_compression"), false);
+    assert_eq!(of("session_renegotiation", "is_vulnerable_to_client_renegotiation_dos"), false);
+    assert_eq!(of("robot", "robot_result"), "NOT_VULNERABLE_RSA_NOT_SUPPORTED");
 }

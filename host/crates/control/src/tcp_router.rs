@@ -79,6 +79,14 @@ impl Build<'_, '_> {
             };
             placed.push((entry_point.clone(), router));
         }
+        let usable = !self.errors.iter().any(Diagnostic::is_error);
+        // Connections that such a router would take are closed, and not given to the next one.
+        if let TcpTls::Terminate { options } = &tls
+            && **options != *"default"
+            && !(self.cx.tls_options)(options)
+        {
+            self.wrong("tls.options", format!("unknown TLS options: {options}"), Some("name one of tls.options".to_owned()));
+        }
         let state = match (self.errors.iter().any(Diagnostic::is_error), self.errors.is_empty()) {
             (true, _) => State::Disabled,
             (false, true) => State::Enabled,
@@ -94,9 +102,7 @@ impl Build<'_, '_> {
         let plain = self.errors.is_empty() && middlewares.is_empty();
         let status = Arc::new(TcpRouterStatus { object, priority, middlewares, service: service_name, entry_points: listed, using });
         let made = match rule {
-            Some(rule) if state != State::Disabled => {
-                Some(KeptRouter { digest: self.item.digest, rule, priority, placed, status: status.clone(), plain })
-            }
+            Some(rule) if usable => Some(KeptRouter { digest: self.item.digest, rule, priority, placed, status: status.clone(), plain }),
             _ => None,
         };
         (status, made)
@@ -133,18 +139,12 @@ impl Build<'_, '_> {
         }
     }
 
-    fn tls(&mut self) -> TcpTls {
+    fn tls(&self) -> TcpTls {
         match &self.item.config.tls {
             None => TcpTls::None,
             Some(t) if t.passthrough => TcpTls::Passthrough,
             Some(t) if matches!(t.options.as_str(), "" | "default") => TcpTls::Terminate { options: "default".into() },
-            Some(t) => {
-                let options = qualify(&t.options, self.provider);
-                if !(self.cx.tls_options)(&options) {
-                    self.wrong("tls.options", format!("unknown TLS options: {options}"), Some("name one of tls.options".to_owned()));
-                }
-                TcpTls::Terminate { options: options.into() }
-            }
+            Some(t) => TcpTls::Terminate { options: qualify(&t.options, self.provider).into() },
         }
     }
 

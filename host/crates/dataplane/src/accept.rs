@@ -55,6 +55,25 @@ enum Secured {
     Nobody,
 }
 
+/// A connection that has shaken hands.
+struct Https {
+    stream: TlsStream<Io<TcpStream>>,
+    connection: Connection,
+    h2: bool,
+}
+
+impl Https {
+    async fn serve(self) {
+        let (io, connection) = (Io::new(self.stream), Rc::new(self.connection));
+        if self.h2 {
+            Box::pin(h2::serve(io, &connection)).await;
+        } else {
+            // HTTP/2 is for those that agreed on it; the preface of another is answered like any bad request.
+            h1::serve(io, &connection).await;
+        }
+    }
+}
+
 /// A connection of which only the addresses are known.
 pub(crate) struct Accepted {
     pub(crate) from: SocketAddr,
@@ -84,7 +103,12 @@ impl Accepted {
             return;
         }
         match io.read[0] {
-            HANDSHAKE_RECORD | SSL2_RECORD => Box::pin(self.secure(io)).await,
+            HANDSHAKE_RECORD | SSL2_RECORD => {
+                // What waiting and shaking hands took is given back; the rest of the connection is a task of its own.
+                if let Some(https) = Box::pin(self.secure(io)).await {
+                    tokio::task::spawn_local(https.serve());
+                }
+            }
             POSTGRES if self.has_tcp() => Box::pin(self.postgres(io)).await,
             _ => self.plain(io).await,
         }
@@ -189,22 +213,24 @@ impl Accepted {
         }
     }
 
-    /// TLS: routed by what the ClientHello says.
-    async fn secure(self, mut io: Io<TcpStream>) {
-        let Some(hello) = self.hello(&mut io).await else { return };
+    /// TLS: routed by what the ClientHello says. `None` when it is done with.
+    async fn secure(self, mut io: Io<TcpStream>) -> Option<Https> {
+        let hello = self.hello(&mut io).await?;
         if !self.entry_point.acme_bypass
             && hello.alpn.iter().any(|p| p == ACME_TLS)
             && let Some(challenges) = self.view.current().challenges.clone()
         {
-            return self.challenge(io, hello, &challenges).await;
+            self.challenge(io, hello, &challenges).await;
+            return None;
         }
         match self.route(&hello) {
-            Secured::Https(handshake) => self.https(io, hello, handshake).await,
+            Secured::Https(handshake) => return self.https(io, hello, handshake).await,
             Secured::Tcp(router) => self.secure_tcp(&router, io, hello, Opening::None).await,
             Secured::Nobody => {
                 tracing::debug!(peer = %self.from, sni = hello.sni, entryPointName = &*self.entry_point.name, "no usable TLS options: closed");
             }
         }
+        None
     }
 
     /// A handshake with the authority's certificate and nothing more (RFC 8737, 3).
@@ -277,20 +303,15 @@ impl Accepted {
         }
     }
 
-    async fn https(self, io: Io<TcpStream>, hello: Hello, handshake: Arc<Handshake>) {
-        let Some(stream) = self.handshake(io, &hello, &handshake).await else { return };
+    async fn https(self, io: Io<TcpStream>, hello: Hello, handshake: Arc<Handshake>) -> Option<Https> {
+        let stream = self.handshake(io, &hello, &handshake).await?;
         let (h2, facts) = {
             let (_, tls) = stream.get_ref();
             (tls.alpn_protocol() == Some(b"h2"), facts(tls, hello.sni, handshake.options.name().clone()))
         };
-        let connection = Rc::new(self.into_connection(Some(Rc::new(facts))));
+        let connection = self.into_connection(Some(Rc::new(facts)));
         connection.deadline.set(connection.entry_point.read_timeout);
-        if h2 {
-            h2::serve(Io::new(stream), &connection).await;
-        } else {
-            // HTTP/2 is for those that agreed on it; the preface of another is answered like any bad request.
-            h1::serve(Io::new(stream), &connection).await;
-        }
+        Some(Https { stream, connection, h2 })
     }
 
     /// Shakes hands within the connection's time.

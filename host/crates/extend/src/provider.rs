@@ -33,7 +33,6 @@ pub struct ProviderOut {
 }
 
 /// From a provider to the one task that applies.
-#[expect(clippy::large_enum_variant, reason = "nearly all are documents")]
 pub enum Event {
     Document(Box<Document>),
     /// The source cannot be read; the last good document stays.

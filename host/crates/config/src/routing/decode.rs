@@ -202,6 +202,8 @@ fn finish_router(node: &Node, _: &str, item: &mut Item<RouterConfig>) {
     item.keep(node, "rule", "", "rule");
     item.keep(node, "service", "", "service");
     item.keep(node, "priority", "", "priority");
+    item.keep(node, "tls.options", "", "tls.options");
+    item.keep(node, "tls.certResolver", "", "tls.certResolver");
     item.keep(node, "entryPoints", "", "entryPoints[]");
     item.keep(node, "middlewares", "", "middlewares[]");
 }

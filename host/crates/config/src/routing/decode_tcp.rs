@@ -71,6 +71,7 @@ fn finish_router(node: &Node, _: &str, item: &mut Item<TcpRouterConfig>) {
     item.keep(node, "priority", "", "priority");
     item.keep(node, "tls", "", "tls");
     item.keep(node, "tls.options", "", "tls.options");
+    item.keep(node, "tls.certResolver", "", "tls.certResolver");
     item.keep(node, "entryPoints", "", "entryPoints[]");
     item.keep(node, "middlewares", "", "middlewares[]");
 }

@@ -44,7 +44,6 @@ impl Root {
 }
 
 /// What came of a look around.
-#[expect(clippy::large_enum_variant, reason = "made once per reading")]
 pub(super) enum Loaded {
     /// Nothing new.
     Same,

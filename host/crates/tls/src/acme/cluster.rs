@@ -14,8 +14,8 @@ pub(super) const LOOK: Duration = Duration::from_millis(500);
 pub(super) const LONGEST_LOOK: Duration = Duration::from_secs(8);
 /// In which all gateways have looked, and those behind a slow network too.
 const SPREAD: Duration = Duration::from_millis(1500);
-/// A lease ends by itself after this, and is made longer in time.
-const LEASE: Duration = Duration::from_secs(90);
+/// A lease ends by itself after this, and is made longer in time: so long nobody takes over from a gateway that died.
+const LEASE: Duration = Duration::from_secs(30);
 /// How long others are kept from trying what failed here, at most.
 const REST: Duration = Duration::from_secs(3600);
 
