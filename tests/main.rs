@@ -7,6 +7,7 @@ mod harness;
 
 mod cases {
     mod acme;
+    mod acme_dns_plugin;
     mod cli;
     mod examples;
     mod http2;

@@ -335,7 +335,6 @@ pub(crate) fn check(loaded: Loaded) -> Vec<Diagnostic> {
     found.extend(wrong);
     let providers = providers(&install, &plugins);
     let published = Published::new(providers.iter().map(|p| p.name()));
-    found.extend(Resolvers::check(&install, Arc::new(plugins.clone())));
     let resolvers = Resolvers::idle(&install);
     let mut compiler = match compiler(&install, &plugins, out, &resolvers, &published, &Drain::default(), metrics(&install)) {
         Ok(c) => c,
@@ -386,6 +385,7 @@ pub(crate) fn check(loaded: Loaded) -> Vec<Diagnostic> {
             found.push(Diagnostic::error("plugins", "not every plugin was compiled in time").hint("try again: what is compiled is kept"));
         }
     });
+    found.extend(Resolvers::check(&install, Arc::new(plugins.clone())));
     for d in compiler.compile(&inputs).status.diagnostics.iter() {
         if !found.contains(d) {
             found.push(d.clone());

@@ -6,15 +6,16 @@ use std::process::Command;
 use std::time::Duration;
 
 /// Pebble (`tests/services/pebble.sh`), loudly missing at home, an error where `CI` is set.
-struct Ca {
-    dir: tempfile::TempDir,
-    ports: Vec<u16>,
+pub(super) struct Ca {
+    pub(super) dir: tempfile::TempDir,
+    /// In the order of [`NAMES`].
+    pub(super) ports: Vec<u16>,
 }
 
-const NAMES: [&str; 6] = ["PORT", "PORT_MANAGEMENT", "PORT_DNS", "PORT_DNS_API", "PORT_HTTP", "PORT_TLS"];
+pub(super) const NAMES: [&str; 6] = ["PORT", "PORT_MANAGEMENT", "PORT_DNS", "PORT_DNS_API", "PORT_HTTP", "PORT_TLS"];
 
 impl Ca {
-    fn start() -> Option<Ca> {
+    pub(super) fn start() -> Option<Ca> {
         let held: Vec<TcpListener> = NAMES.iter().map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
         let ports = held.iter().map(|l| l.local_addr().unwrap().port()).collect();
         drop(held);
@@ -35,7 +36,7 @@ impl Ca {
         c
     }
 
-    fn orders(&self) -> usize {
+    pub(super) fn orders(&self) -> usize {
         let log = std::fs::read_to_string(self.dir.path().join("pebble.log")).unwrap();
         log.lines().filter(|l| l.contains("POST /order-plz") && !l.contains("->  badNonce")).count()
     }
@@ -47,16 +48,20 @@ impl Ca {
             .flag(format!("--entrypoints.web.address=127.0.0.1:{}", self.ports[4]))
             .flag(format!("--entrypoints.tls.address=127.0.0.1:{}", self.ports[5]));
         for (name, challenge) in [("http", "httpchallenge.entrypoint=web"), ("alpn", "tlschallenge=true")] {
-            let flag = |option: &str| format!("--certificatesresolvers.{name}.acme.{option}");
-            setup = setup
-                .flag(flag(&format!("caserver=https://127.0.0.1:{}/dir", self.ports[0])))
-                .flag(flag(&format!("cacertificates={}", self.dir.path().join("root.pem").display())))
-                .flag(flag(&format!("storage={}", self.dir.path().join("acme.json").display())))
-                .flag(flag("keytype=EC256"))
-                .flag(flag("email=me@example.com"))
-                .flag(flag(challenge));
+            setup = self.resolver(setup, name).flag(format!("--certificatesresolvers.{name}.acme.{challenge}"));
         }
         setup.start()
+    }
+
+    /// With a resolver of this CA, which has no challenge yet.
+    pub(super) fn resolver(&self, setup: Setup, name: &str) -> Setup {
+        let flag = |option: &str| format!("--certificatesresolvers.{name}.acme.{option}");
+        setup
+            .flag(flag(&format!("caserver=https://127.0.0.1:{}/dir", self.ports[0])))
+            .flag(flag(&format!("cacertificates={}", self.dir.path().join("root.pem").display())))
+            .flag(flag(&format!("storage={}", self.dir.path().join("acme.json").display())))
+            .flag(flag("keytype=EC256"))
+            .flag(flag("email=me@example.com"))
     }
 }
 
@@ -67,7 +72,7 @@ impl Drop for Ca {
 }
 
 /// Whether the certificate in a handshake is one of the CA for `name`.
-fn has_its_own(gateway: &Gateway, name: &str) -> Option<Vec<u8>> {
+pub(super) fn has_its_own(gateway: &Gateway, name: &str) -> Option<Vec<u8>> {
     let conn = TlsClient::new().try_open(gateway.address("tls"), name).ok()?;
     let der = conn.certificate().to_vec();
     let text = String::from_utf8_lossy(&der).into_owned();

@@ -1,7 +1,7 @@
 //! Every folder of `examples/`, and `torana demo`: their configuration is clean, and their requests get what
 //! `requests.txt` says.
 
-use crate::harness::{Backend, Conn, Gateway, Reply, command, eventually, free_port, root, run};
+use crate::harness::{Backend, Conn, Gateway, Reply, command, eventually, first_party, free_port, root, run};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::SocketAddr;
@@ -16,6 +16,7 @@ macro_rules! examples {
 }
 
 examples! {
+    acme_dns: "acme-dns",
     basic_auth_and_rate_limit: "basic-auth-and-rate-limit",
     quickstart: "quickstart",
     tcp_udp: "tcp-udp",
@@ -83,21 +84,37 @@ pub(super) fn files(folder: &Path) -> Vec<PathBuf> {
     entries.flat_map(|p| if p.is_dir() { files(&p) } else { vec![p] }).collect()
 }
 
+/// What examples take from the environment.
+const ENVIRONMENT: [(&str, &str); 1] = [("CLOUDFLARE_TOKEN", "none")];
+
+/// Puts a plugin of plugins/ where a README wants it; whether there is one.
+fn with_plugin(at: &Path, name: &str) -> bool {
+    let Some(component) = first_party(name) else { return false };
+    let new = tempfile::NamedTempFile::new_in(at).unwrap();
+    fs::copy(&component, new.path()).unwrap();
+    new.persist(at.join(component.file_name().unwrap())).unwrap();
+    true
+}
+
 fn example(name: &str) {
     let root = root();
     let at = root.join("examples").join(name);
+    if name == "acme-dns" && !with_plugin(&at, "dns-cloudflare") {
+        return;
+    }
     let install = ["torana.yml", "torana.toml"].into_iter().find(|f| at.join(f).is_file()).expect("no install configuration");
     let config = format!("--configfile=examples/{name}/{install}");
 
     // As it stands, from the root of the repository, as its README says.
-    let out = run(&root, &["check", &config], &[]);
+    let out = run(&root, &["check", &config], &ENVIRONMENT);
     let said = String::from_utf8_lossy(&out.stdout);
     assert_eq!((out.status.code(), &*said), (Some(0), "the configuration is good\n"), "{}", String::from_utf8_lossy(&out.stderr));
 
     // And in a copy with ports of its own: servers are backends, the rest are entry points.
     let copy = tempfile::tempdir().unwrap();
-    let texts: Vec<(PathBuf, String)> =
-        files(&at).into_iter().map(|p| (p.strip_prefix(&root).unwrap().to_owned(), fs::read_to_string(&p).unwrap())).collect();
+    let here = |p: &Path| p.strip_prefix(&root).unwrap().to_owned();
+    let (components, texts): (Vec<_>, Vec<_>) = files(&at).into_iter().partition(|p| p.extension().is_some_and(|e| e == "wasm"));
+    let texts: Vec<(PathBuf, String)> = texts.into_iter().map(|p| (here(&p), fs::read_to_string(&p).unwrap())).collect();
     let mut backends = Vec::new();
     let ports = Ports::moved(texts.iter().map(|(_, text)| text.as_str()), || {
         backends.push(Backend::http(|r| Reply::ok(format!("{} {}", r.method, r.target))));
@@ -108,8 +125,11 @@ fn example(name: &str) {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, ports.rewrite(text)).unwrap();
     }
+    for component in components {
+        fs::copy(&component, copy.path().join(here(&component))).unwrap();
+    }
     let mut c = command(copy.path());
-    c.args([&config, "--log.level=info", "--log.format=json"]);
+    c.envs(ENVIRONMENT).args([&config, "--log.level=info", "--log.format=json"]);
     let gateway = Gateway::spawn(c, copy);
     gateway.wait_serving();
 

@@ -29,6 +29,11 @@ impl Reply {
         Reply { body: body.into(), ..Reply::status(200) }
     }
 
+    /// JSON with a status.
+    pub(crate) fn json(status: u16, body: &serde_json::Value) -> Reply {
+        Reply { body: body.to_string().into(), ..Reply::status(status) }.header("content-type", "application/json")
+    }
+
     pub(crate) fn header(mut self, name: &str, value: &str) -> Reply {
         self.headers.push((name.to_owned(), value.to_owned()));
         self

@@ -64,15 +64,11 @@ impl Resolvers {
         (Resolvers(Arc::new(Inner { all, names, challenges: shared.challenges, in_handshakes, configured, changed })), wrong)
     }
 
-    /// What is wrong with them; reads and writes nothing, and asks nobody.
+    /// What is wrong with them; writes nothing, and asks nobody. Plugins have been loaded.
     pub fn check(install: &InstallConfig, plugins: Arc<dyn PluginHost>) -> Vec<Diagnostic> {
         let shared = AcmeShared::new(Arc::new(|_| false), plugins);
         let all = install.certificates_resolvers.iter().filter_map(|(name, c)| Some((name, c.acme.as_ref()?)));
-        all.filter_map(|(name, acme)| {
-            let e = AcmeResolver::check(name, acme, &shared).err()?;
-            Some(Diagnostic::error(format!("certificatesResolvers.{name}.acme"), e.to_string()))
-        })
-        .collect()
+        all.flat_map(|(name, acme)| AcmeResolver::check(name, acme, &shared)).collect()
     }
 
     /// Resolvers that know their names and do nothing, for a configuration that is only looked at.

@@ -2,9 +2,11 @@
 
 use super::effective::Validate;
 use super::{is_false, is_no_time};
+use crate::de;
+use crate::node::{Key, Node};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use torana_base::{Diagnostic, GoDuration, Secret};
+use torana_base::{Diagnostic, GoDuration, Place, Secret};
 
 /// `certificatesResolvers.<name>`: a source of certificates.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
@@ -159,9 +161,9 @@ pub struct DnsChallengeConfig {
     /// Code of a built-in provider, or `plugin:<name>` for a plugin of the kind `dns-challenge`.
     pub provider: String,
     /// Our own: settings of the provider, by lego's variable names (`RFC2136_NAMESERVER`), in place of the
-    /// environment. Never shown.
+    /// environment; of a plugin, its configuration.
     #[serde(skip_serializing)]
-    pub config: BTreeMap<String, Secret>,
+    pub config: DnsProviderConfig,
     /// DNS servers, `host:port`, that are asked instead of the system's.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub resolvers: Vec<String>,
@@ -173,6 +175,50 @@ pub struct DnsChallengeConfig {
     /// Old name of `propagation.disableChecks`.
     #[serde(skip_serializing_if = "is_false")]
     pub disable_propagation_check: bool,
+}
+
+/// `certificatesResolvers.<name>.acme.dnsChallenge.config`: of any form, keys as written. Never shown.
+#[derive(Clone, PartialEq, Deserialize)]
+#[serde(transparent)]
+pub struct DnsProviderConfig(#[serde(deserialize_with = "de::tree")] Node);
+
+impl DnsProviderConfig {
+    /// As it was written, with places.
+    pub fn node(&self) -> &Node {
+        &self.0
+    }
+
+    /// Names and texts, as built-in providers have them. The error is the name of an option that is no text.
+    pub fn texts(&self) -> Result<BTreeMap<String, Secret>, String> {
+        let text = |(key, node): &(Key, Node)| match node.as_str() {
+            Some(text) => Ok((key.text.clone(), Secret::new(text))),
+            None => Err(key.text.clone()),
+        };
+        self.0.entries().iter().filter(|(_, node)| !node.is_null()).map(text).collect()
+    }
+}
+
+impl Default for DnsProviderConfig {
+    fn default() -> Self {
+        DnsProviderConfig(Node::empty(Place::whole("dnsChallenge.config")))
+    }
+}
+
+impl FromIterator<(String, Secret)> for DnsProviderConfig {
+    fn from_iter<I: IntoIterator<Item = (String, Secret)>>(texts: I) -> Self {
+        let mut all = DnsProviderConfig::default();
+        let place = all.0.place.clone();
+        for (name, text) in texts {
+            all.0.insert(Key { text: name, place: place.clone() }, Node::plain(place.clone(), text.expose()));
+        }
+        all
+    }
+}
+
+impl std::fmt::Debug for DnsProviderConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.0.entries().iter().map(|(key, _)| &key.text)).finish()
+    }
 }
 
 /// `certificatesResolvers.<name>.acme.dnsChallenge.propagation`.

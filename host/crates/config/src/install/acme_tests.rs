@@ -20,7 +20,7 @@ fn acme(options: &str) -> Result<Loaded, String> {
 fn a_resolver_as_traefik_writes_it() {
     let loaded = acme(
         "email: a@b.c, storage: /x/acme.json, eab: {kid: k, hmacEncoded: c2VjcmV0}, dnsChallenge: {provider: rfc2136, \
-         config: {RFC2136_TSIG_SECRET: hidden}, delayBeforeCheck: 5, disablePropagationCheck: true, resolvers: ['1.1.1.1:53']}",
+         config: {RFC2136_TSIG_SECRET: hidden, RFC2136_TTL: 60, none: ~}, delayBeforeCheck: 5, disablePropagationCheck: true, resolvers: ['1.1.1.1:53']}",
     )
     .unwrap();
     assert_eq!(loaded.warnings, []);
@@ -30,9 +30,28 @@ fn a_resolver_as_traefik_writes_it() {
     let dns = acme.dns_challenge.clone().unwrap();
     let checks = dns.checks();
     assert!(checks.disable_checks && checks.delay_before_checks == GoDuration::from_secs(5));
-    assert_eq!(dns.config["RFC2136_TSIG_SECRET"].expose(), "hidden");
+    let texts = dns.config.texts().unwrap();
+    let texts: Vec<_> = texts.iter().map(|(name, text)| (name.as_str(), text.expose())).collect();
+    assert_eq!(texts, [("RFC2136_TSIG_SECRET", "hidden"), ("RFC2136_TTL", "60")]);
     let shown = format!("{acme:?} {}", serde_json::to_string(&loaded.config).unwrap());
     assert!(!shown.contains("hidden") && !shown.contains("c2VjcmV0"), "{shown}");
+}
+
+/// Its form is the plugin's business.
+#[test]
+fn the_configuration_of_a_plugin_may_have_any_form() {
+    let loaded = acme(
+        "dnsChallenge: {provider: 'plugin:web', config: {headers: {X-Key: hidden}, body: [1, '2'], url: 'https://a.test'}}, email: a@b.c",
+    )
+    .unwrap();
+    assert_eq!(loaded.warnings, []);
+    let acme = loaded.config.certificates_resolvers["le"].acme.clone().unwrap();
+    let config = acme.dns_challenge.as_ref().unwrap().config.clone();
+    let wanted = serde_json::json!({"body": [1, "2"], "headers": {"X-Key": "hidden"}, "url": "https://a.test"});
+    assert_eq!(config.node().to_json(), wanted);
+    assert_eq!(config.texts().unwrap_err(), "headers");
+    let shown = format!("{acme:?} {}", serde_json::to_string(&loaded.config).unwrap());
+    assert!(!shown.contains("hidden") && !shown.contains("a.test"), "{shown}");
 }
 
 #[test]

@@ -61,6 +61,10 @@ pub(crate) async fn obtain(
     if let Some(e) = account.client.unknown_profile(&wishes.profile) {
         return Err(e);
     }
+    if let Solver::Dns(dns) = solver {
+        // otherwise the CA would wait in vain
+        dns.ready().await?;
+    }
     let replaces = replaces.filter(|_| account.client.directory.renewal_info.is_some());
     let began = account.new_order(names, &wishes.profile, replaces).await;
     let (url, order) = match began {

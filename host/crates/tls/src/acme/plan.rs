@@ -138,6 +138,13 @@ impl Own {
     }
 }
 
+/// What failed here, and not at the CA, is tried at once: what makes the records has changed.
+pub(super) fn hurry(tries: &mut FxHashMap<Vec<String>, Tries>) {
+    for t in tries.values_mut().filter(|t| !t.running && t.error.as_ref().is_some_and(|e| e.kind.is_none() && e.status.is_none())) {
+        (t.next, t.next_at) = (Instant::now(), SystemTime::now());
+    }
+}
+
 /// Of a job, by its tries.
 pub(super) fn status_of(job: &Job, t: &Tries) -> CertificateStatus {
     let state = match (t.running, job.not_after.is_some(), t.failures) {
@@ -205,6 +212,30 @@ mod tests {
         let tries = failed.iter().map(t).collect();
         let (jobs, _) = plan(own, &sets(wanted), &tries, 2160, true, &|n| n[0] == "elsewhere.test");
         jobs.iter().map(|j| format!("{}{}", j.names.join("+"), if j.replaces.is_some() { " renewed" } else { "" })).collect()
+    }
+
+    #[test]
+    fn what_failed_here_is_hurried() {
+        let later = Instant::now() + Duration::from_secs(600);
+        let t = |running, error| Tries {
+            failures: 3,
+            next: later,
+            next_at: SystemTime::now() + Duration::from_secs(600),
+            running,
+            error,
+            seen: 0,
+        };
+        let refused = AcmeError { status: Some(403), ..AcmeError::local("no") };
+        let all = [
+            t(false, Some(AcmeError::local("plugin"))),
+            t(false, Some(refused)),
+            t(true, Some(AcmeError::local("plugin"))),
+            t(false, None),
+        ];
+        let mut tries: FxHashMap<_, _> = all.into_iter().enumerate().map(|(n, t)| (vec![n.to_string()], t)).collect();
+        hurry(&mut tries);
+        let hurried: Vec<_> = (0..4).map(|n: usize| tries[&vec![n.to_string()]].next < later).collect();
+        assert_eq!(hurried, [true, false, false, false]);
     }
 
     #[test]

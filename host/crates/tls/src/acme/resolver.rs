@@ -11,7 +11,7 @@ use super::cluster::{self, Answers, Seen, Theirs};
 use super::names::covers_all;
 use super::order::{Issued, Solver, Wishes, obtain};
 use super::pem::{self, Facts};
-use super::plan::{Job, Own, Tries, plan, status_of};
+use super::plan::{Job, Own, Tries, hurry, plan, status_of};
 use super::status::AcmeStatus;
 use super::storage::{StorageFiles, Stored, StoredCertificate};
 use rustc_hash::FxHashMap;
@@ -140,6 +140,11 @@ impl AcmeResolver {
         let mut round = 0;
         let mut counts = (0, 0);
         let mut open = true;
+        let version = || match &self.solver {
+            Ok(Solver::Dns(dns)) => dns.version(),
+            _ => 0,
+        };
+        let (mut plugins, mut seen) = (self.shared.plugins.changed(), version());
         let (mut theirs, mut revision, mut pause) = (Theirs::default(), None, cluster::LOOK);
         let look = |known, pause| {
             let look = cluster::look(Arc::clone(&self.answers.storage), Arc::clone(&self.name), known, pause);
@@ -186,6 +191,12 @@ impl AcmeResolver {
                 // when nobody will want anything else, renewals go on
                 changed = wanted.changed(), if open => open = changed.is_ok(),
                 () = tokio::time::sleep_until(next) => {}
+                Ok(()) = plugins.changed() => {
+                    let new = version();
+                    if std::mem::replace(&mut seen, new) != new {
+                        hurry(&mut tries);
+                    }
+                }
                 Some(_) = writes.join_next() => {}
                 Some(done) = tasks.join_next() => if let Ok(Done::Looked(seen)) = done {
                     match seen {

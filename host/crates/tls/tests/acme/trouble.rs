@@ -278,7 +278,7 @@ async fn a_plugin_that_is_not_there_is_told() {
     config.dns_challenge = Some(dns);
     let r = Running::new("le", &config, &shared(), &[&["a.test"]]);
     let said = r.until(one_failed).await.certificates[0].error.clone().unwrap();
-    assert_eq!(said, "the record for `a.test` could not be made: there is no plugin `mine`");
+    assert_eq!(said, "dnsChallenge.provider: there is no plugin `mine` (write `plugins: {mine: {path: FILE.wasm}}`)");
     r.end().await;
 }
 
@@ -286,13 +286,13 @@ async fn a_plugin_that_is_not_there_is_told() {
 fn a_check_makes_nothing() {
     let lab = Lab::new(&[]);
     let config = AcmeConfig { ca_certificates: Vec::new(), ..lab.alpn() };
-    assert_eq!(AcmeResolver::check("le", &config, &shared()), Ok(()));
+    assert_eq!(AcmeResolver::check("le", &config, &shared()), []);
     assert!(!std::path::Path::new(&config.storage).exists());
     let dns = torana_config::install::DnsChallengeConfig { provider: "route53".into(), ..Default::default() };
-    let e = AcmeResolver::check("le", &AcmeConfig { dns_challenge: Some(dns), ..config.clone() }, &shared()).unwrap_err();
-    assert!(e.to_string().starts_with("unrecognized DNS provider: route53; known here: exec, httpreq, rfc2136;"), "{e}");
+    let e = AcmeResolver::check("le", &AcmeConfig { dns_challenge: Some(dns), ..config.clone() }, &shared())[0].message.clone();
+    assert!(e.starts_with("unrecognized DNS provider: route53; known here: exec, httpreq, rfc2136;"), "{e}");
     std::fs::write(&config.storage, "{").unwrap();
     std::fs::set_permissions(&config.storage, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
-    assert!(AcmeResolver::check("le", &config, &shared()).unwrap_err().to_string().contains("damaged"));
+    assert!(AcmeResolver::check("le", &config, &shared())[0].message.contains("damaged"));
     assert_eq!(std::fs::read_to_string(&config.storage).unwrap(), "{");
 }

@@ -3,6 +3,7 @@
 mod ask;
 mod exec;
 mod httpreq;
+mod plugin;
 mod propagation;
 mod rfc2136;
 mod wire;
@@ -13,10 +14,9 @@ use ask::Resolvers;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use torana_base::{Place, Secret, closest};
+use torana_base::{Diagnostic, Secret, closest};
 use torana_config::install::{DnsChallengeConfig, PropagationConfig};
-use torana_config::node::{Key, Node};
-use torana_extend::{DnsChallenge, PluginHost};
+use torana_extend::DnsChallenge;
 
 type Build = fn(&Settings) -> Result<Arc<dyn DnsChallenge>, AcmeError>;
 
@@ -78,12 +78,7 @@ pub(crate) struct DnsSolver {
 
 enum Provider {
     BuiltIn(Arc<dyn DnsChallenge>),
-    /// Asked for at each order: it may be loaded later, or replaced.
-    Plugin {
-        host: Arc<dyn PluginHost>,
-        name: String,
-        config: Node,
-    },
+    Plugin(plugin::Plugin),
 }
 
 /// A record that was made.
@@ -99,9 +94,10 @@ impl DnsSolver {
     pub(crate) fn new(config: &DnsChallengeConfig, shared: &AcmeShared) -> Result<Self, AcmeError> {
         let code = config.provider.as_str();
         let provider = match code.strip_prefix("plugin:") {
-            Some(name) => Provider::Plugin { host: Arc::clone(&shared.plugins), name: name.to_owned(), config: tree(&config.config) },
+            Some(name) => Provider::Plugin(plugin::Plugin::new(&shared.plugins, name, config.config.node())),
             None => {
-                let settings = Settings { config: config.config.clone(), env: Arc::clone(&shared.env) };
+                let no_text = |key| AcmeError::lasting(format!("`dnsChallenge.config.{key}` has to be a text"));
+                let settings = Settings { config: config.config.texts().map_err(no_text)?, env: Arc::clone(&shared.env) };
                 let Some((_, build)) = PROVIDERS.iter().find(|(name, _)| *name == code) else { return Err(unknown(code)) };
                 Provider::BuiltIn(build(&settings).map_err(|e| e.during(format_args!("dnsChallenge.provider `{code}`")))?)
             }
@@ -110,19 +106,37 @@ impl DnsSolver {
         Ok(DnsSolver { provider, checks: config.checks(), resolvers: Resolvers::new(&config.resolvers)?, follow })
     }
 
-    fn challenge(&self) -> Result<Arc<dyn DnsChallenge>, String> {
+    /// Why no record can be made now, as far as that is known without making one.
+    pub(crate) async fn ready(&self) -> Result<(), AcmeError> {
+        self.challenge().await.map(|_| ())
+    }
+
+    /// Of the plugin that makes the records, if one does.
+    pub(crate) fn version(&self) -> u64 {
+        match &self.provider {
+            Provider::BuiltIn(_) => 0,
+            Provider::Plugin(p) => p.version(),
+        }
+    }
+
+    /// The same as [`DnsSolver::ready`] at once, for a look at the configuration; `key` is where `dnsChallenge` stands.
+    pub(crate) fn check(&self, key: &str) -> Vec<Diagnostic> {
+        match &self.provider {
+            Provider::BuiltIn(_) => Vec::new(),
+            Provider::Plugin(p) => p.challenge(key).err().unwrap_or_default(),
+        }
+    }
+
+    async fn challenge(&self) -> Result<Arc<dyn DnsChallenge>, AcmeError> {
         match &self.provider {
             Provider::BuiltIn(p) => Ok(Arc::clone(p)),
-            Provider::Plugin { host, name, config } => {
-                let key = "certificatesResolvers.dnsChallenge.config";
-                host.dns_challenge(name, config, key).map_err(|d| d.first().map_or_else(String::new, |d| d.message.clone()))
-            }
+            Provider::Plugin(p) => p.loaded_challenge().await.map_err(AcmeError::local),
         }
     }
 
     /// Makes the record for `domain`, where an alias of its own leads to.
     pub(crate) async fn present(&self, domain: &str, value: &str) -> Result<Record, String> {
-        let by = self.challenge()?;
+        let by = self.challenge().await.map_err(|e| e.message)?;
         let mut fqdn = format!("_acme-challenge.{domain}.");
         if self.follow {
             fqdn = self.resolvers.follow(&fqdn).await;
@@ -163,15 +177,6 @@ fn unknown(code: &str) -> AcmeError {
     AcmeError::lasting(format!(
         "unrecognized DNS provider: {code}{near}; known here: {known}; `httpreq` and `exec` reach any other one, and so does a plugin of the kind `dns-challenge` (`provider: plugin:<name>`)"
     ))
-}
-
-fn tree(config: &BTreeMap<String, Secret>) -> Node {
-    let place = Place::whole("dnsChallenge.config");
-    let mut node = Node::empty(place.clone());
-    for (name, value) in config {
-        node.insert(Key { text: name.clone(), place: place.clone() }, Node::plain(place.clone(), value.expose()));
-    }
-    node
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use super::super::cluster::Answers;
 use super::super::http::HttpClient;
 use super::super::keys::CertificateKey;
 use super::super::options::{http_options, solver};
-use super::super::order::Wishes;
+use super::super::order::{Solver, Wishes};
 use super::super::plan::Own;
 use super::super::shared::RedisStorage;
 use super::super::storage::{Storage, Stored};
@@ -13,6 +13,7 @@ use super::super::{AcmeError, pem};
 use super::{AcmeResolver, AcmeShared};
 use std::sync::{Arc, Mutex};
 use tokio::sync::watch;
+use torana_base::Diagnostic;
 use torana_config::install::AcmeConfig;
 
 impl AcmeResolver {
@@ -65,19 +66,28 @@ impl AcmeResolver {
     }
 
     /// What [`AcmeResolver::open`] would say, and what would keep it from ordering, without making a file, writing
-    /// or connecting: for `torana check`.
-    pub fn check(name: &str, config: &AcmeConfig, shared: &AcmeShared) -> Result<(), AcmeError> {
-        if let Some((_, message, _)) = config.wrong() {
-            return Err(AcmeError::lasting(message));
+    /// or connecting: for `torana check`, when plugins have been loaded.
+    pub fn check(name: &str, config: &AcmeConfig, shared: &AcmeShared) -> Vec<Diagnostic> {
+        let key = format!("certificatesResolvers.{name}.acme");
+        match checked(name, config, shared) {
+            Ok(Solver::Dns(dns)) => dns.check(&format!("{key}.dnsChallenge")),
+            Ok(Solver::Http { .. } | Solver::Alpn { .. }) => Vec::new(),
+            Err(e) => vec![Diagnostic::error(key, e.to_string())],
         }
-        match config.cluster.as_ref().and_then(|c| c.redis.as_ref()) {
-            Some(redis) => drop(RedisStorage::new(redis)?),
-            None if std::fs::symlink_metadata(&config.storage).is_ok() => drop(shared.files.open(&config.storage)?.load(name)?),
-            None => {}
-        }
-        HttpClient::new(http_options(config, &shared.env)?)?;
-        solver(config, shared).map(|_| ())
     }
+}
+
+fn checked(name: &str, config: &AcmeConfig, shared: &AcmeShared) -> Result<Solver, AcmeError> {
+    if let Some((_, message, _)) = config.wrong() {
+        return Err(AcmeError::lasting(message));
+    }
+    match config.cluster.as_ref().and_then(|c| c.redis.as_ref()) {
+        Some(redis) => drop(RedisStorage::new(redis)?),
+        None if std::fs::symlink_metadata(&config.storage).is_ok() => drop(shared.files.open(&config.storage)?.load(name)?),
+        None => {}
+    }
+    HttpClient::new(http_options(config, &shared.env)?)?;
+    solver(config, shared)
 }
 
 /// The place of a resolver's account and certificates, and what is there. A shared place takes over what the file
