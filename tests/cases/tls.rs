@@ -192,6 +192,88 @@ fn a_bad_certificate_harms_no_other() {
     assert!(!log.contains("PRIVATE KEY"));
 }
 
+/// A key on one line is no path and no PEM: it is told that it cannot be used, and not what it is.
+#[test]
+fn no_key_is_told() {
+    let (pki, backend) = (Pki::new(), Backend::named("a"));
+    let pair = pki.pair("a", &["a.test"]);
+    let key = std::fs::read_to_string(&pair.key_file).unwrap();
+    let secret = key.lines().nth(1).unwrap();
+    let one_line = key.replace('\n', " ");
+    let text = routers(
+        &backend,
+        &[("all", "PathPrefix(`/`)", "{}")],
+        &format!(
+            "  serversTransports:\n    t: {{ certificates: [{{ certFile: {cert}, keyFile: \"{one_line}\" }}] }}\n\
+             tls:\n  certificates:\n    - {{ certFile: {cert}, keyFile: \"{one_line}\" }}\n    - {{ certFile: {cert}, keyFile: \"{secret}\" }}\n",
+            cert = pair.cert_file.display()
+        ),
+    );
+    let gateway = Gateway::start(&text);
+    gateway.wait_log("what is wrong", |l| l.contains("tls.certificates[1]"));
+    let told = gateway.log() + gateway.admin("/api/diagnostics").text() + gateway.admin("/api/rawdata").text();
+    let decimal: Vec<String> = secret.bytes().take(12).map(|b| b.to_string()).collect();
+    assert!(!told.contains(&secret[..12]) && !told.contains(&decimal.join(", ")), "{told}");
+}
+
+/// Such hosts stand for names too; Traefik serves them.
+#[test]
+fn any_host_and_hosts_with_a_dot_carry_options() {
+    let backend = Backend::named("a");
+    let modern = "tls: { options: { modern: { minVersion: VersionTLS13 } } }\n";
+    let gateway = Gateway::start(&routers(
+        &backend,
+        &[("star", "Host(`*`)", "{ options: modern }"), ("dot", "Host(`dot.test.`) && Path(`/dot`)", "{ options: modern }")],
+        modern,
+    ));
+    let at = gateway.address("web");
+    for (name, path) in [("any.test", "/"), ("dot.test", "/dot")] {
+        assert_eq!(TlsClient::new().open(at, name).get(name, path).status, 200, "{name}");
+        let old = TlsClient::with_versions(&[&rustls::version::TLS12]).refused(at, name);
+        assert!(old.contains("ProtocolVersion"), "{name}: {old}");
+    }
+}
+
+/// A connection from before does not stay open to what the options forbid now.
+#[test]
+fn options_that_change_hold_for_open_connections() {
+    let (pki, backend) = (Pki::new(), Backend::named("a"));
+    let text = |options: String| {
+        routers(&backend, &[("a", "Host(`a.test`)", "{ options: o }")], &format!("tls: {{ options: {{ o: {options} }} }}\n"))
+    };
+    let gateway = Setup::new().file("r.yml", text("{}".into())).start();
+    let at = gateway.address("web");
+    let mut held = TlsClient::new().open(at, "a.test");
+    assert_eq!(held.get("a.test", "/").status, 200);
+    gateway.reload("r.yml", &text(format!("{{ clientAuth: {{ caFiles: [{}] }} }}", pki.ca().display())));
+    eventually("clients without a certificate are refused", || {
+        TlsClient::new().try_open(at, "a.test").and_then(|mut c| c.try_get("a.test", "/")).is_err().then_some(())
+    });
+    assert_eq!(held.get("a.test", "/").status, 421);
+    // With a certificate no session is resumed: who is let in is looked at each time.
+    let mine = TlsClient::new().certificate(&pki.client("me")).resuming();
+    for _ in 0..3 {
+        let mut conn = mine.open(at, "a.test");
+        assert_eq!((conn.get("a.test", "/").status, conn.is_resumed()), (200, false));
+    }
+}
+
+/// A client that agrees on HTTP/2 and then says nothing has ten seconds, and does not hold up a stop.
+#[test]
+fn a_silent_client_of_http2_is_let_go() {
+    let backend = Backend::named("a");
+    let mut gateway = Setup::new()
+        .file("r.yml", routers(&backend, &[("all", "PathPrefix(`/`)", "{}")], ""))
+        .flag("--entrypoints.web.transport.lifecycle.gracetimeout=60s")
+        .start();
+    let silent = TlsClient::new().alpn(&["h2"]).open(gateway.address("web"), "a.test");
+    assert_eq!(silent.alpn(), "h2");
+    let begin = std::time::Instant::now();
+    assert_eq!(gateway.stop(), Some(0));
+    assert!(begin.elapsed() < Duration::from_secs(30), "{:?}", begin.elapsed());
+    drop(silent);
+}
+
 /// Neither nonsense nor silence costs more than its own connection.
 #[test]
 fn hostile_handshakes_end_alone() {

@@ -80,7 +80,7 @@ struct Waiting {
 }
 
 impl Apply {
-    /// Runs until all providers are gone. Must run on a local runtime: health checks start on it.
+    /// Runs until it is aborted. Must run on a local runtime: health checks start on it.
     pub async fn run(mut self, mut events: mpsc::Receiver<Event>) {
         let plugins = self.compiler.plugins().clone();
         let mut reloaded = plugins.changed();
@@ -99,6 +99,7 @@ impl Apply {
             tokio::task::spawn_local(work);
         }
         tokio::task::spawn_local(follow(files.subscribe(), tell));
+        let mut over = false;
         loop {
             files.send_if_modified(|f| {
                 let now = self.compiler.tls_files();
@@ -108,15 +109,11 @@ impl Apply {
             });
             let due = waiting.values().map(|w| w.due).min();
             let event = tokio::select! {
-                e = events.recv() => match e {
-                    Some(e) => Some(e),
-                    None if waiting.is_empty() => return,
-                    None => {
-                        // Nothing more will come; what waits is applied in its time.
-                        if let Some(d) = due { tokio::time::sleep_until(d.into()).await; }
-                        None
-                    }
-                },
+                e = events.recv(), if !over => {
+                    // Without providers there are still certificates and plugins that change.
+                    over = e.is_none();
+                    e
+                }
                 () = sleep_until(due) => None,
                 Some(()) = rewritten.recv() => {
                     self.compiler.read_tls_files_again();

@@ -231,7 +231,14 @@ impl Compiler {
         let mut wishes = Wishes::default();
         let wanted = |name: &str, item: &Item<RouterConfig>, tls: &RouterTlsConfig, hosts: &[Arc<str>]| {
             let key = format!("http.routers.{name}.tls.certResolver");
-            wishes.add(&resolvers, &tls.cert_resolver, &tls.domains, || hosts.iter().map(|h| h.to_string()).collect(), item, &key);
+            wishes.add(
+                &resolvers,
+                &tls.cert_resolver,
+                &tls.domains,
+                || hosts.iter().filter(|h| &***h != "*").map(|h| h.to_string()).collect(),
+                item,
+                &key,
+            );
         };
         let plan = copies::plan(&self.models, inputs, wanted, |provider, name, item| {
             let versions = matchers.versions(&item.config.rule);

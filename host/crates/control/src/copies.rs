@@ -44,8 +44,13 @@ pub(crate) fn plan(
                 let router = named(copy.prefix.as_ref(), &qualified);
                 for e in copy.entry_points {
                     let Some(tls) = models.model(&e).and_then(|m| item.config.tls.as_ref().or(m.tls.as_ref())) else { continue };
-                    let hosts = hosts
-                        .get_or_insert_with(|| rule_of(provider, name, item).iter().flat_map(|r| r.host_values()).map(Arc::from).collect());
+                    let hosts = hosts.get_or_insert_with(|| {
+                        rule_of(provider, name, item)
+                            .iter()
+                            .flat_map(|r| r.host_values())
+                            .map(|h| Arc::from(h.strip_suffix('.').unwrap_or(h)))
+                            .collect()
+                    });
                     wanted(name, item, tls, hosts);
                     let options = options_name(&tls.options, provider);
                     wishes.push(Wish { router: router.clone(), entry_point: e, hosts: hosts.clone(), options });

@@ -1,7 +1,7 @@
 //! Certificates and TLS options of all providers, compiled; kept while nothing that they are made of changes.
 
 use crate::resolve::{Inputs, known};
-use crate::tls_plan::{DEFAULT, Hosts, options_name};
+use crate::tls_plan::{DEFAULT, Hosts};
 use rustc_hash::{FxHashMap, FxHasher};
 use std::hash::{Hash, Hasher};
 use std::path::PathBuf;
@@ -145,7 +145,6 @@ impl TlsState {
         if self.digest == Some(digest) {
             return;
         }
-        self.digest = Some(digest);
         let mut read = Files::default();
         let mut wrong = Vec::new();
         for config in inputs.values() {
@@ -158,6 +157,8 @@ impl TlsState {
         self.diagnostics = wrong;
         self.loaded.sweep();
         self.shared.sweep();
+        // Last: what breaks off is done again.
+        self.digest = Some(digest);
     }
 }
 
@@ -202,8 +203,9 @@ impl TlsState {
                 default = self.take(&pair.cert_file, &pair.key_file, key, item, &mut kept, read, wrong);
             } else if let Some(generated) = &item.config.default_generated_cert {
                 // Until it is there the self-signed one does.
-                let names = |d: &DomainConfig| std::iter::once(&d.main).chain(&d.sans).map(|n| n.to_ascii_lowercase()).collect::<Vec<_>>();
+                let names = |d: &DomainConfig| std::iter::once(&d.main).chain(&d.sans).cloned().collect::<Vec<_>>();
                 let wanted = generated.domain.as_ref().map(names).unwrap_or_default();
+                let wanted = torana_tls::acme::as_ordered(&wanted).unwrap_or_default();
                 let fits = |c: &ObtainedCertificate| *c.resolver == *generated.resolver && c.domains == wanted;
                 default = by_domains.iter().find(|(c, _)| fits(c)).map(|(_, certificate)| certificate.clone());
             }
@@ -246,7 +248,9 @@ impl TlsState {
             Err(e) => {
                 let kept = if before.is_some() { "; the last good one stays in use" } else { "" };
                 let path = if e.option == "keyFile" { key.expose() } else { cert };
-                let path = if path.contains('\n') || e.message.contains(path) { String::new() } else { format!("{path}: ") };
+                // What is no path may be a key: only what looks like a path is shown.
+                let is_path = path.len() <= 256 && path.contains('.') && !path.contains('\n') && !path.contains("-----");
+                let path = if !is_path || e.message.contains(path) { String::new() } else { format!("{path}: ") };
                 let d = Diagnostic::error(format!("{at}.{}", e.option), format!("{path}{}{kept}", e.message)).at(&item.place_of(e.option));
                 wrong.push(Diagnostic { hint: e.hint.map(str::to_owned), ..d });
                 before?.clone()
@@ -269,7 +273,8 @@ impl TlsState {
         let mut all: Vec<(Arc<str>, &Item<TlsOptionsConfig>)> = Vec::new();
         for (provider, config) in inputs {
             let named = config.tls.options.iter().filter(|(n, _)| *n != DEFAULT);
-            all.extend(named.map(|(n, item)| (options_name(n, provider), &**item)));
+            // A name with `@` is part of a name here: it does not reach into another provider.
+            all.extend(named.map(|(n, item)| (format!("{n}@{provider}").into(), &**item)));
         }
         let said = inputs.values().any(|c| c.tls.options.contains_key(DEFAULT));
         match only("tls.options.default", inputs, |c| c.tls.options.get(DEFAULT), wrong) {
@@ -353,9 +358,10 @@ pub(crate) fn secure(
         for (host, options) in hosts.options {
             let handshake = tls.handshake(&options).cloned();
             match host.strip_prefix("*.") {
-                Some(tail) => secure.wildcard.insert(tail.into(), handshake),
-                None => secure.exact.insert(host, handshake),
-            };
+                _ if &*host == "*" => (secure.any, secure.star) = (true, Some(handshake)),
+                Some(tail) => drop(secure.wildcard.insert(tail.into(), handshake)),
+                None => drop(secure.exact.insert(host, handshake)),
+            }
         }
     }
     for (entry_point, routes) in routes {

@@ -27,7 +27,7 @@ use torana_http::proxy_protocol::{self, Header};
 use torana_http::{Peer, TlsFacts};
 use torana_router::TcpFacts;
 use torana_tls::acme::Challenges;
-use torana_tls::{Peeked, UNRECOGNIZED_NAME, cipher_name, peek, version_name};
+use torana_tls::{Peeked, TlsOptions, UNRECOGNIZED_NAME, cipher_name, peek, version_name};
 use torana_upstream::l4::{Ends, Opening, POSTGRES_SSL_ACCEPTED, POSTGRES_SSL_REQUEST};
 
 /// What a ClientHello asks for.
@@ -68,7 +68,7 @@ impl Https {
         if self.h2 {
             Box::pin(h2::serve(io, &connection)).await;
         } else {
-            // HTTP/2 is for those that agreed on it; the preface of another is answered like any bad request.
+            // HTTP/2 is for those that agreed on it; the preface of another ends the connection.
             h1::serve(io, &connection).await;
         }
     }
@@ -170,7 +170,9 @@ impl Accepted {
         poll_fn(|cx| match self.deadline.poll(cx) {
             Signal::None => Poll::Ready(matches!(ready!(io.poll_fill(cx)), Ok(1..))),
             Signal::Drain if !io.read.is_empty() => Poll::Ready(matches!(ready!(io.poll_fill(cx)), Ok(1..))),
-            _ => Poll::Ready(false),
+            // What has come already is ours to serve.
+            Signal::Drain => Poll::Ready(matches!(io.poll_fill(cx), Poll::Ready(Ok(1..)))),
+            Signal::Expired => Poll::Ready(false),
         })
         .await
     }
@@ -255,7 +257,7 @@ impl Accepted {
         match tcp {
             Some((router, false)) => Secured::Tcp(router),
             Some((router, true)) if !secure.is_some_and(|s| s.any) => Secured::Tcp(router),
-            _ => https(&snapshot.default_handshake),
+            _ => https(secure.and_then(|s| s.star.as_ref()).unwrap_or(&snapshot.default_handshake)),
         }
     }
 
@@ -307,7 +309,7 @@ impl Accepted {
         let stream = self.handshake(io, &hello, &handshake).await?;
         let (h2, facts) = {
             let (_, tls) = stream.get_ref();
-            (tls.alpn_protocol() == Some(b"h2"), facts(tls, hello.sni, handshake.options.name().clone()))
+            (tls.alpn_protocol() == Some(b"h2"), facts(tls, hello.sni, &handshake.options))
         };
         let connection = self.into_connection(Some(Rc::new(facts)));
         connection.deadline.set(connection.entry_point.read_timeout);
@@ -342,12 +344,13 @@ impl Accepted {
     }
 }
 
-fn facts(tls: &rustls::ServerConnection, sni: Option<String>, options: Arc<str>) -> TlsFacts {
+fn facts(tls: &rustls::ServerConnection, sni: Option<String>, options: &TlsOptions) -> TlsFacts {
     TlsFacts {
         sni,
         version: tls.protocol_version().map_or("", version_name),
         cipher: tls.negotiated_cipher_suite().map_or("", |s| cipher_name(s.suite())),
         certificates: tls.peer_certificates().unwrap_or_default().iter().map(|c| c.to_vec()).collect(),
-        options,
+        options: options.name().clone(),
+        options_digest: *options.digest(),
     }
 }

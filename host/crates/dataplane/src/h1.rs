@@ -217,12 +217,16 @@ async fn read_head<S: AsyncRead + AsyncWrite + Unpin>(shared: &Rc<RefCell<Shared
                     }
                 }
             }
-            match connection.deadline.poll(cx) {
-                Signal::Expired => return Poll::Ready(Incoming::Closed),
-                Signal::Drain if idle => return Poll::Ready(Incoming::Closed),
-                _ => {}
+            let signal = connection.deadline.poll(cx);
+            if signal == Signal::Expired {
+                return Poll::Ready(Incoming::Closed);
             }
-            match ready!(s.io.poll_fill(cx)) {
+            let filled = s.io.poll_fill(cx);
+            // A request that is there already is served, though the gateway stops.
+            if filled.is_pending() && signal == Signal::Drain && idle {
+                return Poll::Ready(Incoming::Closed);
+            }
+            match ready!(filled) {
                 Ok(n) if n > 0 => {
                     if idle {
                         idle = false;

@@ -31,22 +31,33 @@ const HEADER_SLOP: usize = 320;
 /// How long a client that was told to leave may take to do so, once nothing is under way.
 const FAREWELL: Duration = Duration::from_millis(500);
 
+/// How long a client may take to begin, as in Go.
+const BEGINNING: Duration = Duration::from_secs(10);
+
 pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(io: Io<S>, connection: &Rc<Connection>) {
     let entry_point = &connection.entry_point;
-    connection.deadline.set(entry_point.idle_timeout);
-    let handshake = h2::server::Builder::new()
+    connection.deadline.set(Some(BEGINNING));
+    let beginning = h2::server::Builder::new()
         .max_concurrent_streams(entry_point.h2_max_streams)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .initial_window_size(STREAM_WINDOW)
         .max_frame_size(MAX_FRAME)
         .max_header_list_size(u32::try_from(entry_point.max_header_bytes.saturating_add(HEADER_SLOP)).unwrap_or(u32::MAX))
         .header_table_size(entry_point.h2_decoder_table)
-        .handshake(EncoderLimit::new(io, entry_point.h2_encoder_table))
-        .await;
-    let mut client: h2::server::Connection<EncoderLimit<Io<S>>, Bytes> = match handshake {
-        Ok(c) => c,
-        Err(e) => return tracing::debug!(error = %e, "HTTP/2 handshake failed"),
+        .handshake(EncoderLimit::new(io, entry_point.h2_encoder_table));
+    let mut beginning = std::pin::pin!(beginning);
+    let begun = std::future::poll_fn(|cx| match (beginning.as_mut().poll(cx), connection.deadline.poll(cx)) {
+        (Poll::Ready(r), _) => Poll::Ready(Some(r)),
+        (Poll::Pending, Signal::None) => Poll::Pending,
+        // It agreed on HTTP/2 and then said nothing; or the gateway stops.
+        (Poll::Pending, _) => Poll::Ready(None),
+    });
+    let mut client: h2::server::Connection<EncoderLimit<Io<S>>, Bytes> = match begun.await {
+        Some(Ok(c)) => c,
+        Some(Err(e)) => return tracing::debug!(error = %e, "HTTP/2 handshake failed"),
+        None => return,
     };
+    connection.deadline.set(entry_point.idle_timeout);
     let active = Rc::new(Streams::default());
     let (mut served, since) = (0u64, Instant::now());
     let (mut leaving, mut closing) = (false, false);

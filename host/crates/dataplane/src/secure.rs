@@ -41,6 +41,8 @@ pub struct Secure {
     pub wildcard: FxHashMap<Arc<str>, Option<Arc<Handshake>>>,
     /// Some router has no `Host`: it is meant for any name.
     pub any: bool,
+    /// Of ``Host(`*`)``: for names that no router names.
+    pub star: Option<Option<Arc<Handshake>>>,
 }
 
 impl Secure {

@@ -179,9 +179,11 @@ async fn route(exchange: &mut Exchange, entry_point: &EntryPoint, view: &View, h
         return bad_request();
     }
     if let Some(tls) = &exchange.peer.tls
-        && router.tls_options.as_ref().is_some_and(|wanted| *wanted != tls.options)
+        && let Some(wanted) = &router.tls_options
+        && (*wanted != tls.options || snapshot.handshakes.get(wanted).is_none_or(|h| *h.options.digest() != tls.options_digest))
     {
-        // Else a name without client authentication would open the door to one with it.
+        // Else a name without client authentication would open the door to one with it, and a connection that was
+        // opened before the options changed would stay open to what they forbid.
         return torana_http::respond::error_text(StatusCode::MISDIRECTED_REQUEST, "Misdirected Request");
     }
     exchange.router = Some(router.name.clone());

@@ -21,6 +21,8 @@ pub struct TlsFacts {
     pub certificates: Vec<Vec<u8>>,
     /// The TLS options of the handshake. Requests for a router with others are misdirected.
     pub options: Arc<str>,
+    /// Of all that they said then.
+    pub options_digest: [u8; 32],
 }
 
 /// What is known about the client's connection; made once per connection.

@@ -166,7 +166,12 @@ impl Stapler {
         let answer = verify(&der, question, &crate::provider().signature_verification_algorithms, now)
             .map_err(|e| Failure { message: e.to_owned(), unreachable: false })?;
         let half = answer.next_update.duration_since(answer.this_update).unwrap_or_default() / 2;
-        Ok(Staple { der: der.as_ref().into(), refresh: answer.this_update + half, until: answer.next_update, wanted: now })
+        Ok(Staple {
+            der: der.as_ref().into(),
+            refresh: (answer.this_update + half).max(now + PAUSE),
+            until: answer.next_update,
+            wanted: now,
+        })
     }
 }
 

@@ -68,7 +68,8 @@ impl ProducesTickets for Held {
 pub fn server_config(options: &TlsOptions, store: Arc<Store>, shared: &SessionShared) -> Arc<ServerConfig> {
     let mut config = (*options.base).clone();
     config.cert_resolver = Arc::new(ByName { store, strict: options.sni_strict });
-    if let Some(tickets) = Some(()).filter(|()| options.tickets).and_then(|()| shared.tickets(options)) {
+    // A session that resumes is not verified again: rustls would let in whose certificate has expired meanwhile.
+    if let Some(tickets) = Some(()).filter(|()| options.tickets && !options.asks_clients()).and_then(|()| shared.tickets(options)) {
         config.ticketer = tickets;
         config.send_tls13_tickets = 1;
     }

@@ -270,7 +270,8 @@ fn client_certificates(
             let key = read_or_content(pair.key_file.expose()).map_err(|e| format!("cannot read the key of `{shown}`: {e}"))?;
             let chain =
                 CertificateDer::pem_slice_iter(&cert).collect::<Result<Vec<_>, _>>().map_err(|e| format!("`{shown}` is not PEM: {e}"))?;
-            let key = PrivateKeyDer::from_pem_slice(&key).map_err(|e| format!("the key of `{shown}` is not PEM: {e}"))?;
+            // The error quotes the line that it does not understand, which may be the key.
+            let key = PrivateKeyDer::from_pem_slice(&key).map_err(|_| format!("the key of `{shown}` is not PEM"))?;
             CertifiedKey::from_der(chain, key, provider).map_err(|e| format!("`{shown}` and its key cannot be used: {e}"))
         };
         match load() {

@@ -77,6 +77,7 @@ struct Running {
     next: Option<Secrets>,
     sni: Option<String>,
     options: Arc<str>,
+    options_digest: [u8; 32],
 }
 
 struct Session {
@@ -122,7 +123,7 @@ impl Session {
         };
         let tls = ServerConnection::new(config, Version::V1, ours)
             .map_err(|_| alert(AlertDescription::ProtocolVersion, "the TLS options do not allow version 1.3"))?;
-        Ok(Running { tls, next: None, sni, options: handshake.options.name().clone() })
+        Ok(Running { tls, next: None, sni, options: handshake.options.name().clone(), options_digest: *handshake.options.digest() })
     }
 }
 
@@ -146,13 +147,14 @@ impl crypto::Session for Session {
 
     /// The [`TlsFacts`], complete once the handshake is.
     fn handshake_data(&self) -> Option<Box<dyn Any>> {
-        let Running { tls, sni, options, .. } = self.running()?;
+        let Running { tls, sni, options, options_digest, .. } = self.running()?;
         Some(Box::new(TlsFacts {
             sni: sni.clone(),
             version: "1.3",
             cipher: tls.negotiated_cipher_suite().map_or("", |s| cipher_name(s.suite())),
             certificates: tls.peer_certificates().unwrap_or_default().iter().map(|c| c.to_vec()).collect(),
             options: options.clone(),
+            options_digest: *options_digest,
         }))
     }
 

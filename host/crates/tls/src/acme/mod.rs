@@ -25,6 +25,7 @@ mod storage;
 
 pub use challenge::Challenges;
 pub use error::AcmeError;
+pub use names::as_ordered;
 pub use resolver::{AcmeResolver, AcmeShared, Certificates, Covered, Env, ObtainedCertificate, Wanted};
 pub use shared::RedisStorage;
 pub use status::{AcmeStatus, CertificateState, CertificateStatus};

@@ -3,6 +3,11 @@
 use super::AcmeError;
 use std::net::IpAddr;
 
+/// The names of one certificate as they are ordered and stored; `None` for those that no CA takes.
+pub fn as_ordered(domains: &[String]) -> Option<Vec<String>> {
+    select(domains, true).ok()
+}
+
 /// The names of one certificate as the CA gets them: lower case, ASCII, without trailing dots, each once, and
 /// without those that a wildcard among them covers already. `wildcards`: whether DNS-01 is there to prove them.
 pub(crate) fn select(domains: &[String], wildcards: bool) -> Result<Vec<String>, AcmeError> {
