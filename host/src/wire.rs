@@ -54,7 +54,10 @@ fn compiler(
     internals.insert("acme-http", resolvers.endpoint());
     let plugins: Arc<dyn PluginHost> = Arc::new(plugins.clone());
     if let Some(metrics) = &metrics {
-        internals.insert("prometheus", Arc::new(torana_api::Prometheus::new(metrics.clone(), published.clone(), plugins.clone())));
+        internals.insert(
+            "prometheus",
+            Arc::new(torana_api::Prometheus::new(metrics.clone(), published.clone(), plugins.clone(), resolvers.clone())),
+        );
     }
     Compiler::new(Parts {
         install: install.clone(),

@@ -48,7 +48,8 @@ impl Ca {
         let mut setup = Setup::new()
             .file("routing.yml", routing)
             .flag(format!("--entrypoints.web.address=127.0.0.1:{}", self.ports[4]))
-            .flag(format!("--entrypoints.tls.address=127.0.0.1:{}", self.ports[5]));
+            .flag(format!("--entrypoints.tls.address=127.0.0.1:{}", self.ports[5]))
+            .flag("--metrics.prometheus=true");
         for (name, challenge) in [("http", "httpchallenge.entrypoint=web"), ("alpn", "tlschallenge=true")] {
             setup = self.resolver(setup, name).flag(format!("--certificatesresolvers.{name}.acme.{challenge}"));
         }
@@ -106,6 +107,13 @@ fn certificates_are_obtained_served_and_kept() {
     let text = status.to_string();
     assert!(text.contains("a wildcard needs `dnsChallenge`") && text.contains("\"state\":\"valid\""), "{text}");
     assert!(!text.contains("PRIVATE KEY"), "{text}");
+    let figures = gateway.admin("/metrics").text().to_owned();
+    for line in [
+        "torana_acme_obtained_total{resolver=\"http\"} 1",
+        "torana_acme_failures{domains=\"a.test,b.test\",resolver=\"http\",state=\"valid\"} 0",
+    ] {
+        assert!(figures.contains(line), "{line}: {figures}");
+    }
     assert_eq!(gateway.stop(), Some(0));
     assert!(!gateway.log().contains("PRIVATE KEY"));
 

@@ -6,7 +6,7 @@ use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, VARY
 use http::{HeaderMap, HeaderValue, StatusCode};
 use std::io::Write;
 use std::sync::Arc;
-use torana_control::{Published, RuntimeStatus};
+use torana_control::{AcmeStatus, Published, Resolvers, RuntimeStatus};
 use torana_extend::{PluginHost, PluginStatus};
 use torana_http::{Body, Endpoint, Exchange, LocalFuture, Response, exchange};
 use torana_telemetry::metrics::{Metrics, Text, begin, write_process};
@@ -21,11 +21,12 @@ struct Shared {
     metrics: Arc<Metrics>,
     published: Published,
     plugins: Arc<dyn PluginHost>,
+    resolvers: Resolvers,
 }
 
 impl Prometheus {
-    pub fn new(metrics: Arc<Metrics>, published: Published, plugins: Arc<dyn PluginHost>) -> Self {
-        Prometheus { shared: Arc::new(Shared { metrics, published, plugins }) }
+    pub fn new(metrics: Arc<Metrics>, published: Published, plugins: Arc<dyn PluginHost>, resolvers: Resolvers) -> Self {
+        Prometheus { shared: Arc::new(Shared { metrics, published, plugins, resolvers }) }
     }
 }
 
@@ -63,6 +64,7 @@ impl Shared {
         begin(&mut text, names::SNAPSHOT_GENERATION);
         text.sample("", &[], status.generation as f64);
         plugins(&mut text, &self.plugins.status());
+        resolvers(&mut text, &self.resolvers.status());
         write_process(&mut text);
         let text = text.finish().into_bytes();
         if !gzip {
@@ -90,6 +92,26 @@ fn servers(text: &mut Text, status: &RuntimeStatus) {
                 begin(text, names::SERVER_UP);
             }
             text.sample("", &[(label::SERVICE, &service.name), (label::URL, &server.url)], f64::from(up));
+        }
+    }
+}
+
+/// How ordering certificates goes; a failure is seen for the names that it is about.
+fn resolvers(text: &mut Text, all: &[Arc<AcmeStatus>]) {
+    if all.is_empty() {
+        return;
+    }
+    begin(text, names::ACME_OBTAINED);
+    all.iter().for_each(|r| text.sample("", &[(label::RESOLVER, &r.resolver)], r.obtained as f64));
+    begin(text, names::ACME_FAILED);
+    all.iter().for_each(|r| text.sample("", &[(label::RESOLVER, &r.resolver)], r.failed as f64));
+    begin(text, names::ACME_FAILURES);
+    for r in all {
+        // Two resolvers' own names never meet, and of one each set of names stands once.
+        for c in &r.certificates {
+            let state = c.state.name();
+            let labels = [(label::DOMAINS, &*c.domains.join(",")), (label::RESOLVER, &r.resolver), (label::STATE, state)];
+            text.sample("", &labels, f64::from(c.failures));
         }
     }
 }

@@ -117,6 +117,11 @@ pub const PLUGIN_RELOAD_FAILURES: Family =
 pub const PLUGIN_INFO: Family = gauge("torana_plugin_info", "Always 1; the labels say which version of a plugin is in use.");
 pub const PLUGIN_METRIC: Family = gauge("torana_plugin_metric", "Figures that a plugin keeps itself.");
 
+pub const ACME_OBTAINED: Family = counter("torana_acme_obtained_total", "Certificates that a resolver obtained, renewals too.");
+pub const ACME_FAILED: Family = counter("torana_acme_failed_total", "Tries of a resolver to obtain a certificate that failed.");
+pub const ACME_FAILURES: Family =
+    gauge("torana_acme_failures", "Tries in a row that failed for the names of one certificate; 0 when all is well.");
+
 pub const PROCESS_CPU: Family = counter("process_cpu_seconds_total", "User and system time of the process.");
 pub const PROCESS_OPEN_FDS: Family = gauge("process_open_fds", "Open file descriptors.");
 pub const PROCESS_MAX_FDS: Family = gauge("process_max_fds", "File descriptors that may be open.");
@@ -148,5 +153,8 @@ pub mod label {
     pub const HOOK: &str = "hook";
     pub const KIND: &str = "kind";
     pub const DIGEST: &str = "digest";
+    pub const RESOLVER: &str = "resolver";
+    pub const DOMAINS: &str = "domains";
+    pub const STATE: &str = "state";
     pub const NAME: &str = "name";
 }

@@ -33,6 +33,21 @@ pub enum CertificateState {
     Covered,
 }
 
+impl CertificateState {
+    /// As the API writes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            CertificateState::Waiting => "waiting",
+            CertificateState::Ordering => "ordering",
+            CertificateState::Valid => "valid",
+            CertificateState::Renewing => "renewing",
+            CertificateState::Failed => "failed",
+            CertificateState::Expired => "expired",
+            CertificateState::Covered => "covered",
+        }
+    }
+}
+
 /// One certificate, or one that is wanted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
