@@ -289,6 +289,8 @@ async fn stream(
     let (status, headers, body) = multiplex::outgoing(done, asked_head);
     let mut begin = std::mem::take(&mut early.borrow_mut().0);
     h3::response(status, &headers, &mut begin);
+    // A client that does not read must not hold the head of its request too.
+    drop(std::mem::take(&mut exchange.request.headers));
     let sent = answer.send(begin, body, &exchange.peer.cut, stopped.as_mut()).await;
     if let Some(sent) = sent {
         if let Some(r) = record {

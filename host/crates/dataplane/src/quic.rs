@@ -40,6 +40,8 @@ pub(crate) const SEND_WINDOW: (u64, u64) = (256 << 10, 8 << 20);
 /// Silence after which the other side is taken for gone, at least and at most. A request that is answered late
 /// is silent too.
 const SILENCE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(180));
+/// How long a handshake may take; and where many are under way.
+const SHAKE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(3));
 /// Handshakes under way on one worker, from which on clients must prove their address first; and at most.
 const HALF_OPEN: (usize, usize) = (256, 4096);
 /// What the kernel is asked to hold for a socket; it may give less.
@@ -250,7 +252,9 @@ impl Point {
             Err(error) => return tracing::debug!(%error, peer = %from, "QUIC handshake failed"),
         };
         let deadline = self.deadlines.add();
-        deadline.set(self.entry_point.read_timeout);
+        // A slot is not held for long, least of all when few are left.
+        let most = if waiting >= HALF_OPEN.0 { SHAKE.1 } else { SHAKE.0 };
+        deadline.set(Some(self.entry_point.read_timeout.map_or(most, |t| t.min(most))));
         let half_open = HalfOpen::new(&self.half_open);
         let (entry_point, view, hostname) = (self.entry_point.clone(), self.view.clone(), self.hostname.clone());
         tokio::task::spawn_local(async move {

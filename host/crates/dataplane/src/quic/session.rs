@@ -110,7 +110,7 @@ impl Session {
         let secure = snapshot.secure.get(&self.opening.entry_point);
         match secure.and_then(|s| s.named(sni.unwrap_or_default())) {
             Some(handshake) => handshake.clone(),
-            None => snapshot.default_handshake.clone(),
+            None => secure.and_then(|s| s.star.as_ref()).unwrap_or(&snapshot.default_handshake).clone(),
         }
     }
 

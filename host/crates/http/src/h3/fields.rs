@@ -37,12 +37,16 @@ impl From<Undecodable> for HeadError {
 /// What each field counts beside its bytes (RFC 9114, 4.2.2).
 const FIELD: usize = 32;
 
-/// Counts, and refuses what no field may be.
-struct Budget(usize);
+/// Fields of one message. One byte may name a whole field, which takes a hundred in memory.
+const MOST_FIELDS: usize = 1000;
+
+/// What is left of bytes and of fields.
+struct Budget(usize, usize);
 
 impl Budget {
     fn take(&mut self, name: &[u8], value: &[u8]) -> Result<(), HeadError> {
         self.0 = self.0.checked_sub(name.len() + value.len() + FIELD).ok_or(HeadError::TooLarge)?;
+        self.1 = self.1.checked_sub(1).ok_or(HeadError::TooLarge)?;
         Ok(())
     }
 }
@@ -72,7 +76,7 @@ fn once(slot: &mut Option<String>, value: &[u8]) -> Result<(), HeadError> {
 /// Reads the fields that a request begins with; `limit` as in the settings.
 pub fn request(block: &[u8], limit: usize) -> Result<Head, HeadError> {
     let mut head = Head::default();
-    let (mut method, mut budget) = (None, Budget(limit));
+    let (mut method, mut budget) = (None, Budget(limit, MOST_FIELDS));
     qpack::decode(block, |name, value| {
         budget.take(name, value)?;
         let [b':', pseudo @ ..] = name else { return add(&mut head.headers, name, value) };
@@ -98,7 +102,7 @@ pub fn request(block: &[u8], limit: usize) -> Result<Head, HeadError> {
 
 /// Reads the fields after a body.
 pub fn trailers(block: &[u8], limit: usize) -> Result<HeaderMap, HeadError> {
-    let (mut all, mut budget) = (HeaderMap::new(), Budget(limit));
+    let (mut all, mut budget) = (HeaderMap::new(), Budget(limit, MOST_FIELDS));
     qpack::decode(block, |name, value| {
         budget.take(name, value)?;
         if name.starts_with(b":") {
@@ -197,5 +201,15 @@ mod tests {
         let names: Vec<String> = (0..40_000).map(|i| format!("x{i}")).collect();
         let all: Vec<(&str, &str)> = GET.into_iter().chain(names.iter().map(|n| (n.as_str(), ""))).collect();
         assert_eq!(request(&block(&all), usize::MAX), Err(HeadError::TooLarge));
+    }
+
+    #[test]
+    fn one_byte_is_not_made_a_field_without_end() {
+        // `date` of the static table, with nothing in it, again and again
+        let block = |n: usize| [&[0, 0][..], &[0xc0 | 17, 0xc0 | 23, 0xc0 | 1], &vec![0xc0 | 6; n]].concat();
+        let authority = b"\x50\x01a";
+        let whole = |n: usize| [&block(n)[..5], &authority[..], &block(n)[5..]].concat();
+        assert!(request(&whole(900), 1 << 20).is_ok());
+        assert_eq!(request(&whole(20_000), 1 << 20), Err(HeadError::TooLarge));
     }
 }
