@@ -1,7 +1,6 @@
 //! Certificates by ACME in the real gateway, from a real CA (ACM-01 to ACM-08).
 
 use crate::harness::{Gateway, Setup, TlsClient, eventually, free_port, root, within};
-use std::net::TcpListener;
 use std::process::Command;
 use std::time::Duration;
 
@@ -16,14 +15,19 @@ pub(super) const NAMES: [&str; 6] = ["PORT", "PORT_MANAGEMENT", "PORT_DNS", "POR
 
 impl Ca {
     pub(super) fn start() -> Option<Ca> {
-        let held: Vec<TcpListener> = NAMES.iter().map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-        let ports = held.iter().map(|l| l.local_addr().unwrap().port()).collect();
-        drop(held);
-        let ca = Ca { dir: tempfile::tempdir().unwrap(), ports };
-        let output = ca.script("start").output().unwrap();
-        if output.status.success() {
-            return Some(ca);
-        }
+        // Somebody may have taken one of the ports meanwhile.
+        let mut tries = 0;
+        let output = loop {
+            let ca = Ca { dir: tempfile::tempdir().unwrap(), ports: NAMES.iter().map(|_| free_port()).collect() };
+            let output = ca.script("start").output().unwrap();
+            if output.status.success() {
+                return Some(ca);
+            }
+            tries += 1;
+            if tries == 3 {
+                break output;
+            }
+        };
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(std::env::var_os("CI").is_none(), "pebble.sh: {said}");
         eprintln!("SKIPPED: tests of ACME need Pebble: {said}");

@@ -25,8 +25,14 @@ pub(crate) fn script(name: &str, args: &[&str], env: &[(&str, String)]) -> Optio
     None
 }
 
+/// Not one that the kernel gives to connections.
 pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    loop {
+        let port = 10_000 + fastrand::u16(..22_000);
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// A CA of its own for one test.
