@@ -192,6 +192,25 @@ fn a_bad_certificate_harms_no_other() {
     assert!(!log.contains("PRIVATE KEY"));
 }
 
+/// A default certificate that cannot be used is not replaced by one that hides it; those with names serve on.
+#[test]
+fn a_broken_default_certificate_fails_alone() {
+    let (pki, backend) = (Pki::new(), Backend::named("a"));
+    let good = pki.pair("good", &["good.test"]);
+    let gateway = Gateway::start(&routers(
+        &backend,
+        &[("all", "PathPrefix(`/`)", "{}")],
+        &format!(
+            "tls:\n  certificates: [{}]\n  stores: {{ default: {{ defaultCertificate: {{ certFile: /nowhere/d.pem, keyFile: /nowhere/d.key }} }} }}\n",
+            good.yaml()
+        ),
+    ));
+    let at = gateway.address("web");
+    assert_eq!(TlsClient::new().open(at, "good.test").get("good.test", "/").status, 200);
+    TlsClient::new().refused(at, "other.test");
+    assert!(gateway.log().contains("/nowhere/d.pem"));
+}
+
 /// A key on one line is no path and no PEM: it is told that it cannot be used, and not what it is.
 #[test]
 fn no_key_is_told() {

@@ -196,11 +196,13 @@ impl TlsState {
             by_domains.push((c, certificate.clone()));
             all.push(certificate);
         }
-        let mut default = None;
+        let (mut default, mut broken) = (None, false);
         if let Some(item) = only("tls.stores.default", inputs, |c| c.tls.stores.get(DEFAULT), wrong) {
             if let Some(pair) = &item.config.default_certificate {
                 let key = "tls.stores.default.defaultCertificate";
                 default = self.take(&pair.cert_file, &pair.key_file, key, item, &mut kept, read, wrong);
+                // Then handshakes that need it fail, as in Traefik: a certificate that nobody trusts would hide the mistake.
+                broken = default.is_none();
             } else if let Some(generated) = &item.config.default_generated_cert {
                 // Until it is there the self-signed one does.
                 let names = |d: &DomainConfig| std::iter::once(&d.main).chain(&d.sans).cloned().collect::<Vec<_>>();
@@ -217,6 +219,9 @@ impl TlsState {
             default = default.map(|c| stapler.staple(c));
         }
         let default = default.or_else(|| {
+            if broken {
+                return None;
+            }
             let made = self.loaded.self_signed();
             made.map_err(|e| wrong.push(Diagnostic::error("tls.stores.default", format!("no self-signed certificate: {}", e.message)))).ok()
         });

@@ -16,7 +16,7 @@ pub struct EntryPointConfig {
     /// Listen with SO_REUSEPORT.
     #[serde(skip_serializing_if = "is_false")]
     pub reuse_port: bool,
-    /// Not built (EP-02): false.
+    /// Let routers answer ACME challenges; default false.
     #[serde(rename = "allowACMEByPass", skip_serializing_if = "is_false")]
     pub allow_acme_by_pass: bool,
     pub transport: TransportConfig,
