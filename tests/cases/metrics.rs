@@ -72,7 +72,8 @@ fn every_request_of_every_worker_is_counted_once() {
         all["traefik_router_requests_total{code=\"200\",method=\"GET\",protocol=\"http\",router=\"r@file\",service=\"s@file\"}"],
         80.0
     );
-    assert_eq!(all["traefik_config_reloads_total"], 1.0);
+    // One for each document that came by itself.
+    assert!(all["traefik_config_reloads_total"] >= 1.0);
     assert!(all["process_resident_memory_bytes"] > 0.0 && all.contains_key("torana_build_info{version=\"0.1.0\"}"));
 }
 

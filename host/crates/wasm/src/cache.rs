@@ -60,11 +60,12 @@ impl Cache {
             tracing::warn!(path = %path.display(), %error, "cannot keep the compiled plugin");
             return Component::new(engine, bytes);
         }
-        crate::native::load(engine, &path)
+        crate::native::load(engine, &path).or_else(|_| Component::new(engine, bytes))
     }
 
     fn keep(&self, path: &Path, compiled: &[u8]) -> std::io::Result<()> {
-        let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
+        // Two threads may compile the same file at once, for two plugins of it.
+        let temporary = path.with_extension(format!("{}-{:?}.tmp", std::process::id(), std::thread::current().id()));
         std::fs::write(&temporary, compiled)?;
         std::fs::rename(&temporary, path)?;
         self.trim(path);
