@@ -6,7 +6,7 @@ use crate::local_plugins;
 use http::HeaderValue;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use torana_base::Diagnostic;
@@ -163,6 +163,7 @@ pub(crate) fn serve(loaded: Loaded) -> Result<(), Vec<Diagnostic>> {
         tracing::error!("{}", d.to_string().replace('\n', " "));
     }
     let compiler = compiler(&install, &plugins, out, &resolvers, &published, &drain, metrics).map_err(|d| vec![d])?;
+    let startup = install.providers.startup_timeout.map(|t| t.as_duration());
     let apply = Apply {
         compiler,
         live: live.clone(),
@@ -170,6 +171,7 @@ pub(crate) fn serve(loaded: Loaded) -> Result<(), Vec<Diagnostic>> {
         throttle: install.providers.providers_throttle_duration.as_duration(),
         inputs: BTreeMap::from([("internal", Arc::new(internal))]),
         waits_for_plugins: false,
+        ready_by: startup.filter(|t| !t.is_zero()).map(|t| Instant::now() + t),
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -369,6 +371,11 @@ pub(crate) fn check(loaded: Loaded) -> Vec<Diagnostic> {
                     waiting.retain(|p| *p != d.provider);
                     found.extend(d.diagnostics);
                     inputs.insert(d.provider, Arc::new(d.config));
+                }
+                Ok(Some(Event::Connected { .. })) => {}
+                Ok(Some(Event::Refused { provider, diagnostics })) => {
+                    waiting.retain(|p| *p != provider);
+                    found.extend(diagnostics);
                 }
                 Ok(Some(Event::Failed { provider, error })) => {
                     waiting.retain(|p| *p != provider);

@@ -243,8 +243,14 @@ impl Shared {
         let view = all.values().map(|p| ProviderView {
             name: p.provider,
             delivered: p.delivered,
+            connected_since: p.connected_since.map(rfc3339),
             last_change: p.last_change.map(rfc3339),
+            changes: p.changes,
             last_error: p.last_error.clone(),
+            last_failure: p.last_failure.map(rfc3339),
+            failures: p.failures,
+            objects: p.objects.seen,
+            rejected: p.objects.rejected.iter().map(|r| RejectedView { name: r.name.clone(), reasons: r.reasons.clone() }).collect(),
         });
         view.collect()
     }
@@ -257,9 +263,26 @@ struct ProviderView {
     name: &'static str,
     delivered: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
+    connected_since: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     last_change: Option<String>,
+    changes: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_error: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_failure: Option<String>,
+    failures: u64,
+    /// How many the source holds, those that were rejected too.
+    objects: usize,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    rejected: Vec<RejectedView>,
+}
+
+/// An object of a source that was left out.
+#[derive(Serialize)]
+struct RejectedView {
+    name: String,
+    reasons: Vec<String>,
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {

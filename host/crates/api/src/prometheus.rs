@@ -4,10 +4,12 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, VARY};
 use http::{HeaderMap, HeaderValue, StatusCode};
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::Arc;
+use std::time::UNIX_EPOCH;
 use torana_control::{AcmeStatus, Published, Resolvers, RuntimeStatus};
-use torana_extend::{PluginHost, PluginStatus};
+use torana_extend::{PluginHost, PluginStatus, ProviderStatus};
 use torana_http::{Body, Endpoint, Exchange, LocalFuture, Response, exchange};
 use torana_telemetry::metrics::{Metrics, Text, begin, write_process};
 use torana_telemetry::names::{self, Family, label};
@@ -63,6 +65,7 @@ impl Shared {
         text.sample("", &[(label::VERSION, env!("CARGO_PKG_VERSION"))], 1.0);
         begin(&mut text, names::SNAPSHOT_GENERATION);
         text.sample("", &[], status.generation as f64);
+        providers(&mut text, &self.published.providers.load());
         plugins(&mut text, &self.plugins.status());
         resolvers(&mut text, &self.resolvers.status());
         write_process(&mut text);
@@ -92,6 +95,34 @@ fn servers(text: &mut Text, status: &RuntimeStatus) {
                 begin(text, names::SERVER_UP);
             }
             text.sample("", &[(label::SERVICE, &service.name), (label::URL, &server.url)], f64::from(up));
+        }
+    }
+}
+
+/// How the sources of configuration are doing.
+fn providers(text: &mut Text, all: &BTreeMap<&'static str, ProviderStatus>) {
+    type Figure = fn(&ProviderStatus) -> f64;
+    let figures: [(Family, Figure); 4] = [
+        (names::PROVIDER_CONNECTED, |p| f64::from(p.connected_since.is_some())),
+        (names::PROVIDER_CHANGES, |p| p.changes as f64),
+        (names::PROVIDER_FAILURES, |p| p.failures as f64),
+        (names::PROVIDER_LAST_CHANGE, |p| {
+            p.last_change.and_then(|t| t.duration_since(UNIX_EPOCH).ok()).map_or(0.0, |t| t.as_secs_f64().floor())
+        }),
+    ];
+    if all.is_empty() {
+        return;
+    }
+    for (family, figure) in figures {
+        begin(text, family);
+        all.values().for_each(|p| text.sample("", &[(label::PROVIDER, p.provider)], figure(p)));
+    }
+    begin(text, names::PROVIDER_OBJECTS);
+    for p in all.values() {
+        let rejected = p.objects.rejected.len();
+        let states = [("accepted", p.objects.seen.saturating_sub(rejected)), ("rejected", rejected)];
+        for (state, n) in states {
+            text.sample("", &[(label::PROVIDER, p.provider), (label::STATE, state)], n as f64);
         }
     }
 }

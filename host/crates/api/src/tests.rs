@@ -410,13 +410,20 @@ fn our_own() {
     let file = providers.get_mut("file").unwrap();
     file.delivered = true;
     file.last_change = Some(SystemTime::UNIX_EPOCH);
+    file.connected_since = Some(SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1));
+    let rejected = torana_extend::RejectedObject { name: "container a".to_owned(), reasons: vec!["it has no port".to_owned()] };
+    file.objects = torana_extend::Objects { seen: 2, rejected: vec![rejected] };
     file.last_error = Some("no".to_owned());
     api.shared.published.providers.store(Arc::new(providers));
     assert_eq!(
         get(&api, "/api/providers"),
         json!([
-            {"name": "file", "delivered": true, "lastChange": "1970-01-01T00:00:00Z", "lastError": "no"},
-            {"name": "internal", "delivered": false},
+            {
+                "name": "file", "delivered": true, "connectedSince": "1970-01-01T00:00:01Z", "lastChange": "1970-01-01T00:00:00Z",
+                "changes": 0, "lastError": "no", "failures": 0, "objects": 2,
+                "rejected": [{"name": "container a", "reasons": ["it has no port"]}],
+            },
+            {"name": "internal", "delivered": false, "changes": 0, "failures": 0, "objects": 0},
         ])
     );
     let diagnostics = get(&api, "/api/diagnostics");

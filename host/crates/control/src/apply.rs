@@ -28,10 +28,8 @@ pub struct Published {
 
 impl Published {
     pub fn new(providers: impl IntoIterator<Item = &'static str>) -> Self {
-        let providers: BTreeMap<_, _> = providers
-            .into_iter()
-            .map(|p| (p, ProviderStatus { provider: p, delivered: false, last_change: None, last_error: None, diagnostics: Vec::new() }))
-            .collect();
+        let providers: BTreeMap<_, _> =
+            providers.into_iter().map(|p| (p, ProviderStatus { provider: p, ..ProviderStatus::default() })).collect();
         Published {
             status: Arc::default(),
             ready: watch::Sender::new(false),
@@ -46,13 +44,7 @@ impl Published {
 
     fn update(&self, provider: &'static str, change: impl FnOnce(&mut ProviderStatus)) {
         let mut all = (**self.providers.load()).clone();
-        change(all.entry(provider).or_insert(ProviderStatus {
-            provider,
-            delivered: false,
-            last_change: None,
-            last_error: None,
-            diagnostics: Vec::new(),
-        }));
+        change(all.entry(provider).or_insert(ProviderStatus { provider, ..ProviderStatus::default() }));
         self.providers.store(Arc::new(all));
     }
 }
@@ -68,6 +60,9 @@ pub struct Apply {
     pub inputs: Inputs,
     /// Nothing is ready before the plugins have been tried.
     pub waits_for_plugins: bool,
+    /// `providers.startupTimeout`: from then on the gateway is ready without what has not been delivered;
+    /// `None` for never.
+    pub ready_by: Option<Instant>,
 }
 
 /// How long a new configuration waits for plugins that it declares.
@@ -108,7 +103,13 @@ impl Apply {
                 other
             });
             let due = waiting.values().map(|w| w.due).min();
+            let ready_by = self.ready_by;
             let event = tokio::select! {
+                () = sleep_until(ready_by) => {
+                    self.ready_by = None;
+                    self.ready_without();
+                    continue;
+                }
                 e = events.recv(), if !over => {
                     // Without providers there are still certificates and plugins that change.
                     over = e.is_none();
@@ -133,8 +134,41 @@ impl Apply {
             };
             match event {
                 Some(Event::Failed { provider, error }) => {
-                    tracing::error!(providerName = provider, error, "provider cannot deliver");
-                    self.published.update(provider, |s| s.last_error = Some(error));
+                    let before = self.published.providers.load().get(provider).and_then(|s| s.last_error.clone());
+                    if before.as_ref() != Some(&error) {
+                        tracing::error!(providerName = provider, error, "the source cannot be read; what it delivered last stays in use");
+                    }
+                    self.published.update(provider, |s| {
+                        s.connected_since = None;
+                        s.failures += 1;
+                        s.last_failure = Some(SystemTime::now());
+                        s.last_error = Some(error);
+                    });
+                    continue;
+                }
+                Some(Event::Connected { provider }) => {
+                    let status = self.published.providers.load().get(provider).cloned().unwrap_or_default();
+                    if status.connected_since.is_none() {
+                        tracing::info!(providerName = provider, failures = status.failures, "connected to the source");
+                    }
+                    self.published.update(provider, |s| {
+                        s.connected_since.get_or_insert_with(SystemTime::now);
+                        s.last_error = None;
+                    });
+                    continue;
+                }
+                Some(Event::Refused { provider, diagnostics }) => {
+                    let before = self.published.providers.load().get(provider).map(|s| s.diagnostics.clone());
+                    if before.as_ref() != Some(&diagnostics) {
+                        diagnostics.iter().for_each(|d| log(provider, d));
+                    }
+                    // What waits is older than this, and good.
+                    self.published.update(provider, |s| {
+                        s.connected_since.get_or_insert_with(SystemTime::now);
+                        s.last_failure = Some(SystemTime::now());
+                        s.last_error = first_error(&diagnostics);
+                        s.diagnostics = diagnostics;
+                    });
                     continue;
                 }
                 Some(Event::Document(document)) => {
@@ -161,19 +195,25 @@ impl Apply {
 
     /// Takes a document over; whether it differs from the one before.
     fn take(&mut self, document: Document) -> bool {
-        let Document { provider, config, diagnostics } = document;
-        for d in &diagnostics {
+        let Document { provider, config, diagnostics, objects } = document;
+        let known = self.published.providers.load().get(provider).map(|s| s.diagnostics.clone()).unwrap_or_default();
+        // Sources of many objects deliver often; what was wrong before was said before.
+        for d in diagnostics.iter().filter(|d| !known.contains(d)) {
             log(provider, d);
         }
-        let error = diagnostics.iter().find(|d| d.is_error()).map(|d| d.to_string().replace("\n  ", "; "));
+        let error = first_error(&diagnostics);
         // A source of which nothing at all could be read has not delivered.
         let nothing = error.is_some() && config == RoutingConfig::default();
         let changed = self.inputs.get(provider).is_none_or(|before| **before != config);
         self.published.update(provider, |s| {
             s.delivered |= !nothing;
             s.diagnostics = diagnostics;
+            s.connected_since.get_or_insert_with(SystemTime::now);
+            s.last_failure = error.is_some().then(SystemTime::now).or(s.last_failure);
             s.last_error = error;
+            s.objects = objects;
             if changed {
+                s.changes += 1;
                 s.last_change = Some(SystemTime::now());
             }
         });
@@ -187,7 +227,7 @@ impl Apply {
 
     /// Compiles on a blocking thread, then makes the result visible.
     async fn apply(self, logged: &mut BTreeSet<String>) -> Self {
-        let Apply { mut compiler, live, published, throttle, inputs, .. } = self;
+        let Apply { mut compiler, live, published, throttle, inputs, ready_by, .. } = self;
         // What names a new plugin had better find it; one that takes long does not hold up the others.
         let plugins = compiler.plugins().clone();
         plugins.declare(crate::declared_plugins(&inputs));
@@ -204,7 +244,7 @@ impl Apply {
             Ok(compiled) => compiled,
             Err(_) => {
                 tracing::error!("this configuration cannot be compiled because of a bug in Torana; the last good one stays in use");
-                return Apply { compiler, live, published, throttle, inputs, waits_for_plugins: false };
+                return Apply { compiler, live, published, throttle, inputs, ready_by, waits_for_plugins: false };
             }
         };
         let Compiled { snapshot, status, activate, rest, tcp_checks } = compiled;
@@ -237,10 +277,21 @@ impl Apply {
         // Freeing ten thousand routers takes its time too.
         tokio::task::spawn_blocking(move || drop(old));
         let waits_for_plugins = !loaded && !published.is_ready();
-        let this = Apply { compiler, live, published, throttle, inputs, waits_for_plugins };
+        let this = Apply { compiler, live, published, throttle, inputs, ready_by, waits_for_plugins };
         this.note_ready();
         this.published.generation.send_replace(generation);
         this
+    }
+
+    /// The time to wait for first deliveries is over.
+    fn ready_without(&self) {
+        if self.published.is_ready() {
+            return;
+        }
+        let providers = self.published.providers.load();
+        let missing: Vec<&str> = providers.values().filter(|p| !p.delivered).map(|p| p.provider).collect();
+        tracing::warn!(missing = missing.join(", "), "ready without what these providers have not delivered (`providers.startupTimeout`)");
+        self.published.ready.send_replace(true);
     }
 
     fn note_ready(&self) {
@@ -286,6 +337,10 @@ async fn follow(mut read: watch::Receiver<Arc<Files>>, changed: mpsc::Sender<()>
             return;
         }
     }
+}
+
+fn first_error(diagnostics: &[Diagnostic]) -> Option<String> {
+    diagnostics.iter().find(|d| d.is_error()).map(|d| d.to_string().replace("\n  ", "; "))
 }
 
 fn log(provider: &str, d: &Diagnostic) {

@@ -13,5 +13,5 @@ pub use plugin::{
     CallStatus, DnsChallenge, Egress, EgressError, Facts, Histogram, NoPlugins, PluginHost, PluginStatus, RequestTest, RolloutStatus,
     SendFuture, ServerChoice, Servers,
 };
-pub use provider::{Document, Event, Provider, ProviderOut, ProviderStatus, Stop, Stopped};
+pub use provider::{Backoff, Document, Event, Objects, Provider, ProviderOut, ProviderStatus, RejectedObject, Stop, Stopped};
 pub use tcp_middleware::{BuildTcpMiddleware, TcpMiddlewareKind, TcpMiddlewareSpec};

@@ -73,7 +73,7 @@ async fn run(config: &FileProviderConfig, out: &ProviderOut) -> Result<(), Stopp
             Loaded::Same => {}
             Loaded::New(config, diagnostics) => {
                 said = None;
-                out.publish(Document { provider: NAME, config: *config, diagnostics }).await?;
+                out.publish(Document { provider: NAME, config: *config, diagnostics, ..Document::default() }).await?;
                 let took = since.map(|s: Instant| s.elapsed());
                 tracing::debug!(providerName = NAME, ?took, "published");
             }

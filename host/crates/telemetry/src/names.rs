@@ -117,6 +117,13 @@ pub const PLUGIN_RELOAD_FAILURES: Family =
 pub const PLUGIN_INFO: Family = gauge("torana_plugin_info", "Always 1; the labels say which version of a plugin is in use.");
 pub const PLUGIN_METRIC: Family = gauge("torana_plugin_metric", "Figures that a plugin keeps itself.");
 
+pub const PROVIDER_CONNECTED: Family = gauge("torana_provider_connected", "1 while the source of a provider answers, else 0.");
+pub const PROVIDER_CHANGES: Family = counter("torana_provider_changes_total", "Documents of a provider that differed from the one before.");
+pub const PROVIDER_FAILURES: Family = counter("torana_provider_failures_total", "Tries to read the source of a provider that failed.");
+pub const PROVIDER_LAST_CHANGE: Family =
+    gauge("torana_provider_last_change_timestamp_seconds", "When a provider last delivered something else, in seconds since 1970.");
+pub const PROVIDER_OBJECTS: Family = gauge("torana_provider_objects", "Objects in the source of a provider, by whether they were taken.");
+
 pub const ACME_OBTAINED: Family = counter("torana_acme_obtained_total", "Certificates that a resolver obtained, renewals too.");
 pub const ACME_FAILED: Family = counter("torana_acme_failed_total", "Tries of a resolver to obtain a certificate that failed.");
 pub const ACME_FAILURES: Family =
@@ -157,4 +164,5 @@ pub mod label {
     pub const DOMAINS: &str = "domains";
     pub const STATE: &str = "state";
     pub const NAME: &str = "name";
+    pub const PROVIDER: &str = "provider";
 }

@@ -176,5 +176,5 @@ pub(crate) fn document(provider: &'static str, text: &str) -> std::result::Resul
     for (name, item) in std::mem::take(&mut config.plugins) {
         diagnostics.push(Diagnostic::error(format!("plugins.{name}"), "a plugin cannot declare plugins").at(&item.place));
     }
-    Ok(Document { provider, config, diagnostics })
+    Ok(Document { provider, config, diagnostics, ..Document::default() })
 }

@@ -94,6 +94,10 @@ impl Default for GlobalConfig {
 pub struct ProvidersConfig {
     /// Time between two reloads from one provider, at least; default 2s, 0 for no limit.
     pub providers_throttle_duration: GoDuration,
+    /// Ours: how long `/ready` waits for the first delivery of each provider; default unlimited. After that the
+    /// gateway is ready without those that have not delivered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub startup_timeout: Option<GoDuration>,
     /// Provider names, lower case: the earlier one wins between routers of equal priority.
     pub precedence: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -129,6 +133,7 @@ impl Default for ProvidersConfig {
     fn default() -> Self {
         ProvidersConfig {
             providers_throttle_duration: GoDuration::from_secs(2),
+            startup_timeout: None,
             precedence: PRECEDENCE.map(str::to_owned).into(),
             file: None,
             plugin: BTreeMap::new(),

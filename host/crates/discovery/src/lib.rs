@@ -1,0 +1,2 @@
+//! What sources of objects with labels have in common (Docker, Swarm, ECS, Consul's catalogue, Nomad): labels
+//! to configuration, default rules, constraints, and the merging of what many objects say.
