@@ -19,6 +19,6 @@ macro_rules! providers {
     };
 }
 
-providers! { etcd file }
+providers! { consul etcd file redis zookeeper }
 
 pub use file::FileProvider;

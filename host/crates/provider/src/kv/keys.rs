@@ -62,6 +62,7 @@ impl Keys {
     pub(super) fn take(&mut self, news: News) -> Result<(), String> {
         match news? {
             Change::All(pairs) => self.replace(pairs),
+            Change::Notes(notes) => self.notes = notes,
             Change::Some(changes) => changes.into_iter().for_each(|(key, value)| self.set(key, value)),
         }
         Ok(())

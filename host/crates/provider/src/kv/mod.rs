@@ -44,6 +44,8 @@ pub(crate) enum Change {
     Some(Vec<(String, Option<Vec<u8>>)>),
     /// This is all that there is.
     All(Pairs),
+    /// What the user should know of the store, in place of what was said before.
+    Notes(Vec<Diagnostic>),
 }
 
 /// A store that has been read.
