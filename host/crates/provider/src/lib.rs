@@ -2,6 +2,8 @@
 //! with a `Provider` in it, its `NAME`, its `configured`, and one word in the list below.
 
 mod kv;
+mod objects;
+pub mod rest;
 
 macro_rules! providers {
     ($($name:ident)*) => {
@@ -19,6 +21,6 @@ macro_rules! providers {
     };
 }
 
-providers! { consul etcd file redis zookeeper }
+providers! { consul etcd file http redis zookeeper }
 
 pub use file::FileProvider;

@@ -82,8 +82,8 @@ fn every_built_option_is_a_field() {
             assert_ne!(read, InstallConfig::default(), "{} is not kept", row.path);
         }
     }
-    // a loop that skips everything proves nothing
-    assert!(seen >= 179, "{seen}");
+    // The list only grows.
+    assert!(seen >= 180, "{seen}");
 }
 
 #[test]
