@@ -19,4 +19,5 @@ pub use rule::{DEFAULT_RULE, Rule};
 pub use source::{Found, Source};
 
 #[cfg(test)]
+#[cfg(test)]
 mod tests;
