@@ -460,13 +460,14 @@ mod tests {
             "http.services.<s>.loadBalancer.plugin",
             "certificatesResolvers.<name>.acme.dnsChallenge.config",
             "certificatesResolvers.<name>.acme.cluster",
+            "certificatesResolvers.<name>.acme.onDemand",
             "providers.startupTimeout",
         ];
         let count = |t: &Table| {
             let ours = t.rows.iter().filter(|r| own.iter().any(|o| r.path.starts_with(o))).count();
             (t.rows.len() - ours, ours)
         };
-        assert_eq!(count(install()), (547, 30));
+        assert_eq!(count(install()), (547, 40));
         assert!(install().rows.iter().all(|r| !r.help.is_empty()));
         assert_eq!(count(routing()), (421, 33));
         let features: std::collections::HashSet<&str> = install()

@@ -250,6 +250,9 @@ impl Apply {
         let Compiled { snapshot, status, activate, rest, tcp_checks } = compiled;
         let generation = snapshot.generation;
         live.publish(snapshot);
+        if let Some(store) = compiler.tls().what_is_served() {
+            compiler.resolvers().served(store);
+        }
         for service in activate {
             service.activate();
         }

@@ -92,6 +92,11 @@ impl TlsState {
         &self.files
     }
 
+    /// What handshakes choose from; `None` where no options can be used.
+    pub(crate) fn what_is_served(&self) -> Option<&Arc<Store>> {
+        self.handshakes.values().next().map(|h| &h.store)
+    }
+
     pub(crate) fn configured(&self) -> &Arc<Store> {
         &self.configured
     }
@@ -114,8 +119,7 @@ impl TlsState {
     pub(crate) fn served(&self) -> Vec<metrics::Certificate> {
         let seconds =
             |c: &Certificate| c.not_after().duration_since(UNIX_EPOCH).map_or(0, |d| i64::try_from(d.as_secs()).unwrap_or(i64::MAX));
-        let store = self.handshakes.values().next().map(|h| &h.store);
-        let all = store.iter().flat_map(|s| s.certificates());
+        let all = self.what_is_served().into_iter().flat_map(|s| s.certificates());
         all.map(|c| {
             let mut sans = c.sans().to_vec();
             sans.sort_unstable();
@@ -184,7 +188,7 @@ impl TlsState {
             let certificate = match before {
                 Some(same) => same.clone(),
                 None => match Certificate::from_pem(c.chain.as_bytes(), c.key.expose().as_bytes()) {
-                    Ok(certificate) => Arc::new(certificate),
+                    Ok(certificate) => Arc::new(certificate.noting(c.used.clone())),
                     Err(e) => {
                         let text = format!("the certificate of {} cannot be used: {}", c.domains.join(", "), e.message);
                         wrong.push(Diagnostic::error(format!("certificatesResolvers.{}", c.resolver), text));

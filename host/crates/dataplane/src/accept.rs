@@ -299,6 +299,7 @@ impl Accepted {
         };
         let Some(_held) = router.admit(self.from.ip().to_canonical()) else { return };
         let Some(handshake) = self.view.current().handshakes.get(options).cloned() else { return };
+        let handshake = self.on_demand(&hello, handshake).await;
         if let Some(mut stream) = self.handshake(io, &hello, &handshake).await {
             self.deadline.set(None);
             router.serve(&mut stream, &[], self.ends(), Opening::None).await;
@@ -306,6 +307,7 @@ impl Accepted {
     }
 
     async fn https(self, io: Io<TcpStream>, hello: Hello, handshake: Arc<Handshake>) -> Option<Https> {
+        let handshake = self.on_demand(&hello, handshake).await;
         let stream = self.handshake(io, &hello, &handshake).await?;
         let (h2, facts) = {
             let (_, tls) = stream.get_ref();
@@ -314,6 +316,20 @@ impl Accepted {
         let connection = self.into_connection(Some(Rc::new(facts)));
         connection.deadline.set(connection.entry_point.read_timeout);
         Some(Https { stream, connection, h2 })
+    }
+
+    /// Where no certificate has the name and one may be ordered, waits for it a little.
+    async fn on_demand(&self, hello: &Hello, handshake: Arc<Handshake>) -> Arc<Handshake> {
+        let entry_point = &self.entry_point.name;
+        let waiting = hello.sni.as_deref().and_then(|sni| self.view.current().demand(entry_point, sni, &handshake));
+        let Some(waiting) = waiting else { return handshake };
+        let mut over = Box::pin(waiting.over());
+        poll_fn(|cx| match self.deadline.poll(cx) {
+            Signal::Expired => Poll::Ready(()),
+            _ => over.as_mut().poll(cx),
+        })
+        .await;
+        self.view.current().handshakes.get(handshake.options.name()).cloned().unwrap_or(handshake)
     }
 
     /// Shakes hands within the connection's time.

@@ -1,3 +1,4 @@
+use crate::acme::Used;
 use crate::provider;
 use crate::self_signed;
 use rustls::pki_types::pem::PemObject;
@@ -23,6 +24,7 @@ pub struct Certificate {
     not_before: SystemTime,
     not_after: SystemTime,
     digest: [u8; 32],
+    used: Option<Arc<Used>>,
 }
 
 /// Why a certificate cannot be used. Holds nothing of a key.
@@ -93,6 +95,7 @@ impl Certificate {
             common_name,
             sans,
             digest,
+            used: None,
             key: Arc::new(CertifiedKey::new(chain, key)),
         })
     }
@@ -132,7 +135,21 @@ impl Certificate {
             common_name: self.common_name.clone(),
             sans: self.sans.clone(),
             serial: self.serial.clone(),
+            used: self.used.clone(),
             ..*self
+        }
+    }
+
+    /// The same, telling `used` when a client is shown it.
+    #[must_use]
+    pub fn noting(self, used: Arc<Used>) -> Self {
+        Certificate { used: Some(used), ..self }
+    }
+
+    /// Notes that a client is shown it.
+    pub(crate) fn shown(&self) {
+        if let Some(used) = &self.used {
+            used.touch();
         }
     }
 

@@ -149,7 +149,10 @@ impl ResolvesServerCert for ByName {
         let name = hello.server_name();
         let found = self.store.find(name, None);
         let found = if self.strict { found } else { found.or(self.store.default_certificate()) };
-        found.map(|c| c.key().clone())
+        found.map(|c| {
+            c.shown();
+            c.key().clone()
+        })
     }
 }
 
