@@ -166,7 +166,7 @@ fn on_demand(text: &mut Text, all: &[Arc<AcmeStatus>]) {
     begin(text, names::ACME_ON_DEMAND);
     for (r, o) in &all {
         let outcomes = [("obtained", o.obtained), ("failed", o.failures)].into_iter().chain(o.refused.iter().map(|(w, n)| (*w, *n)));
-        outcomes.for_each(|(outcome, n)| text.sample("", &[(label::RESOLVER, r), (label::OUTCOME, outcome)], n as f64));
+        outcomes.for_each(|(outcome, n)| text.sample("", &[(label::OUTCOME, outcome), (label::RESOLVER, r)], n as f64));
     }
 }
 

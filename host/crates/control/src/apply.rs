@@ -95,6 +95,7 @@ impl Apply {
         }
         tokio::task::spawn_local(follow(files.subscribe(), tell));
         let mut over = false;
+        let mut tomorrow = Instant::now() + DAY;
         loop {
             files.send_if_modified(|f| {
                 let now = self.compiler.tls_files();
@@ -120,6 +121,14 @@ impl Apply {
                     self.compiler.read_tls_files_again();
                     self = self.apply(&mut logged).await;
                     files.send_replace(self.compiler.tls_files().clone());
+                    continue;
+                }
+                () = sleep_until(Some(tomorrow)) => {
+                    tomorrow = Instant::now() + DAY;
+                    if self.compiler.tls().is_due(SystemTime::now()) {
+                        self.compiler.read_tls_files_again();
+                        self = self.apply(&mut logged).await;
+                    }
                     continue;
                 }
                 Ok(()) = obtained.changed() => {
@@ -304,6 +313,8 @@ impl Apply {
     }
 }
 
+/// How often it is looked whether the certificate that signs itself has to be made again.
+const DAY: Duration = Duration::from_secs(86_400);
 /// How often the files of certificates are looked at.
 const FILE_LOOK: Duration = Duration::from_secs(1);
 /// A certificate and its key are two files, and writing takes time: so long nothing must have changed.

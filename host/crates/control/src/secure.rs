@@ -101,6 +101,11 @@ impl TlsState {
         &self.configured
     }
 
+    /// Whether the certificate for names that nobody has is to be made again.
+    pub(crate) fn is_due(&self, now: SystemTime) -> bool {
+        self.loaded.self_signed_due(now)
+    }
+
     pub(crate) fn forget_digest(&mut self) {
         self.digest = None;
     }
@@ -177,7 +182,8 @@ impl TlsState {
                     continue;
                 }
                 let key = format!("tls.certificates[{i}]");
-                all.extend(self.take(&item.config.cert_file, &item.config.key_file, &key, item, &mut kept, read, wrong));
+                let certificate = self.take(&item.config.cert_file, &item.config.key_file, (&key, ""), item, &mut kept, read, wrong);
+                all.extend(certificate);
             }
         }
         self.configured = Arc::new(Store::new(all.iter().cloned(), None));
@@ -203,8 +209,8 @@ impl TlsState {
         let (mut default, mut broken) = (None, false);
         if let Some(item) = only("tls.stores.default", inputs, |c| c.tls.stores.get(DEFAULT), wrong) {
             if let Some(pair) = &item.config.default_certificate {
-                let key = "tls.stores.default.defaultCertificate";
-                default = self.take(&pair.cert_file, &pair.key_file, key, item, &mut kept, read, wrong);
+                let at = ("tls.stores.default", "defaultCertificate.");
+                default = self.take(&pair.cert_file, &pair.key_file, at, item, &mut kept, read, wrong);
                 // Then handshakes that need it fail, as in Traefik: a certificate that nobody trusts would hide the mistake.
                 broken = default.is_none();
             } else if let Some(generated) = &item.config.default_generated_cert {
@@ -232,13 +238,14 @@ impl TlsState {
         Store::new(all, default)
     }
 
-    /// A certificate that is written somewhere; tells what is wrong with it.
+    /// A certificate that is written in the object at a path, in it below a prefix of options; tells what is wrong
+    /// with it.
     #[expect(clippy::too_many_arguments, reason = "three of them collect")]
     fn take<T>(
         &self,
         cert: &str,
         key: &Secret,
-        at: &str,
+        (at, below): (&str, &str),
         item: &Item<T>,
         kept: &mut Certificates,
         read: &mut Files,
@@ -251,7 +258,10 @@ impl TlsState {
         let certificate = match self.loaded.load(cert, key) {
             Ok(new) => {
                 let old = new.out_of_date(SystemTime::now());
-                wrong.extend(old.map(|(message, hint)| Diagnostic::warning(at, message).at(&item.place).hint(hint)));
+                let option = format!("{below}certFile");
+                wrong.extend(
+                    old.map(|(message, hint)| Diagnostic::warning(format!("{at}.{option}"), message).at(&item.place_of(&option)).hint(hint)),
+                );
                 new
             }
             Err(e) => {
@@ -260,7 +270,8 @@ impl TlsState {
                 // What is no path may be a key: only what looks like a path is shown.
                 let is_path = path.len() <= 256 && path.contains('.') && !path.contains('\n') && !path.contains("-----");
                 let path = if !is_path || e.message.contains(path) { String::new() } else { format!("{path}: ") };
-                let d = Diagnostic::error(format!("{at}.{}", e.option), format!("{path}{}{kept}", e.message)).at(&item.place_of(e.option));
+                let option = format!("{below}{}", e.option);
+                let d = Diagnostic::error(format!("{at}.{option}"), format!("{path}{}{kept}", e.message)).at(&item.place_of(&option));
                 wrong.push(Diagnostic { hint: e.hint.map(str::to_owned), ..d });
                 before?.clone()
             }

@@ -27,7 +27,7 @@ use torana_http::proxy_protocol::{self, Header};
 use torana_http::{Peer, TlsFacts};
 use torana_router::TcpFacts;
 use torana_tls::acme::Challenges;
-use torana_tls::{Peeked, TlsOptions, UNRECOGNIZED_NAME, cipher_name, peek, version_name};
+use torana_tls::{Peeked, Peeker, TlsOptions, UNRECOGNIZED_NAME, cipher_name, version_name};
 use torana_upstream::l4::{Ends, Opening, POSTGRES_SSL_ACCEPTED, POSTGRES_SSL_REQUEST};
 
 /// What a ClientHello asks for.
@@ -204,8 +204,9 @@ impl Accepted {
 
     /// What the client asks for; `None` if it goes away, or its time is over.
     async fn hello(&self, io: &mut Io<TcpStream>) -> Option<Hello> {
+        let mut peeker = Peeker::default();
         loop {
-            match peek(&io.read) {
+            match peeker.peek(&io.read) {
                 Peeked::Hello { sni, alpn } => return Some(Hello { sni, alpn }),
                 Peeked::More if self.fill(io).await => {}
                 Peeked::More => return None,
