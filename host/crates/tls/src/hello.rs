@@ -29,13 +29,13 @@ const ALPN: u16 = 16;
 /// The largest plaintext record (RFC 8446, 5.1).
 const MAX_RECORD: usize = 16 * 1024;
 
-/// Reads from the first byte of a connection and takes none away. Never panics, whatever the bytes.
-pub fn peek(bytes: &[u8]) -> Peeked {
+#[cfg(test)]
+fn peek(bytes: &[u8]) -> Peeked {
     Peeker::default().peek(bytes)
 }
 
-/// Looks at the beginning of one connection, as more and more of it comes: goes on where it stopped, so that a hello
-/// in many small records costs no more than one in few.
+/// Looks at the beginning of one connection, as more and more of it comes, and takes nothing away: goes on where it stopped, so that a hello
+/// in many small records costs no more than one in few. Never panics, whatever the bytes.
 #[derive(Debug, Default)]
 pub struct Peeker {
     /// Where the first record begins that is not in `pieces`.

@@ -83,7 +83,7 @@ pub fn quic_config(config: &ServerConfig) -> Arc<ServerConfig> {
     Arc::new(config)
 }
 
-/// What serves a client of whose first message [`crate::peek`] told `sni` and `alpn`, and that connected to
+/// What serves a client of whose first message [`crate::Peeker`] told `sni` and `alpn`, and that connected to
 /// `local`; `config` is that of these options and this store. `None` for a handshake that fails with
 /// [`UNRECOGNIZED_NAME`]. Nearly always `config` itself.
 pub fn choose(
