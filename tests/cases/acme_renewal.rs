@@ -58,7 +58,9 @@ fn every_challenge_renews_without_a_failed_handshake() {
         .iter()
         .map(|n| {
             let resolver = n.trim_end_matches(".test");
-            format!("    {resolver}: {{rule: 'Host(`{n}`)', entryPoints: [tls], service: noop@internal, tls: {{certResolver: {resolver}}}}}\n")
+            format!(
+                "    {resolver}: {{rule: 'Host(`{n}`)', entryPoints: [tls], service: noop@internal, tls: {{certResolver: {resolver}}}}}\n"
+            )
         })
         .collect();
     let mut setup = Setup::new()

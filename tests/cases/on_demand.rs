@@ -1,7 +1,7 @@
 //! Certificates that the first handshake for a name asks for, from a real CA (docs/decisions/013).
 
 use super::acme::{Ca, Redis, has_its_own};
-use crate::harness::{Backend, Gateway, Reply, Setup, TlsClient, eventually};
+use crate::harness::{Backend, Gateway, Reply, Setup, TlsClient, eventually, within};
 use serde_json::Value;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -104,9 +104,8 @@ fn inside_a_handshake_and_by_dns() {
     );
     std::fs::write(&script, text).unwrap();
     std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    let routing = format!(
-        "{ANY}    dns: {{rule: 'HostRegexp(`.*`)', entryPoints: [tls], service: noop@internal, tls: {{certResolver: dns}}}}\n"
-    );
+    let routing =
+        format!("{ANY}    dns: {{rule: 'HostRegexp(`.*`)', entryPoints: [tls], service: noop@internal, tls: {{certResolver: dns}}}}\n");
     let setup = ca.on_demand(&routing, &["tlschallenge=true", "ondemand.hosts=*.alpn.test"]);
     let flag = |o: &str| format!("--certificatesresolvers.dns.acme.{o}");
     let gateway = ca
@@ -132,7 +131,13 @@ fn a_service_says_which_names() {
         let good = ["domain=good.test", "domain=next.test", "domain=third.test"].iter().any(|d| r.target.ends_with(d))
             || r.target.ends_with("domain=late.test") && seen.1.load(Ordering::Relaxed);
         assert!(r.target.starts_with("/allowed?token=t&"), "{}", r.target);
-        Reply::status(if seen.0.load(Ordering::Relaxed) { 500 } else if good { 200 } else { 404 })
+        Reply::status(if seen.0.load(Ordering::Relaxed) {
+            500
+        } else if good {
+            200
+        } else {
+            404
+        })
     });
     let ask = format!("ondemand.ask={}/allowed?token=t", service.url());
     let options =
@@ -161,7 +166,10 @@ fn a_service_says_which_names() {
     let seen = state(&gateway);
     let refused = &seen["refused"];
     assert_eq!((&refused["rateLimit"], &refused["askFailed"], &seen["obtained"]), (&1.into(), &1.into(), &3.into()), "{seen}");
-    assert_eq!((&seen["recentlyRefused"][0]["domain"], &seen["recentlyRefused"][0]["reason"]), (&"third.test".into(), &"`rateLimit`".into()));
+    assert_eq!(
+        (&seen["recentlyRefused"][0]["domain"], &seen["recentlyRefused"][0]["reason"]),
+        (&"third.test".into(), &"`rateLimit`".into())
+    );
     assert!(!gateway.log().contains("token=t") && !gateway.admin("/api/rawdata").text().contains("token=t"));
     assert_eq!(ca.orders(), 3);
 }
@@ -179,7 +187,10 @@ fn a_failure_is_told_once_and_rests() {
     let seen = eventually("it failed", || Some(state(&gateway)).filter(|s| s["failures"] == 1));
     let failed = &seen["failed"][0];
     assert_eq!((&failed["domain"], &failed["failures"]), (&"x.a.test".into(), &1.into()), "{seen}");
-    assert!(failed["errorType"].as_str().unwrap().starts_with("urn:ietf:params:acme:error:") && failed["nextAttempt"].is_string(), "{seen}");
+    assert!(
+        failed["errorType"].as_str().unwrap().starts_with("urn:ietf:params:acme:error:") && failed["nextAttempt"].is_string(),
+        "{seen}"
+    );
     assert!(is_self_signed(&gateway, "x.a.test"));
     assert_eq!(ca.orders(), 1);
 }
@@ -245,9 +256,8 @@ fn two_gateways_order_once() {
     let Some(ca) = Ca::start() else { return };
     let url = format!("cluster.redis.url=redis://127.0.0.1:{}/0", redis.port);
     let options = ["httpchallenge.entrypoint=web", "ondemand.hosts=*.a.test", &url];
-    let start = || {
-        ca.on_demand(ANY, &options).flag("--entrypoints.web.reuseport=true").flag("--entrypoints.tls.address=127.0.0.1:0").start()
-    };
+    let start =
+        || ca.on_demand(ANY, &options).flag("--entrypoints.web.reuseport=true").flag("--entrypoints.tls.address=127.0.0.1:0").start();
     let (first, second) = (start(), start());
     let (a, b) = std::thread::scope(|s| {
         let other = s.spawn(|| has_its_own(&second, "x.a.test"));
@@ -257,4 +267,36 @@ fn two_gateways_order_once() {
     assert_eq!(ca.orders(), 1);
     let obtained = |g: &Gateway| state(g)["certificates"].as_u64();
     assert_eq!((obtained(&first), obtained(&second)), (Some(1), Some(1)));
+}
+
+/// After a restart nobody asks for the name: it is not renewed, and the first handshake after its end orders it anew.
+/// When the service does not want it any more it is not renewed either.
+#[test]
+fn what_nobody_uses_or_wants_is_not_renewed() {
+    let Some(ca) = Ca::with(&[("LIFE", "20")]) else { return };
+    let wanted = std::sync::Arc::new(AtomicBool::new(true));
+    let says = wanted.clone();
+    let service = Backend::http(move |_| Reply::status(if says.load(Ordering::Relaxed) { 200 } else { 404 }));
+    let ask = format!("ondemand.ask={}/", service.url());
+    let start = || ca.on_demand(ANY, &["httpchallenge.entrypoint=web", &ask]).start();
+    let mut first = start();
+    let old = has_its_own(&first, "x.test").expect("a certificate");
+    assert_eq!((first.stop(), ca.orders()), (Some(0), 1));
+    drop(first);
+
+    let gateway = start();
+    let status = |g: &Gateway| g.admin("/api/certificatesResolvers").json()[0].clone();
+    let over = within(Duration::from_secs(60), "it ends", || {
+        Some(status(&gateway)).filter(|s| s["certificates"][0]["state"] == "expired" && s["onDemand"]["certificates"] == 0)
+    });
+    assert_eq!((&over["certificates"][0]["onDemand"], ca.orders()), (&true.into(), 1), "{over}");
+    let new = within(Duration::from_secs(20), "it is not served any more", || has_its_own(&gateway, "x.test").filter(|c| *c != old));
+    assert_eq!(ca.orders(), 2);
+    wanted.store(false, Ordering::Relaxed);
+    let told = within(Duration::from_secs(60), "it is not renewed", || {
+        Some(status(&gateway)).filter(|s| s["certificates"][0]["error"].is_string())
+    });
+    assert_eq!(told["certificates"][0]["error"], "`onDemand.ask` does not want a certificate for `x.test` any more");
+    assert_eq!(has_its_own(&gateway, "x.test").is_none_or(|c| c == new), true, "what is there serves to its end");
+    assert_eq!(ca.orders(), 2);
 }

@@ -6,6 +6,7 @@ use crate::resolve::{Inputs, known};
 use crate::tls_plan::DEFAULT;
 use arc_swap::ArcSwap;
 use http::StatusCode;
+use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -17,7 +18,6 @@ use torana_extend::{PluginHost, Stop};
 use torana_http::{Body, Endpoint, Exchange, LocalFuture, Response, respond};
 use torana_router::canonical_host;
 use torana_tls::Store;
-use rustc_hash::FxHashMap;
 use torana_tls::acme::{AcmeResolver, AcmeShared, AcmeStatus, Challenges, ObtainedCertificate, OnDemandNames, Wanted};
 
 /// Where authorities ask for the answer to a challenge (RFC 8555, 8.3).

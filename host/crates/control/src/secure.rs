@@ -255,27 +255,28 @@ impl TlsState {
         read.note(key.expose());
         let by = (cert.to_owned(), key.expose().to_owned());
         let before = self.certificates.get(&by);
-        let certificate = match self.loaded.load(cert, key) {
-            Ok(new) => {
-                let old = new.out_of_date(SystemTime::now());
-                let option = format!("{below}certFile");
-                wrong.extend(
-                    old.map(|(message, hint)| Diagnostic::warning(format!("{at}.{option}"), message).at(&item.place_of(&option)).hint(hint)),
-                );
-                new
-            }
-            Err(e) => {
-                let kept = if before.is_some() { "; the last good one stays in use" } else { "" };
-                let path = if e.option == "keyFile" { key.expose() } else { cert };
-                // What is no path may be a key: only what looks like a path is shown.
-                let is_path = path.len() <= 256 && path.contains('.') && !path.contains('\n') && !path.contains("-----");
-                let path = if !is_path || e.message.contains(path) { String::new() } else { format!("{path}: ") };
-                let option = format!("{below}{}", e.option);
-                let d = Diagnostic::error(format!("{at}.{option}"), format!("{path}{}{kept}", e.message)).at(&item.place_of(&option));
-                wrong.push(Diagnostic { hint: e.hint.map(str::to_owned), ..d });
-                before?.clone()
-            }
-        };
+        let certificate =
+            match self.loaded.load(cert, key) {
+                Ok(new) => {
+                    let old = new.out_of_date(SystemTime::now());
+                    let option = format!("{below}certFile");
+                    wrong.extend(old.map(|(message, hint)| {
+                        Diagnostic::warning(format!("{at}.{option}"), message).at(&item.place_of(&option)).hint(hint)
+                    }));
+                    new
+                }
+                Err(e) => {
+                    let kept = if before.is_some() { "; the last good one stays in use" } else { "" };
+                    let path = if e.option == "keyFile" { key.expose() } else { cert };
+                    // What is no path may be a key: only what looks like a path is shown.
+                    let is_path = path.len() <= 256 && path.contains('.') && !path.contains('\n') && !path.contains("-----");
+                    let path = if !is_path || e.message.contains(path) { String::new() } else { format!("{path}: ") };
+                    let option = format!("{below}{}", e.option);
+                    let d = Diagnostic::error(format!("{at}.{option}"), format!("{path}{}{kept}", e.message)).at(&item.place_of(&option));
+                    wrong.push(Diagnostic { hint: e.hint.map(str::to_owned), ..d });
+                    before?.clone()
+                }
+            };
         kept.insert(by, certificate.clone());
         Some(certificate)
     }

@@ -2,12 +2,12 @@
 
 use super::client::RenewalWindow;
 use super::names::{covers_all, select};
+use super::on_demand::Used;
 use super::pem::Facts;
 use super::resolver::Wanted;
 use super::status::{CertificateState, CertificateStatus};
 use super::storage::StoredCertificate;
 use super::{AcmeError, renewal};
-use super::on_demand::Used;
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -304,6 +304,36 @@ mod tests {
         for (own, wanted, failed, expected) in cases {
             assert_eq!(jobs(own, wanted, failed), expected, "{wanted:?} {failed:?}");
         }
+    }
+
+    #[test]
+    fn what_was_ordered_on_demand_is_renewed_when_it_is_used() {
+        let mut all = [own(&["named.test"], 20), own(&["used.test"], 20), own(&["idle.test"], 20), own(&["fresh.test"], 80)];
+        let mut ended = own(&["ended.test"], 0);
+        ended.facts.not_after = SystemTime::now() - Duration::from_secs(1);
+        ended.used.touch();
+        let mut all: Vec<Own> = all.iter_mut().map(|o| std::mem::replace(o, own(&["x.test"], 1))).chain([ended]).collect();
+        all[1].used.touch();
+        let wanted: &[&[&str]] = &[&["named.test"]];
+        assert_eq!(mark(&mut all, &sets(wanted), false), (3, true));
+        assert_eq!(
+            all.iter().map(|o| (o.on_demand, o.gone)).collect::<Vec<_>>(),
+            [(false, false), (true, false), (true, false), (true, false), (true, true)]
+        );
+        assert_eq!(jobs(&all, wanted, &[]), ["named.test renewed", "used.test renewed"]);
+        let (_, shown) = plan(&all, &sets(wanted), &FxHashMap::default(), 2160, true, &|_| false);
+        let states: Vec<_> = shown.iter().map(|s| (s.domains[0].as_str(), s.state, s.on_demand)).collect();
+        assert_eq!(
+            states,
+            [
+                ("idle.test", CertificateState::Unused, true),
+                ("fresh.test", CertificateState::Valid, true),
+                ("ended.test", CertificateState::Expired, true)
+            ]
+        );
+        // a router comes that names it
+        assert_eq!(mark(&mut all, &sets(&[&["ended.test"]]), false), (4, true));
+        assert!(jobs(&all, &[&["ended.test"]], &[]).contains(&"ended.test renewed".to_owned()));
     }
 
     #[test]

@@ -331,15 +331,17 @@ impl AcmeResolver {
         }
     }
 
-    /// When a certificate will be due that is not yet; those that are have their tries.
+    /// When a certificate will be due that is not yet; those that are have their tries. One on demand is looked at when
+    /// it ends too: it is not served any more.
     fn next_renewal(&self) -> Instant {
         let (now, instant) = (SystemTime::now(), Instant::now());
         let own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
         let all = own.iter().filter(|o| !o.gone).map(|o| {
-            let wait = o.due(self.config.certificates_duration).duration_since(now).unwrap_or_default();
-            (instant + wait.min(LOOK)).max(o.earliest)
+            let until = |at: SystemTime| instant + at.duration_since(now).unwrap_or_default().min(LOOK);
+            let end = if o.on_demand { until(o.facts.not_after) } else { instant };
+            [until(o.due(self.config.certificates_duration)).max(o.earliest), end]
         });
-        all.filter(|at| *at > instant).min().unwrap_or(instant + LOOK)
+        all.flatten().filter(|at| *at > instant).min().unwrap_or(instant + LOOK)
     }
 }
 

@@ -150,9 +150,10 @@ mod tests {
         let t = Instant::now();
         let at = |s: u64| t + Duration::from_secs(s);
         let mut r = Rate::new(2, Duration::from_secs(10), 3, t);
-        assert_eq!([0, 0, 0, 0, 4, 5, 5, 100, 100, 100, 100].map(|s| r.take(at(s))), [
-            true, true, true, false, false, true, false, true, true, true, false
-        ]);
+        assert_eq!(
+            [0, 0, 0, 0, 4, 5, 5, 100, 100, 100, 100].map(|s| r.take(at(s))),
+            [true, true, true, false, false, true, false, true, true, true, false]
+        );
         // a clock that goes back
         assert!(!r.take(at(1)));
     }
