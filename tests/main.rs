@@ -8,6 +8,7 @@ mod harness;
 mod cases {
     mod acme;
     mod acme_dns_plugin;
+    mod acme_renewal;
     mod cli;
     mod examples;
     mod http2;
@@ -17,6 +18,7 @@ mod cases {
     mod lifecycle;
     mod memory;
     mod metrics;
+    mod on_demand;
     mod plugin_examples;
     mod plugin_test;
     mod plugins;

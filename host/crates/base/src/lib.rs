@@ -1,5 +1,5 @@
 //! Words that every other crate speaks: diagnostics with places, Go-style durations, qualified names,
-//! secrets, spelling suggestions and state that outlives a reload. No I/O, no async.
+//! secrets, names of TLS, spelling suggestions and state that outlives a reload. No I/O, no async.
 
 mod diagnostic;
 mod duration;
@@ -7,6 +7,7 @@ mod keep;
 mod name;
 mod secret;
 mod suggest;
+pub mod tls;
 
 pub use diagnostic::{Checked, Diagnostic, Place, Severity};
 pub use duration::GoDuration;

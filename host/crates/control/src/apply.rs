@@ -132,6 +132,7 @@ impl Apply {
         tokio::task::spawn_local(follow(files.subscribe(), tell));
         tokio::task::spawn_local(follow(referred.subscribe(), tell_referred));
         let mut over = false;
+        let mut tomorrow = Instant::now() + DAY;
         loop {
             for (sender, now) in [(&files, self.compiler.tls_files()), (&referred, self.compiler.referred_files())] {
                 sender.send_if_modified(|f| {
@@ -164,6 +165,14 @@ impl Apply {
                     self.compiler.read_referred_files_again();
                     self = self.apply(&mut logged).await;
                     referred.send_replace(self.compiler.referred_files().clone());
+                    continue;
+                }
+                () = sleep_until(Some(tomorrow)) => {
+                    tomorrow = Instant::now() + DAY;
+                    if self.compiler.tls().is_due(SystemTime::now()) {
+                        self.compiler.read_tls_files_again();
+                        self = self.apply(&mut logged).await;
+                    }
                     continue;
                 }
                 Ok(()) = obtained.changed() => {
@@ -294,6 +303,9 @@ impl Apply {
         let Compiled { snapshot, status, activate, rest, tcp_checks } = compiled;
         let generation = snapshot.generation;
         live.publish(snapshot);
+        if let Some(store) = compiler.tls().what_is_served() {
+            compiler.resolvers().served(store);
+        }
         for service in activate {
             service.activate();
         }
@@ -346,6 +358,8 @@ impl Apply {
     }
 }
 
+/// How often it is looked whether the certificate that signs itself has to be made again.
+const DAY: Duration = Duration::from_secs(86_400);
 /// How often the files of certificates, and those that values refer to, are looked at.
 const FILE_LOOK: Duration = Duration::from_secs(1);
 /// A certificate and its key are two files, and writing takes time: so long nothing must have changed.

@@ -245,13 +245,14 @@ impl Compiler {
         let mut parsed = Parsed::default();
         let before = &self.routers;
         let mut wishes = Wishes::default();
-        let wanted = |name: &str, item: &Item<RouterConfig>, tls: &RouterTlsConfig, hosts: &[Arc<str>]| {
+        let wanted = |name: &str, item: &Item<RouterConfig>, tls: &RouterTlsConfig, hosts: &[Arc<str>], entry_point: &Arc<str>| {
             let key = format!("http.routers.{name}.tls.certResolver");
             wishes.add(
                 &resolvers,
                 &tls.cert_resolver,
                 &tls.domains,
                 || hosts.iter().filter(|h| &***h != "*").map(|h| h.to_string()).collect(),
+                std::slice::from_ref(entry_point),
                 item,
                 &key,
             );
@@ -267,8 +268,9 @@ impl Compiler {
             parsed.insert(qualify(name, provider).into(), rule.clone());
             Some(rule)
         });
-        wishes.add_others(&resolvers, inputs);
+        wishes.add_others(&resolvers, inputs, &self.models);
         status.diagnostics.append(&mut wishes.diagnostics);
+        let on_demand = std::mem::take(&mut wishes.on_demand);
         resolvers.want(wishes, self.tls.configured().clone());
         let severity = if self.parts.install.core.strict_tls_options { Severity::Error } else { Severity::Warning };
         status.diagnostics.extend(plan.told.iter().map(|t| Diagnostic { severity, ..Diagnostic::warning("", t.clone()) }));
@@ -368,6 +370,7 @@ impl Compiler {
             default_handshake: self.tls.handshake(DEFAULT).cloned(),
             handshakes: self.tls.handshakes().clone(),
             challenges: resolvers.in_handshakes(),
+            on_demand,
             tcp,
             udp,
         };
