@@ -8,6 +8,7 @@ mod harness;
 mod cases {
     mod acme;
     mod acme_dns_plugin;
+    mod acme_renewal;
     mod cli;
     mod examples;
     mod http2;
@@ -17,11 +18,13 @@ mod cases {
     mod lifecycle;
     mod memory;
     mod metrics;
+    mod on_demand;
     mod plugin_examples;
     mod plugin_test;
     mod plugins;
     mod protocol;
     mod reload;
+    mod secrets;
     mod services;
     mod streams;
     mod tcp;

@@ -48,7 +48,7 @@ fn compiler(
     if install.api.is_some() {
         internals.insert(
             "api",
-            Arc::new(torana_api::Api::new(install.clone(), published.clone(), Arc::new(plugins.clone()), resolvers.clone())),
+            Arc::new(torana_api::Api::new(install.shown(), published.clone(), Arc::new(plugins.clone()), resolvers.clone())),
         );
     }
     internals.insert("acme-http", resolvers.endpoint());

@@ -50,6 +50,7 @@ impl InstallConfig {
         v.rest();
         v.plugins();
         v.resolvers();
+        v.secrets();
         v.out
     }
 }
