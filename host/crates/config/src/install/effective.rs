@@ -48,6 +48,7 @@ impl InstallConfig {
         let mut v = Validate { config: self, node, out: Vec::new() };
         v.entry_points();
         v.rest();
+        v.docker();
         v.plugins();
         v.resolvers();
         v.out

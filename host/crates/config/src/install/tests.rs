@@ -82,7 +82,7 @@ fn every_built_option_is_a_field() {
             assert_ne!(read, InstallConfig::default(), "{} is not kept", row.path);
         }
     }
-    assert_eq!(seen, 179);
+    assert_eq!(seen, 213);
 }
 
 #[test]
