@@ -108,6 +108,18 @@ pub struct ProvidersConfig {
     pub docker: Option<DockerConfig>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub swarm: Option<SwarmConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub consul: Option<ConsulProviderConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub etcd: Option<EtcdProviderConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http: Option<HttpProviderConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub redis: Option<RedisProviderConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rest: Option<RestProviderConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zoo_keeper: Option<ZooKeeperProviderConfig>,
     /// Free-form maps, keys as written, by the name of the plugin that provides.
     #[serde(deserialize_with = "de::trees", skip_serializing_if = "BTreeMap::is_empty")]
     pub plugin: BTreeMap<String, Node>,
@@ -144,6 +156,12 @@ impl Default for ProvidersConfig {
             file: None,
             docker: None,
             swarm: None,
+            consul: None,
+            etcd: None,
+            http: None,
+            redis: None,
+            rest: None,
+            zoo_keeper: None,
             plugin: BTreeMap::new(),
         }
     }
