@@ -128,6 +128,7 @@ pub(crate) fn workers() -> usize {
 /// Native providers and those that are plugins.
 fn providers(install: &InstallConfig, plugins: &Plugins) -> Vec<Box<dyn Provider>> {
     let mut all = torana_provider::configured(&install.providers);
+    all.extend(torana_docker::configured(&install.providers));
     all.extend(install.providers.plugin.iter().map(|(name, config)| plugins.provider(name, config.clone())));
     all
 }
@@ -367,7 +368,7 @@ pub(crate) fn check(loaded: Loaded) -> Vec<Diagnostic> {
         }
         while !waiting.is_empty() {
             match tokio::time::timeout(CHECK_PATIENCE, events.recv()).await {
-                Ok(Some(Event::Document(d))) => {
+                Ok(Some(Event::Document(d) | Event::Urgent(d))) => {
                     waiting.retain(|p| *p != d.provider);
                     found.extend(d.diagnostics);
                     inputs.insert(d.provider, Arc::new(d.config));

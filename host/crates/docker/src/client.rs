@@ -1,5 +1,6 @@
 //! Requests to the engine: JSON by GET, and its stream of events.
 
+use crate::api::Event;
 use crate::endpoint::{Endpoint, Io};
 use bytes::{Buf, Bytes, BytesMut};
 use http::header::{AUTHORIZATION, HOST, HeaderValue, USER_AGENT};
@@ -36,6 +37,12 @@ impl Version {
     fn parse(text: &str) -> Option<Version> {
         let (major, minor) = text.split_once('.')?;
         Some(Version(major.parse().ok()?, minor.parse().ok()?))
+    }
+}
+
+impl std::fmt::Display for Version {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}", self.0, self.1)
     }
 }
 
@@ -115,9 +122,9 @@ impl Client {
         let oldest = Version::parse(&v.min_api_version).unwrap_or(API.0);
         let agreed = api.min(API.1).max(oldest);
         if agreed < API.0 {
-            return Err(format!("the engine speaks API {}.{}: Torana needs 1.24, which came with Docker 1.12", api.0, api.1));
+            return Err(format!("the engine speaks API {api}: Torana needs 1.24, which came with Docker 1.12"));
         }
-        self.prefix = format!("/v{}.{}", agreed.0, agreed.1).into();
+        self.prefix = format!("/v{agreed}").into();
         let podman = v.components.iter().any(|c| c.name.to_ascii_lowercase().contains("podman"));
         Ok(Engine { name: format!("{} {}", if podman { "Podman" } else { "Docker" }, v.version), api: agreed, podman })
     }
@@ -262,7 +269,7 @@ pub struct Events {
 
 impl Events {
     /// The next event; an error when the stream has ended. Safe to be dropped halfway. What cannot be read is left out.
-    pub async fn next(&mut self) -> Result<crate::api::Event, String> {
+    pub async fn next(&mut self) -> Result<Event, String> {
         loop {
             if let Some(end) = self.buffer.iter().position(|b| *b == b'\n') {
                 let line = self.buffer.split_to(end + 1);
@@ -279,11 +286,12 @@ impl Events {
                 self.skipping = true;
             }
             // The last one may come without an end of its line.
-            if !self.skipping && self.buffer.last() == Some(&b'}') {
-                if let Ok(event) = serde_json::from_slice(&self.buffer) {
-                    self.buffer.clear();
-                    return Ok(event);
-                }
+            if !self.skipping
+                && self.buffer.last() == Some(&b'}')
+                && let Ok(event) = serde_json::from_slice(&self.buffer)
+            {
+                self.buffer.clear();
+                return Ok(event);
             }
             match self.body.frame().await {
                 Some(Ok(frame)) => {
