@@ -13,7 +13,7 @@ fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(d: D) ->
 macro_rules! answers {
     ($($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $kind:ty = $key:literal,)* })*) => {
         $($(#[$doc])*
-        #[derive(Clone, Debug, Default, Deserialize)]
+        #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
         #[serde(default)]
         pub struct $name {
             $($(#[$field_doc])* #[serde(rename = $key, deserialize_with = "or_default")] pub $field: $kind,)*
@@ -94,6 +94,93 @@ answers! {
     Binding {
         ip: String = "HostIp",
         port: String = "HostPort",
+    }
+
+    /// An element of /services
+    Service {
+        id: String = "ID",
+        spec: ServiceSpec = "Spec",
+        endpoint: Endpoint = "Endpoint",
+        update: UpdateStatus = "UpdateStatus",
+    }
+    ServiceSpec {
+        name: String = "Name",
+        labels: BTreeMap<String, String> = "Labels",
+        mode: ServiceMode = "Mode",
+        endpoint: EndpointSpec = "EndpointSpec",
+    }
+    ServiceMode {
+        global: Option<Nothing> = "Global",
+    }
+    Nothing {}
+    EndpointSpec {
+        /// `vip` or `dnsrr`
+        mode: String = "Mode",
+    }
+    Endpoint {
+        virtual_ips: Vec<VirtualIp> = "VirtualIPs",
+    }
+    VirtualIp {
+        network: String = "NetworkID",
+        /// With the length of its network behind it.
+        address: String = "Addr",
+    }
+    UpdateStatus {
+        state: String = "State",
+    }
+
+    /// An element of /tasks
+    Task {
+        id: String = "ID",
+        service: String = "ServiceID",
+        node: String = "NodeID",
+        slot: u64 = "Slot",
+        status: TaskStatus = "Status",
+        networks: Vec<TaskNetwork> = "NetworksAttachments",
+    }
+    TaskStatus {
+        state: String = "State",
+        ports: PortStatus = "PortStatus",
+    }
+    PortStatus {
+        ports: Vec<PublishedPort> = "Ports",
+    }
+    PublishedPort {
+        protocol: String = "Protocol",
+        target: u16 = "TargetPort",
+        published: u16 = "PublishedPort",
+        mode: String = "PublishMode",
+    }
+    TaskNetwork {
+        network: NetworkOfTask = "Network",
+        addresses: Vec<String> = "Addresses",
+    }
+    NetworkOfTask {
+        id: String = "ID",
+        spec: Named = "Spec",
+    }
+    Named {
+        name: String = "Name",
+    }
+
+    /// An element of /networks
+    Network {
+        id: String = "Id",
+        name: String = "Name",
+    }
+
+    /// An element of /nodes
+    Node {
+        id: String = "ID",
+        status: NodeStatus = "Status",
+        manager: ManagerStatus = "ManagerStatus",
+    }
+    NodeStatus {
+        address: String = "Addr",
+    }
+    ManagerStatus {
+        /// With a port.
+        address: String = "Addr",
     }
 
     /// A line of /events

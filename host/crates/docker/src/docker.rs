@@ -5,7 +5,7 @@ use crate::client::{Client, Events, Failure};
 use crate::container::Container;
 use crate::engine::{Change, Containers};
 use crate::items;
-use crate::publish::{Content, Publisher};
+use crate::publish::Publisher;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use std::future::Future;
@@ -79,7 +79,7 @@ impl Provider for DockerProvider {
 }
 
 async fn follow(config: DockerConfig, out: ProviderOut) {
-    let publisher = match Publisher::new(NAME, "containers", &config) {
+    let publisher = match Publisher::new(NAME, &config) {
         Ok(p) => p,
         Err(wrong) => return refuse(NAME, &out, wrong).await,
     };
@@ -194,10 +194,8 @@ async fn connected(state: &mut State, out: &ProviderOut) -> Result<End, End> {
             }
             () = until(due) => {
                 let made = items::make(containers, config, &host);
-                let content =
-                    Content { items: made.items, rejected: made.rejected, warnings: made.warnings, going: made.going, seen: made.seen };
                 change = Change::None;
-                publisher.publish(out, content, urgent).await?;
+                publisher.publish(out, made, urgent).await?;
             }
             () = until(containers.next_expiry()) => change = change.max(containers.expire(Instant::now())),
             () = until(resync) => {}

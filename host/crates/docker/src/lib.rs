@@ -13,6 +13,8 @@ mod items;
 mod publish;
 mod said;
 mod specific;
+mod swarm;
+mod tasks;
 
 use torana_config::install::ProvidersConfig;
 use torana_extend::Provider;
@@ -22,6 +24,9 @@ pub fn configured(config: &ProvidersConfig) -> Vec<Box<dyn Provider>> {
     let mut all: Vec<Box<dyn Provider>> = Vec::new();
     if let Some(config) = &config.docker {
         all.push(Box::new(docker::DockerProvider::new(config.clone())));
+    }
+    if let Some(config) = &config.swarm {
+        all.push(Box::new(swarm::SwarmProvider::new(config.clone())));
     }
     all
 }

@@ -1,12 +1,12 @@
 //! From what is known to a document, at a pace that leaves the machine to the requests.
 
-use crate::drain::Going;
+use crate::items::Made;
 use crate::said::Said;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use torana_base::Diagnostic;
 use torana_config::install::DockerConfig;
-use torana_discovery::{Constraint, Flavour, Item, Rule, Source};
+use torana_discovery::{Constraint, Flavour, Rule, Source};
 use torana_extend::{Document, ProviderOut, RejectedObject, Stopped};
 
 /// Of all time, so much may go into building documents: a fifth.
@@ -20,31 +20,20 @@ const URGENT: Duration = Duration::from_millis(100);
 pub struct Publisher {
     source: Option<Source>,
     provider: &'static str,
-    noun: &'static str,
     said: Said,
     last: Option<Instant>,
     cost: Duration,
 }
 
-/// What is to be published.
-pub struct Content {
-    pub items: Vec<Item>,
-    pub rejected: Vec<RejectedObject>,
-    /// Of whom, and what.
-    pub warnings: Vec<(String, String)>,
-    pub going: Going,
-    pub seen: usize,
-}
-
 impl Publisher {
-    /// `noun` is what its objects are called: `container`.
-    pub fn new(provider: &'static str, noun: &'static str, config: &DockerConfig) -> Result<Publisher, Diagnostic> {
+    /// An error names the option that cannot be used.
+    pub fn new(provider: &'static str, config: &DockerConfig) -> Result<Publisher, Diagnostic> {
         let key = |option: &str| format!("providers.{provider}.{option}");
         let mut source = Source::new(provider, Rule::parse(&key("defaultRule"), &config.default_rule)?);
         source.exposed_by_default = config.exposed_by_default;
         source.allow_empty_services = config.allow_empty_services;
         source.constraints = Constraint::parse(&key("constraints"), &config.constraints, Flavour::Label)?;
-        Ok(Publisher { source: Some(source), provider, noun, said: Said::default(), last: None, cost: Duration::ZERO })
+        Ok(Publisher { source: Some(source), provider, said: Said::default(), last: None, cost: Duration::ZERO })
     }
 
     /// When the next document may be built.
@@ -56,10 +45,10 @@ impl Publisher {
     }
 
     /// Returns when the document was taken over.
-    pub async fn publish(&mut self, out: &ProviderOut, content: Content, urgent: bool) -> Result<(), Stopped> {
+    pub async fn publish(&mut self, out: &ProviderOut, made: Made, urgent: bool) -> Result<(), Stopped> {
         let begin = Instant::now();
         let Some(mut source) = self.source.take() else { return Ok(()) };
-        let Content { items, rejected, warnings, going, seen } = content;
+        let Made { items, rejected, warnings, going, seen } = made;
         let built = tokio::task::spawn_blocking(move || {
             let mut found = source.build(items);
             going.leave(&mut found.config);
@@ -83,7 +72,7 @@ impl Publisher {
             }
         }
         self.cost = begin.elapsed();
-        tracing::debug!(providerName = self.provider, objects = seen, noun = self.noun, micros = self.cost.as_micros() as u64, "document built");
+        tracing::debug!(providerName = self.provider, objects = seen, micros = self.cost.as_micros() as u64, "document built");
         let document =
             Document { provider: self.provider, config: found.config, diagnostics: found.diagnostics, objects: found.objects };
         let published = if urgent { out.publish_now(document).await } else { out.publish(document).await };
