@@ -8,7 +8,7 @@
 #   docker.sh swarm DIR        makes it a swarm of one node, with the overlay network `mesh` and a container on it
 #   docker.sh enter DIR CMD    runs CMD of this machine inside `mesh`, whose addresses the machine itself cannot reach
 #
-# PORT, when set, is where it also listens on 127.0.0.1 with TLS and client certificates.
+# PORT, when set, is where it also listens on 127.0.0.1 with TLS and client certificates. With LIVE, containers outlive it.
 # Needs root. The image (busybox httpd on port 8080, /cgi-bin/whoami tells of the request) is made without a registry.
 set -euo pipefail
 export DEBIAN_FRONTEND=noninteractive
@@ -92,22 +92,26 @@ start() {
     install
     mkdir -p "$at"
     mountpoint -q /sys/fs/cgroup || mount -t cgroup2 none /sys/fs/cgroup
-    # A bridge and addresses of its own, so that two engines do not meet.
-    n=$(($(echo "$at" | cksum | cut -d' ' -f1) % 200 + 20))
-    bridge=trn$n
-    ip link show "$bridge" >/dev/null 2>&1 || {
-        ip link add "$bridge" type bridge
+    # A bridge and addresses of its own, so that engines do not meet; one that is started again has the same.
+    bridge=$(cat "$at/bridge" 2>/dev/null) || bridge=
+    for n in "${bridge#trn}" $(shuf -i 20-219); do
+        [ -n "$n" ] || continue
+        bridge=trn$n
+        [ -s "$at/bridge" ] && ip link show "$bridge" >/dev/null 2>&1 && break
+        ip link add "$bridge" type bridge 2>/dev/null || continue
         ip addr add "10.$n.0.1/24" dev "$bridge"
         ip link set "$bridge" up
-    }
+        break
+    done
     echo "$bridge" >"$at/bridge"
     if [ -n "${PORT:-}" ]; then
         certificates "$at/tls"
         listen=(-H "tcp://127.0.0.1:$PORT" --tlsverify --tlscacert "$at/tls/ca.pem" --tlscert "$at/tls/server.pem" --tlskey "$at/tls/server.key")
     fi
+    [ -z "${LIVE:-}" ] || listen+=(--live-restore)
     rm -f "$at/docker.sock" "$at/docker.pid"
     setsid dockerd --data-root "$at/lib" --exec-root "$at/run" --pidfile "$at/docker.pid" -H "unix://$at/docker.sock" "${listen[@]}" \
-        --bridge "$bridge" --default-address-pool "base=10.$n.128.0/17,size=24" >>"$at/log" 2>&1 </dev/null &
+        --bridge "$bridge" --iptables="${IPTABLES:-false}" --default-address-pool "base=10.$n.128.0/17,size=24" >>"$at/log" 2>&1 </dev/null &
     echo $! >"$at/pid"
     for _ in $(seq 300); do
         answers "$at" && break

@@ -7,7 +7,7 @@ use torana_config::install::DockerConfig;
 
 /// Which transport a service speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Transport {
+pub(crate) enum Transport {
     Tcp,
     Udp,
 }
@@ -23,7 +23,7 @@ impl Transport {
 
 /// What is known of reaching one container or task.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reach {
+pub(crate) struct Reach {
     /// Or why there is none.
     pub host: Result<String, String>,
     /// A network was asked for that it is not on.
@@ -35,7 +35,7 @@ pub struct Reach {
 
 impl Reach {
     /// Host (IPv6 without brackets) and port for a service; `label` is what it says of its port, which is not looked at.
-    pub fn address(&self, label: Option<&str>, transport: Transport) -> Result<(String, String), String> {
+    pub(crate) fn address(&self, label: Option<&str>, transport: Transport) -> Result<(String, String), String> {
         let port = match label.filter(|l| !l.is_empty()) {
             Some(text) => Some(text.to_owned()),
             None => self.default_port(transport).map(|p| p.to_string()),
@@ -47,7 +47,8 @@ impl Reach {
             return Ok((ip, port.to_string()));
         }
         let host = self.host.clone()?;
-        let port = port.ok_or("it exposes no port: write `EXPOSE` in its image, or the label `….loadbalancer.server.port` of its service")?;
+        let port =
+            port.ok_or("it exposes no port: write `EXPOSE` in its image, or the label `….loadbalancer.server.port` of its service")?;
         Ok((host, port))
     }
 
@@ -71,7 +72,7 @@ impl Reach {
 const DEPTH: usize = 8;
 
 /// Looks containers up for each other.
-pub struct Surroundings<'a> {
+pub(crate) struct Surroundings<'a> {
     pub config: &'a DockerConfig,
     pub containers: &'a HashMap<String, Container>,
     /// Where the engine's host is for the gateway.
@@ -81,7 +82,7 @@ pub struct Surroundings<'a> {
 }
 
 impl Surroundings<'_> {
-    pub fn reach(&self, container: &Container) -> Reach {
+    pub(crate) fn reach(&self, container: &Container) -> Reach {
         let mut warning = None;
         let host = self.host(container, None, DEPTH, &mut warning);
         Reach { host, warning, ports: container.ports.clone(), bound: self.config.use_bind_port_ip }

@@ -15,8 +15,8 @@ macro_rules! answers {
         $($(#[$doc])*
         #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
         #[serde(default)]
-        pub struct $name {
-            $($(#[$field_doc])* #[serde(rename = $key, deserialize_with = "or_default")] pub $field: $kind,)*
+        pub(crate) struct $name {
+            $($(#[$field_doc])* #[serde(rename = $key, deserialize_with = "or_default")] pub(crate) $field: $kind,)*
         })*
     };
 }
@@ -203,7 +203,9 @@ mod tests {
     fn whatever_is_missing_is_empty() {
         let l: Vec<Listed> = serde_json::from_str(r#"[{"Id": "a", "Labels": null, "Ports": null, "NetworkSettings": null}, {}]"#).unwrap();
         assert_eq!((l[0].id.as_str(), l[1].id.as_str()), ("a", ""));
-        let i: Inspected = serde_json::from_str(r#"{"NetworkSettings": {"Ports": {"80/tcp": null}, "Networks": null}, "State": {"Health": null}}"#).unwrap();
+        let i: Inspected =
+            serde_json::from_str(r#"{"NetworkSettings": {"Ports": {"80/tcp": null}, "Networks": null}, "State": {"Health": null}}"#)
+                .unwrap();
         assert_eq!(i.network.ports.get("80/tcp").map(Option::is_none), Some(true));
     }
 }

@@ -31,7 +31,7 @@ const IDLE: usize = 8;
 
 /// Of the API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Version(pub u16, pub u16);
+pub(crate) struct Version(pub u16, pub u16);
 
 impl Version {
     fn parse(text: &str) -> Option<Version> {
@@ -48,7 +48,7 @@ impl std::fmt::Display for Version {
 
 /// What the engine says of itself.
 #[derive(Clone, Debug)]
-pub struct Engine {
+pub(crate) struct Engine {
     pub name: String,
     pub api: Version,
     /// Its lists say less than those of Docker.
@@ -57,14 +57,14 @@ pub struct Engine {
 
 /// Why there is no answer.
 #[derive(Debug)]
-pub enum Failure {
+pub(crate) enum Failure {
     /// 404: it is gone.
     Missing,
     Other(String),
 }
 
 impl Failure {
-    pub fn text(self) -> String {
+    pub(crate) fn text(self) -> String {
         match self {
             Failure::Missing => "the engine does not know it".to_owned(),
             Failure::Other(text) => text,
@@ -74,7 +74,7 @@ impl Failure {
 
 /// A client of one engine. Clones share their connections.
 #[derive(Clone)]
-pub struct Client {
+pub(crate) struct Client {
     shared: Arc<Shared>,
     /// `/v1.41`, empty before [`Client::hello`].
     prefix: Arc<str>,
@@ -90,7 +90,7 @@ struct Shared {
 
 impl Client {
     /// Reads files of certificates: blocks.
-    pub fn build(config: &DockerConfig) -> Result<Client, String> {
+    pub(crate) fn build(config: &DockerConfig) -> Result<Client, String> {
         let endpoint = Endpoint::parse(&config.endpoint)?;
         let tls = match &config.tls {
             Some(tls) if endpoint.takes_tls() => Some(Arc::new(torana_discovery::client_tls::client_config(tls)?)),
@@ -109,12 +109,12 @@ impl Client {
         Ok(Client { shared: Arc::new(shared), prefix: "".into() })
     }
 
-    pub fn endpoint(&self) -> &Endpoint {
+    pub(crate) fn endpoint(&self) -> &Endpoint {
         &self.shared.endpoint
     }
 
     /// Asks the engine who it is; what is asked from now on is in words that it understands.
-    pub async fn hello(&mut self) -> Result<Engine, String> {
+    pub(crate) async fn hello(&mut self) -> Result<Engine, String> {
         self.prefix = "".into();
         let v: crate::api::VersionAnswer = self.json("/version").await.map_err(Failure::text)?;
         let api = Version::parse(&v.api_version).ok_or_else(|| format!("`{}` answers, but not as an engine does", self.endpoint()))?;
@@ -130,7 +130,7 @@ impl Client {
     }
 
     /// GET, and the answer as what it is; large ones are read on a thread of their own.
-    pub async fn json<T: DeserializeOwned + Send + 'static>(&self, path: &str) -> Result<T, Failure> {
+    pub(crate) async fn json<T: DeserializeOwned + Send + 'static>(&self, path: &str) -> Result<T, Failure> {
         let limit = self.shared.limit;
         let late = |_| Failure::Other(format!("`{}` did not answer within {limit:?}", self.endpoint()));
         let body = timeout(limit, self.bytes(path)).await.map_err(late)??;
@@ -162,12 +162,7 @@ impl Client {
         self.shared.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()
     }
 
-    async fn collect(
-        &self,
-        answer: http::Response<Incoming>,
-        sender: SendRequest<Empty<Bytes>>,
-        path: &str,
-    ) -> Result<Bytes, Failure> {
+    async fn collect(&self, answer: http::Response<Incoming>, sender: SendRequest<Empty<Bytes>>, path: &str) -> Result<Bytes, Failure> {
         let status = answer.status();
         let body = Limited::new(answer.into_body(), ANSWER_LIMIT)
             .collect()
@@ -224,7 +219,7 @@ impl Client {
     }
 
     /// Events from now on: everything that happens after this has returned is in them.
-    pub async fn events(&self, filters: &str) -> Result<Events, String> {
+    pub(crate) async fn events(&self, filters: &str) -> Result<Events, String> {
         let path = format!("/events?filters={}", escape(filters));
         let limit = self.shared.limit;
         let open = async {
@@ -251,7 +246,9 @@ fn refused(code: u16, body: &[u8], path: &str) -> String {
     let said: String = said.trim().chars().take(300).collect();
     let hint = match code {
         401 => "; are `username` and `password` right?",
-        403 => "; a proxy in front of the engine must allow /version, /events, /containers, and for a swarm /services, /tasks, /nodes and /networks",
+        403 => {
+            "; a proxy in front of the engine must allow /version, /events, /containers, and for a swarm /services, /tasks, /nodes and /networks"
+        }
         503 if path.starts_with("/services") || path.starts_with("/tasks") => "; `providers.swarm` needs a manager of a swarm",
         _ => "",
     };
@@ -259,7 +256,7 @@ fn refused(code: u16, body: &[u8], path: &str) -> String {
 }
 
 /// The stream of events, one JSON object after the other.
-pub struct Events {
+pub(crate) struct Events {
     body: Incoming,
     buffer: BytesMut,
     /// Until the next line: this one is too long.
@@ -269,7 +266,7 @@ pub struct Events {
 
 impl Events {
     /// The next event; an error when the stream has ended. Safe to be dropped halfway. What cannot be read is left out.
-    pub async fn next(&mut self) -> Result<Event, String> {
+    pub(crate) async fn next(&mut self) -> Result<Event, String> {
         loop {
             if let Some(end) = self.buffer.iter().position(|b| *b == b'\n') {
                 let line = self.buffer.split_to(end + 1);

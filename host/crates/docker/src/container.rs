@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Container {
+pub(crate) struct Container {
     pub id: String,
     /// Without the slash.
     pub name: String,
@@ -26,7 +26,7 @@ pub struct Container {
 
 /// How it is asked to end; only known of one that was looked at alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stop {
+pub(crate) struct Stop {
     /// Empty for SIGTERM.
     pub signal: String,
     /// Seconds until it is killed; 0 for the engine's 10.
@@ -34,7 +34,7 @@ pub struct Stop {
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Health {
+pub(crate) enum Health {
     /// Nobody checks it.
     #[default]
     None,
@@ -44,7 +44,7 @@ pub enum Health {
 }
 
 impl Health {
-    pub fn parse(text: &str) -> Health {
+    pub(crate) fn parse(text: &str) -> Health {
         match text {
             "starting" => Health::Starting,
             "healthy" => Health::Healthy,
@@ -59,14 +59,14 @@ impl Health {
         Health::parse(inside.strip_prefix("health: ").unwrap_or(inside))
     }
 
-    pub fn is_up(self) -> bool {
+    pub(crate) fn is_up(self) -> bool {
         matches!(self, Health::None | Health::Healthy)
     }
 }
 
 /// A port that the image or the container exposes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Port {
+pub(crate) struct Port {
     pub number: u16,
     /// `tcp`, `udp`, `sctp`
     pub protocol: String,
@@ -75,14 +75,14 @@ pub struct Port {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Attachment {
+pub(crate) struct Attachment {
     pub v4: Option<IpAddr>,
     pub v6: Option<IpAddr>,
 }
 
 impl Attachment {
     /// IPv4 first, as Traefik chooses.
-    pub fn address(&self) -> Option<IpAddr> {
+    pub(crate) fn address(&self) -> Option<IpAddr> {
         self.v4.or(self.v6)
     }
 }
@@ -96,7 +96,7 @@ fn bare(name: &str) -> &str {
 }
 
 impl Container {
-    pub fn from_list(c: Listed) -> Container {
+    pub(crate) fn from_list(c: Listed) -> Container {
         let health = if c.health.status.is_empty() { Health::of_status(&c.status) } else { Health::parse(&c.health.status) };
         // Names that other containers have for it have two slashes.
         let name = c.names.iter().map(|n| bare(n)).find(|n| !n.contains('/')).unwrap_or_default().to_owned();
@@ -121,7 +121,7 @@ impl Container {
         }
     }
 
-    pub fn from_inspection(c: Inspected) -> Container {
+    pub(crate) fn from_inspection(c: Inspected) -> Container {
         let port = |(text, bindings): (String, Option<Vec<crate::api::Binding>>)| {
             let (number, protocol) = text.split_once('/').unwrap_or((&text, "tcp"));
             let bindings = bindings.into_iter().flatten().filter_map(|b| Some((b.ip, b.port.parse().ok()?))).collect();
@@ -144,14 +144,14 @@ impl Container {
     }
 
     /// Whether both say the same about routing.
-    pub fn same(&self, other: &Container) -> bool {
+    pub(crate) fn same(&self, other: &Container) -> bool {
         let mut other = other.clone();
         other.stop.clone_from(&self.stop);
         *self == other
     }
 
     /// For messages, and in the order of which what containers say is merged.
-    pub fn origin(&self) -> String {
+    pub(crate) fn origin(&self) -> String {
         format!("container {} ({})", self.name, self.id.get(..12).unwrap_or(&self.id))
     }
 }

@@ -15,7 +15,7 @@ use torana_base::Diagnostic;
 use torana_config::install::DockerConfig;
 use torana_extend::{Backoff, Provider, ProviderOut, Stop};
 
-pub const NAME: &str = "docker";
+pub(crate) const NAME: &str = "docker";
 /// Between two lists while events come.
 const RESYNC: Duration = Duration::from_secs(60);
 /// After a look at one container that failed.
@@ -31,7 +31,7 @@ const ALL_EVENTS: &str = r#"{"type":["container","network"]}"#;
 /// Names by which containers know the engine's host, where it has one.
 const HOST_NAMES: [&str; 2] = ["host.docker.internal", "host.containers.internal"];
 
-pub struct DockerProvider {
+pub(crate) struct DockerProvider {
     config: DockerConfig,
 }
 
@@ -58,7 +58,7 @@ impl From<torana_extend::Stopped> for End {
 }
 
 impl DockerProvider {
-    pub fn new(config: DockerConfig) -> DockerProvider {
+    pub(crate) fn new(config: DockerConfig) -> DockerProvider {
         DockerProvider { config }
     }
 }
@@ -98,18 +98,18 @@ async fn follow(config: DockerConfig, out: ProviderOut) {
 }
 
 /// Options that cannot be used at all: nothing will come of this provider.
-pub async fn refuse(provider: &'static str, out: &ProviderOut, wrong: Diagnostic) {
+pub(crate) async fn refuse(provider: &'static str, out: &ProviderOut, wrong: Diagnostic) {
     let _ = out.refused(provider, vec![wrong]).await;
 }
 
 /// The client that the options ask for. They are read again for each connection: files of certificates change.
-pub async fn client(config: &DockerConfig) -> Result<Client, String> {
+pub(crate) async fn client(config: &DockerConfig) -> Result<Client, String> {
     let config = config.clone();
     tokio::task::spawn_blocking(move || Client::build(&config)).await.map_err(|_| "the client could not be made".to_owned())?
 }
 
 /// Where the engine's host is, as Traefik looks for it.
-pub async fn host_of_engine() -> String {
+pub(crate) async fn host_of_engine() -> String {
     for name in HOST_NAMES {
         if let Ok(Ok(mut found)) = tokio::time::timeout(Duration::from_secs(2), tokio::net::lookup_host((name, 0))).await
             && let Some(address) = found.next()
@@ -241,7 +241,7 @@ async fn ready<F: Future + Unpin>(future: &mut Option<F>) -> F::Output {
     }
 }
 
-pub async fn until(at: Option<Instant>) {
+pub(crate) async fn until(at: Option<Instant>) {
     match at {
         Some(at) => tokio::time::sleep_until(at.into()).await,
         None => std::future::pending().await,

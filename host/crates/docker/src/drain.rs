@@ -6,7 +6,7 @@ use torana_config::routing::{Item, Items, RoutingConfig};
 
 /// Where those that are going away are reached.
 #[derive(Clone, Debug, Default)]
-pub struct Going {
+pub(crate) struct Going {
     /// Addresses of their own: any port.
     pub hosts: HashSet<String>,
     /// Ports of addresses that they share with others.
@@ -14,7 +14,7 @@ pub struct Going {
 }
 
 impl Going {
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.hosts.is_empty() && self.places.is_empty()
     }
 
@@ -29,25 +29,43 @@ impl Going {
 
     /// Takes them out of each service that has other servers too. The last ones stay until they have ended: they are
     /// better than none.
-    pub fn leave(&self, config: &mut RoutingConfig) {
+    pub(crate) fn leave(&self, config: &mut RoutingConfig) {
         if self.is_empty() {
             return;
         }
-        each(&mut config.http.services, |s| s.load_balancer.as_ref().map(|l| &l.servers), |s| &s.url, self, |s, keep| {
-            if let Some(l) = &mut s.load_balancer {
-                l.servers.retain(|s| keep(&s.url));
-            }
-        });
-        each(&mut config.tcp.services, |s| s.load_balancer.as_ref().map(|l| &l.servers), |s| &s.address, self, |s, keep| {
-            if let Some(l) = &mut s.load_balancer {
-                l.servers.retain(|s| keep(&s.address));
-            }
-        });
-        each(&mut config.udp.services, |s| s.load_balancer.as_ref().map(|l| &l.servers), |s| &s.address, self, |s, keep| {
-            if let Some(l) = &mut s.load_balancer {
-                l.servers.retain(|s| keep(&s.address));
-            }
-        });
+        each(
+            &mut config.http.services,
+            |s| s.load_balancer.as_ref().map(|l| &l.servers),
+            |s| &s.url,
+            self,
+            |s, keep| {
+                if let Some(l) = &mut s.load_balancer {
+                    l.servers.retain(|s| keep(&s.url));
+                }
+            },
+        );
+        each(
+            &mut config.tcp.services,
+            |s| s.load_balancer.as_ref().map(|l| &l.servers),
+            |s| &s.address,
+            self,
+            |s, keep| {
+                if let Some(l) = &mut s.load_balancer {
+                    l.servers.retain(|s| keep(&s.address));
+                }
+            },
+        );
+        each(
+            &mut config.udp.services,
+            |s| s.load_balancer.as_ref().map(|l| &l.servers),
+            |s| &s.address,
+            self,
+            |s, keep| {
+                if let Some(l) = &mut s.load_balancer {
+                    l.servers.retain(|s| keep(&s.address));
+                }
+            },
+        );
     }
 }
 
@@ -96,7 +114,10 @@ mod tests {
 
     #[test]
     fn the_last_ones_stay() {
-        let going = Going { hosts: HashSet::from(["10.0.0.2".to_owned(), "2001:db8::2".into()]), places: HashSet::from([("127.0.0.1".to_owned(), 81)]) };
+        let going = Going {
+            hosts: HashSet::from(["10.0.0.2".to_owned(), "2001:db8::2".into()]),
+            places: HashSet::from([("127.0.0.1".to_owned(), 81)]),
+        };
         let (a, b, six) = ("http://10.0.0.2:80", "http://10.0.0.3:80", "https://[2001:db8::2]:443/x");
         let shared = ["http://127.0.0.1:81", "http://127.0.0.1:82"];
         assert_eq!(left(&[a, b], &going), (vec![b.to_owned()], false));

@@ -15,7 +15,7 @@ use tokio_rustls::rustls::pki_types::ServerName;
 
 /// `endpoint`, parsed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Endpoint {
+pub(crate) struct Endpoint {
     at: At,
     /// What goes before each path; without a slash at its end.
     pub base: String,
@@ -41,7 +41,7 @@ enum At {
 
 impl Endpoint {
     /// From `unix:///path`, `tcp://host:port`, `http://host:port`, `https://host:port` or `ssh://[user@]host[:port][/socket]`.
-    pub fn parse(text: &str) -> Result<Endpoint, String> {
+    pub(crate) fn parse(text: &str) -> Result<Endpoint, String> {
         let wrong = |why: &str| format!("`{text}` {why}");
         let known = "write `unix:///var/run/docker.sock`, `tcp://host:port`, `https://host:port` or `ssh://user@host`";
         let (scheme, rest) = text.split_once("://").ok_or_else(|| wrong(&format!("is no endpoint: {known}")))?;
@@ -75,17 +75,17 @@ impl Endpoint {
     }
 
     /// Whether TLS options mean anything for it.
-    pub fn takes_tls(&self) -> bool {
+    pub(crate) fn takes_tls(&self) -> bool {
         matches!(self.at, At::Tcp { .. })
     }
 
     /// Whether it wants TLS by its own scheme.
-    pub fn wants_tls(&self) -> bool {
+    pub(crate) fn wants_tls(&self) -> bool {
         matches!(self.at, At::Tcp { tls: true, .. })
     }
 
     /// For the `Host` header.
-    pub fn authority(&self) -> String {
+    pub(crate) fn authority(&self) -> String {
         match &self.at {
             At::Tcp { host, port, .. } if host.contains(':') => format!("[{host}]:{port}"),
             At::Tcp { host, port, .. } => format!("{host}:{port}"),
@@ -94,7 +94,7 @@ impl Endpoint {
     }
 
     /// A new connection.
-    pub async fn dial(&self, tls: Option<Arc<ClientConfig>>) -> io::Result<Stream> {
+    pub(crate) async fn dial(&self, tls: Option<Arc<ClientConfig>>) -> io::Result<Stream> {
         match &self.at {
             At::Unix(path) => Ok(Box::new(UnixStream::connect(path).await.map_err(|e| explain(path, e))?)),
             At::Tcp { host, port, .. } => {
@@ -184,9 +184,9 @@ fn spawned(mut command: Command) -> io::Result<UnixStream> {
 }
 
 /// A connection of any kind.
-pub type Stream = Box<dyn Duplex>;
+pub(crate) type Stream = Box<dyn Duplex>;
 
-pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+pub(crate) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
 
 /// Tokio's streams as hyper's.

@@ -10,7 +10,7 @@ const STOPPING: Duration = Duration::from_secs(60);
 
 /// What is to be done after an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Change {
+pub(crate) enum Change {
     /// Nothing that is served has changed.
     None,
     /// Publish, as soon as the pace allows.
@@ -21,7 +21,7 @@ pub enum Change {
 
 /// The containers of an engine.
 #[derive(Default)]
-pub struct Containers {
+pub(crate) struct Containers {
     known: HashMap<String, Container>,
     /// Told to end; until when that is believed.
     stopping: HashMap<String, Instant>,
@@ -34,21 +34,21 @@ pub struct Containers {
 }
 
 impl Containers {
-    pub fn known(&self) -> &HashMap<String, Container> {
+    pub(crate) fn known(&self) -> &HashMap<String, Container> {
         &self.known
     }
 
     /// It was told to end.
-    pub fn is_stopping(&self, id: &str) -> bool {
+    pub(crate) fn is_stopping(&self, id: &str) -> bool {
         self.stopping.contains_key(id)
     }
 
-    pub fn unclear(&self) -> usize {
+    pub(crate) fn unclear(&self) -> usize {
         self.unclear.len()
     }
 
     /// The next one to look at alone.
-    pub fn ask(&mut self) -> Option<String> {
+    pub(crate) fn ask(&mut self) -> Option<String> {
         let id = self.unclear.iter().find(|id| !self.asked.contains_key(*id))?.clone();
         self.unclear.remove(&id);
         self.asked.insert(id.clone(), false);
@@ -56,14 +56,14 @@ impl Containers {
     }
 
     /// Nothing that was asked will be answered: the connection is another one.
-    pub fn forget_questions(&mut self) {
+    pub(crate) fn forget_questions(&mut self) {
         self.asked.clear();
         self.unclear.clear();
         self.since_list = None;
     }
 
     /// What a look at one container has found; `None` when it is gone.
-    pub fn answered(&mut self, id: &str, found: Option<Container>, now: Instant) -> Change {
+    pub(crate) fn answered(&mut self, id: &str, found: Option<Container>, now: Instant) -> Change {
         if self.asked.remove(id) == Some(true) {
             self.unclear.insert(id.to_owned());
             return Change::None;
@@ -75,20 +75,20 @@ impl Containers {
     }
 
     /// A look at one container failed: the next list will tell.
-    pub fn unanswered(&mut self, id: &str) {
+    pub(crate) fn unanswered(&mut self, id: &str) {
         if self.asked.remove(id) == Some(true) {
             self.unclear.insert(id.to_owned());
         }
     }
 
     /// A list is about to be asked for.
-    pub fn begin_list(&mut self) {
+    pub(crate) fn begin_list(&mut self) {
         self.since_list = Some(HashSet::new());
         self.unclear.clear();
     }
 
     /// All containers that there are.
-    pub fn listed(&mut self, all: Vec<Container>, now: Instant) -> Change {
+    pub(crate) fn listed(&mut self, all: Vec<Container>, now: Instant) -> Change {
         let heard = self.since_list.take().unwrap_or_default();
         let mut change = Change::None;
         let there: HashSet<String> = all.iter().map(|c| c.id.clone()).collect();
@@ -141,7 +141,7 @@ impl Containers {
     }
 
     /// Puts containers back that were told to end and go on.
-    pub fn expire(&mut self, now: Instant) -> Change {
+    pub(crate) fn expire(&mut self, now: Instant) -> Change {
         let before = self.stopping.len();
         let unclear = &mut self.unclear;
         self.stopping.retain(|id, until| {
@@ -155,12 +155,12 @@ impl Containers {
     }
 
     /// When [`Self::expire`] has something to do.
-    pub fn next_expiry(&self) -> Option<Instant> {
+    pub(crate) fn next_expiry(&self) -> Option<Instant> {
         self.stopping.values().min().copied()
     }
 
     /// An event of the engine.
-    pub fn heard(&mut self, event: &Event, now: Instant) -> Change {
+    pub(crate) fn heard(&mut self, event: &Event, now: Instant) -> Change {
         let id = match event.kind.as_str() {
             "container" => &event.actor.id,
             "network" => match event.actor.attributes.get("container") {
@@ -442,7 +442,9 @@ mod tests {
     fn what_does_not_matter_is_not_looked_at() {
         let now = Instant::now();
         let mut all = with(&["a"]);
-        for (kind, action) in [("container", "exec_start: sh"), ("container", "attach"), ("network", "create"), ("image", "pull"), ("volume", "mount")] {
+        for (kind, action) in
+            [("container", "exec_start: sh"), ("container", "attach"), ("network", "create"), ("image", "pull"), ("volume", "mount")]
+        {
             assert_eq!(all.heard(&event(kind, action, "a", &[]), now), Change::None);
         }
         assert!(all.ask().is_none());

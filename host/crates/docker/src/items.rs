@@ -15,7 +15,7 @@ const SERVICE: &str = "com.docker.compose.service";
 
 /// What is made of all containers.
 #[derive(Default)]
-pub struct Made {
+pub(crate) struct Made {
     pub items: Vec<Item>,
     /// Left out before their labels were read.
     pub rejected: Vec<RejectedObject>,
@@ -26,7 +26,7 @@ pub struct Made {
 }
 
 /// `host` is where the engine's host is for the gateway.
-pub fn make(containers: &Containers, config: &DockerConfig, host: &str) -> Made {
+pub(crate) fn make(containers: &Containers, config: &DockerConfig, host: &str) -> Made {
     let mut made = Made { seen: containers.known().len(), ..Made::default() };
     let network = |c: &Container| Specific::read(&c.labels, Reader::Docker).ok()?.network;
     let around = Surroundings { config, containers: containers.known(), host, network: &network };
@@ -69,12 +69,11 @@ fn item(c: &Container, state: ItemState, addresses: Addresses) -> Item {
         (Some(service), Some(project)) if !service.is_empty() && !project.is_empty() => format!("{service}_{project}"),
         _ => c.name.clone(),
     };
-    let template =
-        TemplateFacts { name: torana_base::normalize(&service), container_name: Some(c.name.clone()), labels: None };
+    let template = TemplateFacts { name: torana_base::normalize(&service), container_name: Some(c.name.clone()), labels: None };
     Item { template, state, ..Item::new(c.origin(), service, c.labels.clone(), addresses) }
 }
 
-pub fn addresses(reach: Reach) -> Addresses {
+pub(crate) fn addresses(reach: Reach) -> Addresses {
     Arc::new(move |wanted: &AddressWanted<'_>| {
         let transport = if wanted.protocol == Protocol::Udp { Transport::Udp } else { Transport::Tcp };
         reach.address(wanted.port_label, transport)
@@ -82,7 +81,7 @@ pub fn addresses(reach: Reach) -> Addresses {
 }
 
 /// Notes where one is reached that is going away.
-pub fn going(going: &mut Going, c: &Container, reach: &Reach) {
+pub(crate) fn going(going: &mut Going, c: &Container, reach: &Reach) {
     let shared = reach.bound || c.network_mode == "host" || c.network_mode.starts_with("container:");
     if let (Ok(host), false) = (&reach.host, shared) {
         going.hosts.insert(host.clone());

@@ -17,7 +17,7 @@ const LONGEST: Duration = Duration::from_secs(1);
 const URGENT: Duration = Duration::from_millis(100);
 
 /// Builds and publishes.
-pub struct Publisher {
+pub(crate) struct Publisher {
     source: Option<Source>,
     provider: &'static str,
     said: Said,
@@ -27,7 +27,7 @@ pub struct Publisher {
 
 impl Publisher {
     /// An error names the option that cannot be used.
-    pub fn new(provider: &'static str, config: &DockerConfig) -> Result<Publisher, Diagnostic> {
+    pub(crate) fn new(provider: &'static str, config: &DockerConfig) -> Result<Publisher, Diagnostic> {
         let key = |option: &str| format!("providers.{provider}.{option}");
         let mut source = Source::new(provider, Rule::parse(&key("defaultRule"), &config.default_rule)?);
         source.exposed_by_default = config.exposed_by_default;
@@ -37,7 +37,7 @@ impl Publisher {
     }
 
     /// When the next document may be built.
-    pub fn due(&self, urgent: bool) -> Instant {
+    pub(crate) fn due(&self, urgent: bool) -> Instant {
         let now = Instant::now();
         let Some(last) = self.last else { return now };
         let pause = (self.cost * SHARE).min(if urgent { URGENT } else { LONGEST });
@@ -45,7 +45,7 @@ impl Publisher {
     }
 
     /// Returns when the document was taken over.
-    pub async fn publish(&mut self, out: &ProviderOut, made: Made, urgent: bool) -> Result<(), Stopped> {
+    pub(crate) async fn publish(&mut self, out: &ProviderOut, made: Made, urgent: bool) -> Result<(), Stopped> {
         let begin = Instant::now();
         let Some(mut source) = self.source.take() else { return Ok(()) };
         let Made { items, rejected, warnings, going, seen } = made;
@@ -73,8 +73,7 @@ impl Publisher {
         }
         self.cost = begin.elapsed();
         tracing::debug!(providerName = self.provider, objects = seen, micros = self.cost.as_micros() as u64, "document built");
-        let document =
-            Document { provider: self.provider, config: found.config, diagnostics: found.diagnostics, objects: found.objects };
+        let document = Document { provider: self.provider, config: found.config, diagnostics: found.diagnostics, objects: found.objects };
         let published = if urgent { out.publish_now(document).await } else { out.publish(document).await };
         self.last = Some(Instant::now());
         published

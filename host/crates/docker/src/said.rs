@@ -9,13 +9,13 @@ const AGAIN: Duration = Duration::from_secs(600);
 const MOST: usize = 10_000;
 
 #[derive(Default)]
-pub struct Said {
+pub(crate) struct Said {
     last: HashMap<(String, String), Instant>,
 }
 
 impl Said {
     /// Whether this is to be said now.
-    pub fn is_news(&mut self, of: &str, what: &str, now: Instant) -> bool {
+    pub(crate) fn is_news(&mut self, of: &str, what: &str, now: Instant) -> bool {
         if self.last.len() >= MOST {
             self.last.retain(|_, at| now.duration_since(*at) < AGAIN);
             if self.last.len() >= MOST {

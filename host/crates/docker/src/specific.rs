@@ -7,14 +7,14 @@ const ROOTS: [&str; 2] = ["traefik.", "torana."];
 
 /// Which provider reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reader {
+pub(crate) enum Reader {
     Docker,
     Swarm,
 }
 
 /// What a container or a service says of itself to the provider.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Specific {
+pub(crate) struct Specific {
     /// Whose addresses are used.
     pub network: Option<String>,
     /// Keep its routers while it does not run.
@@ -26,7 +26,7 @@ pub struct Specific {
 }
 
 impl Specific {
-    pub fn read(labels: &BTreeMap<String, String>, reader: Reader) -> Result<Specific, String> {
+    pub(crate) fn read(labels: &BTreeMap<String, String>, reader: Reader) -> Result<Specific, String> {
         let mut out = Specific::default();
         let mut families = [false; 2];
         for root in ROOTS {

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use torana_config::install::{DockerConfig, SwarmConfig};
 use torana_extend::{Backoff, Provider, ProviderOut, Stop, Stopped};
 
-pub const NAME: &str = "swarm";
+pub(crate) const NAME: &str = "swarm";
 /// Between polls while tasks come and go.
 const BUSY: Duration = Duration::from_millis(300);
 /// After an event: states of tasks follow it, and no event tells of them.
@@ -25,12 +25,12 @@ const EVENTS: &str = r#"{"type":["service","node","container"],"event":["create"
 const RUNNING: &str = "/tasks?filters=%7B%22desired-state%22%3A%5B%22running%22%5D%7D";
 const NETWORKS: &str = "/networks?filters=%7B%22scope%22%3A%5B%22swarm%22%5D%7D";
 
-pub struct SwarmProvider {
+pub(crate) struct SwarmProvider {
     config: SwarmConfig,
 }
 
 impl SwarmProvider {
-    pub fn new(config: SwarmConfig) -> SwarmProvider {
+    pub(crate) fn new(config: SwarmConfig) -> SwarmProvider {
         SwarmProvider { config }
     }
 }
@@ -87,13 +87,9 @@ async fn follow(config: SwarmConfig, out: ProviderOut) {
 }
 
 async fn read(client: &Client) -> Result<Swarm, String> {
-    let (services, tasks, networks, nodes) = tokio::try_join!(
-        client.json("/services"),
-        client.json(RUNNING),
-        client.json(NETWORKS),
-        client.json("/nodes"),
-    )
-    .map_err(Failure::text)?;
+    let (services, tasks, networks, nodes) =
+        tokio::try_join!(client.json("/services"), client.json(RUNNING), client.json(NETWORKS), client.json("/nodes"),)
+            .map_err(Failure::text)?;
     Ok(Swarm { services, tasks, networks, nodes })
 }
 

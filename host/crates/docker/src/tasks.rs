@@ -17,7 +17,7 @@ const INGRESS: &str = "ingress";
 
 /// All that a swarm says.
 #[derive(Default, PartialEq)]
-pub struct Swarm {
+pub(crate) struct Swarm {
     pub services: Vec<Service>,
     /// Those that are meant to run.
     pub tasks: Vec<Task>,
@@ -28,13 +28,13 @@ pub struct Swarm {
 
 impl Swarm {
     /// Whether tasks are being replaced.
-    pub fn is_updating(&self) -> bool {
+    pub(crate) fn is_updating(&self) -> bool {
         self.services.iter().any(|s| matches!(s.update.state.as_str(), "updating" | "rollback_started"))
     }
 }
 
 /// `going` are the tasks that were told to end.
-pub fn make(swarm: &Swarm, config: &DockerConfig, going: &BTreeSet<String>) -> Made {
+pub(crate) fn make(swarm: &Swarm, config: &DockerConfig, going: &BTreeSet<String>) -> Made {
     let networks: HashMap<&str, &str> = swarm.networks.iter().map(|n| (n.id.as_str(), n.name.as_str())).collect();
     let nodes: HashMap<&str, String> = swarm.nodes.iter().map(|n| (n.id.as_str(), address_of(n))).collect();
     let mut of_service: HashMap<&str, Vec<&Task>> = HashMap::new();
@@ -131,16 +131,17 @@ impl Making<'_> {
         }
         let chosen = networks.iter().find(|(n, _)| *n != INGRESS).or_else(|| networks.iter().next());
         if let (Some(asked), Some((chosen, _))) = (asked, chosen) {
-            let text = format!(
-                "it is not on the network `{asked}`: `{chosen}` is used; networks of stacks have the stack's name before theirs"
-            );
+            let text =
+                format!("it is not on the network `{asked}`: `{chosen}` is used; networks of stacks have the stack's name before theirs");
             self.warn(of, &text);
         }
-        let host = match (chosen, node) {
-            (Some((_, address)), _) => Ok(address.to_string()),
-            (None, Some(_)) if !ports.is_empty() => Err("the port is not among those that it publishes with `mode=host`".to_owned()),
-            _ => Err("it is on no overlay network of the swarm: put it and the gateway on one, or publish the port with `mode=host`".to_owned()),
-        };
+        let host =
+            match (chosen, node) {
+                (Some((_, address)), _) => Ok(address.to_string()),
+                (None, Some(_)) if !ports.is_empty() => Err("the port is not among those that it publishes with `mode=host`".to_owned()),
+                _ => Err("it is on no overlay network of the swarm: put it and the gateway on one, or publish the port with `mode=host`"
+                    .to_owned()),
+            };
         Reach { bound: self.config.use_bind_port_ip || chosen.is_none(), host, warning: None, ports: ports.to_vec() }
     }
 }
@@ -184,12 +185,19 @@ mod tests {
             base
         };
         let service = merged(json!({"ID": "s1", "Endpoint": {"VirtualIPs": [{"NetworkID": "n1", "Addr": "10.0.1.9/24"}]}}), service);
-        let task = merged(json!({"ID": "task1task1task1", "ServiceID": "s1", "NodeID": "node", "Slot": 1, "Status": {"State": "running"}}), task);
+        let task =
+            merged(json!({"ID": "task1task1task1", "ServiceID": "s1", "NodeID": "node", "Slot": 1, "Status": {"State": "running"}}), task);
         Swarm {
             services: vec![serde_json::from_value(service).unwrap()],
             tasks: vec![serde_json::from_value(task).unwrap()],
-            networks: serde_json::from_value(json!([{"Id": "n0", "Name": "ingress"}, {"Id": "n1", "Name": "mesh"}, {"Id": "n2", "Name": "other"}])).unwrap(),
-            nodes: serde_json::from_value(json!([{"ID": "node", "Status": {"Addr": "0.0.0.0"}, "ManagerStatus": {"Addr": "192.0.2.7:2377"}}])).unwrap(),
+            networks: serde_json::from_value(
+                json!([{"Id": "n0", "Name": "ingress"}, {"Id": "n1", "Name": "mesh"}, {"Id": "n2", "Name": "other"}]),
+            )
+            .unwrap(),
+            nodes: serde_json::from_value(
+                json!([{"ID": "node", "Status": {"Addr": "0.0.0.0"}, "ManagerStatus": {"Addr": "192.0.2.7:2377"}}]),
+            )
+            .unwrap(),
         }
     }
 
@@ -201,7 +209,8 @@ mod tests {
     }
 
     fn attached(networks: &[(&str, &str, &str)]) -> serde_json::Value {
-        let all: Vec<_> = networks.iter().map(|(id, name, ip)| json!({"Network": {"ID": id, "Spec": {"Name": name}}, "Addresses": [ip]})).collect();
+        let all: Vec<_> =
+            networks.iter().map(|(id, name, ip)| json!({"Network": {"ID": id, "Spec": {"Name": name}}, "Addresses": [ip]})).collect();
         json!({"NetworksAttachments": all})
     }
 
