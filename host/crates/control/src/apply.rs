@@ -224,10 +224,15 @@ impl Apply {
                     });
                     continue;
                 }
-                Some(Event::Document(document)) => {
+                Some(event @ (Event::Document(_) | Event::Urgent(_))) => {
                     let now = Instant::now();
+                    let (document, pause) = match event {
+                        Event::Urgent(document) => (document, Duration::ZERO),
+                        Event::Document(document) => (document, self.throttle.pause()),
+                        _ => continue,
+                    };
                     let provider = document.provider;
-                    let due = last.get(provider).map_or(now, |l| *l + self.throttle.pause()).max(now);
+                    let due = last.get(provider).map_or(now, |l| *l + pause).max(now);
                     waiting.insert(provider, Waiting { document: *document, due });
                 }
                 None => {}

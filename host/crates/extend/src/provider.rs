@@ -49,6 +49,8 @@ pub struct ProviderOut {
 /// From a provider to the one task that applies.
 pub enum Event {
     Document(Box<Document>),
+    /// A document that is applied at once, however little time has passed since the last one.
+    Urgent(Box<Document>),
     /// The source answers.
     Connected {
         provider: &'static str,
@@ -85,6 +87,12 @@ impl ProviderOut {
     pub async fn taken(&self) {
         let all = self.sender.reserve_many(self.sender.max_capacity()).await;
         drop(all);
+    }
+
+    /// As [`Self::publish`], and without `providersThrottleDuration`: for a document by which servers leave that
+    /// are about to end.
+    pub async fn publish_now(&self, document: Document) -> Result<(), Stopped> {
+        self.send(Event::Urgent(Box::new(document))).await
     }
 
     /// The source answers (again). Said when a connection stands, before the first document over it.

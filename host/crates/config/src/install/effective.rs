@@ -49,6 +49,7 @@ impl InstallConfig {
         let mut v = Validate { config: self, node, out: Vec::new() };
         v.entry_points();
         v.rest();
+        v.docker();
         v.stores();
         v.http_provider();
         v.plugins();

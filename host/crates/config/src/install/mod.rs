@@ -115,6 +115,10 @@ pub struct ProvidersConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<FileProviderConfig>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub docker: Option<DockerConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub swarm: Option<SwarmConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub consul: Option<ConsulProviderConfig>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub etcd: Option<EtcdProviderConfig>,
@@ -160,6 +164,8 @@ impl Default for ProvidersConfig {
             startup_timeout: None,
             precedence: PRECEDENCE.map(str::to_owned).into(),
             file: None,
+            docker: None,
+            swarm: None,
             consul: None,
             etcd: None,
             http: None,
