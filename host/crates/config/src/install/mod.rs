@@ -11,6 +11,7 @@ mod help;
 mod load;
 mod metrics;
 mod plugins;
+mod providers;
 mod removed;
 
 pub use acme::*;
@@ -20,6 +21,7 @@ pub use help::help;
 pub use load::{Loaded, Sources, load};
 pub use metrics::*;
 pub use plugins::*;
+pub use providers::*;
 
 use crate::de;
 use crate::node::Node;
@@ -102,6 +104,18 @@ pub struct ProvidersConfig {
     pub precedence: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<FileProviderConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub consul: Option<ConsulProviderConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub etcd: Option<EtcdProviderConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http: Option<HttpProviderConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub redis: Option<RedisProviderConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rest: Option<RestProviderConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zoo_keeper: Option<ZooKeeperProviderConfig>,
     /// Free-form maps, keys as written, by the name of the plugin that provides.
     #[serde(deserialize_with = "de::trees", skip_serializing_if = "BTreeMap::is_empty")]
     pub plugin: BTreeMap<String, Node>,
@@ -136,6 +150,12 @@ impl Default for ProvidersConfig {
             startup_timeout: None,
             precedence: PRECEDENCE.map(str::to_owned).into(),
             file: None,
+            consul: None,
+            etcd: None,
+            http: None,
+            redis: None,
+            rest: None,
+            zoo_keeper: None,
             plugin: BTreeMap::new(),
         }
     }

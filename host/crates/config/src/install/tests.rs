@@ -42,7 +42,7 @@ fn sample(path: &str, kind: Kind, default: &str) -> &'static str {
         ("plugins.<name>.failure", _) => "open",
         ("plugins.<name>.rollout.steps", _) => "5, 7",
         ("plugins.<name>.limits.memory" | "plugins.<name>.limits.body" | "plugins.<name>.limits.headers", _) => "7KiB",
-        (p, _) if p.ends_with("Strategy") => "delete",
+        (p, Kind::String) if p.ends_with("Strategy") => "delete",
         (p, _) if p.ends_with("traceVerbosity") => "detailed",
         ("log.level", _) => "debug",
         ("core.defaultRuleSyntax", _) => "v3",
@@ -88,7 +88,7 @@ fn every_built_option_is_a_field() {
 
 #[test]
 fn defaults_are_traefiks() {
-    let loaded = yaml("entryPoints: {web: {address: ':80'}}\nping: {}\napi: true\nproviders: {file: {directory: /x}}\nplugins: {web: {path: /x, rollout: {}}}").unwrap();
+    let loaded = yaml("entryPoints: {web: {address: ':80'}}\nping: {}\napi: true\nproviders: {file: {directory: /x}, consul: {}, etcd: true, redis: {}, zooKeeper: {}, http: {endpoint: 'http://x'}, rest: {}}\nplugins: {web: {path: /x, rollout: {}}}").unwrap();
     let c = &loaded.config;
     let web = serde_json::to_string(&c.entry_points["web"]).unwrap();
     // what /api/entrypoints of Traefik 3.7.15 shows
