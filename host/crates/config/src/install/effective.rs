@@ -51,6 +51,7 @@ impl InstallConfig {
         v.rest();
         v.stores();
         v.http_provider();
+        v.catalogues();
         v.plugins();
         v.resolvers();
         v.out

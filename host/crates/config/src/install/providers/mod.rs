@@ -1,9 +1,11 @@
 //! `providers.<name>`: one file for each family.
 
+mod catalog;
 mod http;
 mod kv;
 mod tls;
 
+pub use catalog::*;
 pub use http::*;
 pub use kv::*;
 pub use tls::*;
