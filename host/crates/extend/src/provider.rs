@@ -97,6 +97,13 @@ impl ProviderOut {
         self.send(Event::Document(Box::new(document))).await
     }
 
+    /// Waits until all that was published before has been taken over, so that a source that changes faster than it
+    /// can be applied leaves out what is outdated already. Returns at once when the gateway is stopping.
+    pub async fn taken(&self) {
+        let all = self.sender.reserve_many(self.sender.max_capacity()).await;
+        drop(all);
+    }
+
     /// The source answers (again). Said when a connection stands, before the first document over it.
     pub async fn connected(&self, provider: &'static str) -> Result<(), Stopped> {
         self.send(Event::Connected { provider }).await
