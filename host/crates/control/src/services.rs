@@ -326,7 +326,7 @@ impl<'a> Services<'a> {
 
 /// Sources whose servers come and go by themselves: between the end of one and its source saying so, another takes
 /// its requests. Where somebody wrote the servers down, a dead one is answered with 502, as in Traefik.
-fn servers_come_and_go(service: &str) -> bool {
+pub(crate) fn servers_come_and_go(service: &str) -> bool {
     let provider = service.rsplit_once('@').map_or("", |(_, provider)| provider);
     let family = provider.split_once('-').map_or(provider, |(family, _)| family);
     matches!(family, "docker" | "swarm" | "kubernetes" | "kubernetescrd" | "kubernetesgateway" | "consulcatalog" | "nomad" | "ecs")

@@ -2,6 +2,9 @@
 //! with a `Provider` in it, its `NAME`, its `configured`, and one word in the list below.
 
 mod kv;
+mod link;
+mod tags;
+mod web;
 
 macro_rules! providers {
     ($($name:ident)*) => {
@@ -19,6 +22,6 @@ macro_rules! providers {
     };
 }
 
-providers! { consul etcd file redis zookeeper }
+providers! { consul consul_catalog ecs etcd file nomad redis zookeeper }
 
 pub use file::FileProvider;

@@ -56,7 +56,8 @@ pub(crate) fn canary_name(name: &str, tags: &[String]) -> String {
     let mut sorted: Vec<&str> = tags.iter().map(String::as_str).collect();
     sorted.sort_unstable();
     // FNV-1, 64 bits
-    let hash = sorted.iter().flat_map(|t| t.bytes()).fold(0xcbf2_9ce4_8422_2325_u64, |h, b| h.wrapping_mul(0x0100_0000_01b3) ^ u64::from(b));
+    let hash =
+        sorted.iter().flat_map(|t| t.bytes()).fold(0xcbf2_9ce4_8422_2325_u64, |h, b| h.wrapping_mul(0x0100_0000_01b3) ^ u64::from(b));
     format!("{name}-{hash}")
 }
 

@@ -137,21 +137,21 @@ impl Aws {
 
     /// With pauses between tries while AWS is busy.
     async fn call(&self, service: Service, headers: &[(&str, &str)], body: String) -> Result<Bytes, AwsError> {
-        let mut pause = PAUSE;
-        for attempt in 1.. {
+        let (mut pause, mut tries) = (PAUSE, TRIES);
+        loop {
             let (status, answer) = self.send(service, headers, &body).await?;
             if status.is_success() {
                 return Ok(answer);
             }
             let (code, words) = refusal(status, &answer);
             let busy = status.as_u16() == 429 || status.is_server_error() || code.contains("Throttl") || code.contains("LimitExceeded");
-            if !busy || attempt == TRIES {
+            tries -= 1;
+            if !busy || tries == 0 {
                 return Err(AwsError::Refused { code, words });
             }
             tokio::time::sleep(pause.mul_f64(0.8 + 0.4 * fastrand::f64())).await;
             pause *= 2;
         }
-        unreachable!("the last try returns")
     }
 
     async fn send(&self, service: Service, headers: &[(&str, &str)], body: &str) -> Result<(StatusCode, Bytes), AwsError> {

@@ -54,9 +54,8 @@ impl Part<'_> {
             return Node::new(here, Value::List(self.below.iter().map(|(_, part)| part.node(item, place)).collect()));
         }
         let below = |name: &str| branch.and_then(|b| b.known(name).or(b.any.as_deref()));
-        let entry = |(name, part): &(&str, Part<'_>)| {
-            (Key { text: (*name).to_owned(), place: place(part.key) }, part.node(below(name), place))
-        };
+        let entry =
+            |(name, part): &(&str, Part<'_>)| (Key { text: (*name).to_owned(), place: place(part.key) }, part.node(below(name), place));
         Node::new(here, Value::Map(self.below.iter().map(entry).collect()))
     }
 }
