@@ -37,7 +37,11 @@ pub fn verifier(tls: &ClientTlsConfig) -> Result<Arc<dyn ServerCertVerifier>, St
     if tls.insecure_skip_verify {
         return Ok(Arc::new(NoVerification { crypto: crypto() }));
     }
-    let webpki = WebPkiServerVerifier::builder_with_provider(Arc::new(authorities(&tls.ca)?), crypto()).build();
+    let authorities = authorities(&tls.ca)?;
+    if authorities.is_empty() {
+        return Ok(Arc::new(NoAuthorities(NoVerification { crypto: crypto() })));
+    }
+    let webpki = WebPkiServerVerifier::builder_with_provider(Arc::new(authorities), crypto()).build();
     Ok(webpki.map_err(|e| format!("`tls.ca`: {e}"))?)
 }
 
@@ -55,9 +59,6 @@ fn authorities(ca: &str) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
     if ca.is_empty() {
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        if roots.is_empty() {
-            return Err("the system has no authorities: set `tls.ca`".into());
-        }
         return Ok(roots);
     }
     for certificate in certificates(&read_or_content(ca, "tls.ca")?, "tls.ca")? {
@@ -120,6 +121,45 @@ impl ServerCertVerifier for NoVerification {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.crypto.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// There are no authorities: a source without TLS is none the worse for it.
+#[derive(Debug)]
+struct NoAuthorities(NoVerification);
+
+impl ServerCertVerifier for NoAuthorities {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Err(rustls::Error::General("the system has no authorities: set `tls.ca`".into()))
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_verify_schemes()
     }
 }
 

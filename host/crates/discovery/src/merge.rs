@@ -163,6 +163,7 @@ impl Pooled for ServiceConfig {
                     pass_host_header,
                     response_forwarding,
                     servers_transport,
+                    redispatch,
                 } = a;
                 *sticky == b.sticky
                     && *strategy == b.strategy
@@ -171,6 +172,7 @@ impl Pooled for ServiceConfig {
                     && *pass_host_header == b.pass_host_header
                     && *response_forwarding == b.response_forwarding
                     && *servers_transport == b.servers_transport
+                    && *redispatch == b.redispatch
             }
             (None, None) => self == other,
             _ => false,
@@ -193,11 +195,12 @@ impl Pooled for TcpServiceConfig {
     fn agrees(&self, other: &Self) -> bool {
         match (&self.load_balancer, &other.load_balancer) {
             (Some(a), Some(b)) => {
-                let TcpLoadBalancerConfig { servers: _, servers_transport, proxy_protocol, termination_delay, health_check } = a;
+                let TcpLoadBalancerConfig { servers: _, servers_transport, proxy_protocol, termination_delay, health_check, redispatch } = a;
                 *servers_transport == b.servers_transport
                     && *proxy_protocol == b.proxy_protocol
                     && *termination_delay == b.termination_delay
                     && *health_check == b.health_check
+                    && *redispatch == b.redispatch
             }
             _ => self == other,
         }

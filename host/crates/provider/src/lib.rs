@@ -3,6 +3,8 @@
 
 mod kv;
 mod link;
+mod objects;
+pub mod rest;
 mod tags;
 mod web;
 
@@ -22,6 +24,6 @@ macro_rules! providers {
     };
 }
 
-providers! { consul consul_catalog ecs etcd file nomad redis zookeeper }
+providers! { consul consul_catalog ecs etcd file http nomad redis zookeeper }
 
 pub use file::FileProvider;

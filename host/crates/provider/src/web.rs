@@ -58,17 +58,21 @@ pub(crate) struct Answer {
 
 impl Answer {
     pub(crate) async fn json<T: DeserializeOwned + Send + 'static>(self) -> Result<T, WebError> {
-        let decode = move || serde_json::from_slice(&self.body).map_err(|e| WebError::Content(format!("the answer cannot be read: {e}")));
-        if self.body.len() <= DECODED_AT_ONCE {
-            return decode();
+        let Answer { body, .. } = self;
+        if body.len() <= DECODED_AT_ONCE {
+            return decode(&body);
         }
-        tokio::task::spawn_blocking(decode).await.unwrap_or_else(|_| Err(WebError::Content("the answer cannot be read".into())))
+        tokio::task::spawn_blocking(move || decode(&body)).await.unwrap_or_else(|_| Err(WebError::Content("the answer cannot be read".into())))
     }
 
     /// A header that is a number.
     pub(crate) fn number(&self, header: &str) -> Option<u64> {
         self.headers.get(header)?.to_str().ok()?.trim().parse().ok()
     }
+}
+
+fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, WebError> {
+    serde_json::from_slice(body).map_err(|e| WebError::Content(format!("the answer cannot be read: {e}")))
 }
 
 /// A client for HTTP/1.1. TLS is set up only where it is `wanted`, as it may read the system's authorities; files are

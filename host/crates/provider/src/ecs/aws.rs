@@ -181,7 +181,7 @@ impl Aws {
             .build()
             .map_err(|e| unsigned(&e))?
             .into();
-        let host = &url[url::HOST];
+        let host = url.authority();
         let signed = [("host", host)].into_iter().chain(headers.iter().copied());
         let request = SignableRequest::new("POST", url.as_str(), signed, SignableBody::Bytes(body.as_bytes())).map_err(|e| unsigned(&e))?;
         let (instructions, _) = sign(request, &params).map_err(|e| unsigned(&e))?.into_parts();

@@ -1,10 +1,12 @@
 //! All keys of a store, as objects, and the configuration that they make.
 
-use super::{Change, News, Pairs, tree};
+use super::{Change, News, Pairs};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 use std::sync::Arc;
 use torana_base::{Diagnostic, Place};
+use torana_config::kv;
 use torana_config::routing::{self, Item, Rejected, RoutingConfig};
 use torana_extend::{Document, Objects, RejectedObject};
 
@@ -126,13 +128,13 @@ impl Keys {
 
     /// Decodes what has changed.
     pub(super) fn document(&mut self) -> Document {
-        let place = |key: &str| Place::whole(format!("{} key {}/{key}", self.provider, self.root));
+        let place = |key: &str| Place::whole(format!("{}, key `{}/{key}`", self.provider, self.root));
         for g in mem::take(&mut self.dirty) {
             remove(&mut self.config, &g);
             self.found.remove(&g);
             let Some(pairs) = self.groups.get(&g) else { continue };
-            let (texts, binary) = texts(pairs);
-            let node = tree::tree(&texts, &place);
+            let (texts, binary) = texts(pairs, &self.root);
+            let node = kv::tree(texts.iter().map(|(key, value)| (&**key, &**value)), &self.root, self.provider);
             let decoded = routing::decode(&node.value);
             let mut found = Found { diagnostics: node.diagnostics, ..Found::default() };
             found.diagnostics.extend(decoded.diagnostics);
@@ -156,8 +158,7 @@ impl Keys {
         let mut diagnostics = self.notes.clone();
         if let Some(first) = self.strangers.iter().find(|k| !k.starts_with("x-")) {
             let n = self.strangers.len();
-            let d =
-                Diagnostic::warning("", format!("{n} keys below `{}` are ignored: they belong to no part of a configuration", self.root));
+            let d = Diagnostic::warning("", format!("{n} keys below `{}` are ignored: they belong to no part of a configuration", self.root));
             diagnostics.push(d.at(&place(first)).hint(format!("configuration begins with one of {}", TREES.join(", "))));
         }
         diagnostics.extend(self.found.values().flat_map(|f| f.diagnostics.iter().cloned()));
@@ -187,19 +188,11 @@ fn group(key: &str) -> Option<String> {
     }
 }
 
-/// Values as text, and the keys of those that are none.
-fn texts(pairs: &Pairs) -> (BTreeMap<&str, String>, Vec<&str>) {
-    let mut binary = Vec::new();
-    let mut text = |key: &'_ str, value: &[u8]| match std::str::from_utf8(value) {
-        Ok(text) => text.to_owned(),
-        Err(_) => {
-            binary.push(key.to_owned());
-            String::from_utf8_lossy(value).into_owned()
-        }
-    };
-    let all: BTreeMap<&str, String> = pairs.iter().map(|(key, value)| (key.as_str(), text(key, value))).collect();
-    let binary = pairs.keys().map(String::as_str).filter(|k| binary.iter().any(|b| b == k)).collect();
-    (all, binary)
+/// Whole keys with their values as text, and the keys below the root of those that are none.
+fn texts<'a>(pairs: &'a Pairs, root: &str) -> (Vec<(String, Cow<'a, str>)>, Vec<&'a str>) {
+    let text = |(key, value): (&'a String, &'a Vec<u8>)| (format!("{root}/{key}"), String::from_utf8_lossy(value));
+    let binary = pairs.iter().filter(|(_, value)| std::str::from_utf8(value).is_err());
+    (pairs.iter().map(text).collect(), binary.map(|(key, _)| key.as_str()).collect())
 }
 
 fn reason(d: &Diagnostic) -> String {

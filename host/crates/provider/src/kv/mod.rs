@@ -6,7 +6,6 @@
 //! written harms nothing else: the object that it belongs to is named in the status.
 
 mod keys;
-mod tree;
 
 use keys::Keys;
 use std::collections::BTreeMap;
