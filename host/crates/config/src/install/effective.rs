@@ -52,6 +52,7 @@ impl InstallConfig {
         v.docker();
         v.stores();
         v.http_provider();
+        v.catalogues();
         v.plugins();
         v.resolvers();
         v.secrets();

@@ -121,9 +121,15 @@ pub struct ProvidersConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub consul: Option<ConsulProviderConfig>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub consul_catalog: Option<ConsulCatalogConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ecs: Option<EcsConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub etcd: Option<EtcdProviderConfig>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub http: Option<HttpProviderConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nomad: Option<NomadConfig>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub redis: Option<RedisProviderConfig>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -167,8 +173,11 @@ impl Default for ProvidersConfig {
             docker: None,
             swarm: None,
             consul: None,
+            consul_catalog: None,
+            ecs: None,
             etcd: None,
             http: None,
+            nomad: None,
             redis: None,
             rest: None,
             zoo_keeper: None,
