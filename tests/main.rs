@@ -24,6 +24,7 @@ mod cases {
     mod plugins;
     mod protocol;
     mod reload;
+    mod secrets;
     mod services;
     mod streams;
     mod tcp;

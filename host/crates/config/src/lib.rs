@@ -6,6 +6,7 @@ pub mod de;
 pub mod install;
 pub mod node;
 pub mod parse;
+pub mod reference;
 pub mod routing;
 pub mod schema;
 mod size;

@@ -458,18 +458,21 @@ mod tests {
             "providers.plugin.<name>.<key>",
             "http.services.<s>.plugin",
             "http.services.<s>.loadBalancer.plugin",
+            "http.services.<s>.loadBalancer.redispatch",
+            "tcp.services.<s>.loadBalancer.redispatch",
             "certificatesResolvers.<name>.acme.dnsChallenge.config",
             "certificatesResolvers.<name>.acme.cluster",
             "certificatesResolvers.<name>.acme.onDemand",
             "providers.startupTimeout",
+            "secrets.",
         ];
         let count = |t: &Table| {
             let ours = t.rows.iter().filter(|r| own.iter().any(|o| r.path.starts_with(o))).count();
             (t.rows.len() - ours, ours)
         };
-        assert_eq!(count(install()), (547, 40));
+        assert_eq!(count(install()), (547, 42));
         assert!(install().rows.iter().all(|r| !r.help.is_empty()));
-        assert_eq!(count(routing()), (421, 33));
+        assert_eq!(count(routing()), (421, 35));
         let features: std::collections::HashSet<&str> = install()
             .rows
             .iter()

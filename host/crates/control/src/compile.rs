@@ -1,10 +1,12 @@
-//! Documents to a snapshot. No I/O but the certificates that a transport names, and no clock.
+//! Documents to a snapshot. No I/O but the certificates that a transport names and the files that values refer
+//! to, and no clock.
 
 use crate::acme::{Resolvers, Wishes};
 use crate::copies::{self, RouterCopy};
 use crate::expand::{Model, Models};
 use crate::internal::Internals;
 use crate::plugins::PluginMatchers;
+use crate::references::Referred;
 use crate::resolve::{Inputs, Kept, Kinds, Resolver, known};
 use crate::secure::{Files, TlsState, secure};
 use crate::services::{Outcome, Services, Store, transport_problems};
@@ -91,6 +93,7 @@ pub struct Compiler {
     tls: TlsState,
     tcp: TcpCompiler,
     udp: UdpCompiler,
+    referred: Referred,
     generation: u64,
 }
 
@@ -103,6 +106,7 @@ impl Compiler {
         let models = Models::new(&parts.install);
         let ranks = parts.install.providers.precedence.iter().enumerate().map(|(i, n)| (n.to_lowercase(), i as u32)).collect();
         let stapler = parts.stapler.clone();
+        let referred = Referred::new(parts.install.secrets.clone());
         Ok(Compiler {
             parts,
             models,
@@ -115,6 +119,7 @@ impl Compiler {
             tls: TlsState::new(stapler),
             tcp,
             udp,
+            referred,
             generation: 0,
         })
     }
@@ -138,6 +143,16 @@ impl Compiler {
         self.tls.files()
     }
 
+    /// The files that values refer to.
+    pub(crate) fn referred_files(&self) -> &Arc<Files> {
+        self.referred.files()
+    }
+
+    /// Reads anew what values refer to.
+    pub(crate) fn read_referred_files_again(&mut self) {
+        self.referred.read_again();
+    }
+
     /// See [`TlsState::stapling`].
     pub(crate) fn tls(&self) -> &TlsState {
         &self.tls
@@ -151,6 +166,7 @@ impl Compiler {
     /// Compiles all documents. Bad objects are disabled alone; there is always a snapshot.
     pub fn compile(&mut self, inputs: &Inputs) -> Compiled {
         self.generation += 1;
+        let inputs = &self.referred.follow(inputs);
         let mut status = RuntimeStatus { generation: self.generation, ..RuntimeStatus::default() };
         for config in inputs.values() {
             status.diagnostics.extend(config.rejected.iter().map(|r| r.diagnostic.clone()));
@@ -346,6 +362,7 @@ impl Compiler {
         let cx = TcpCx { inputs, models: &self.models, ranks: &self.ranks, tls_options: &|name| self.tls.handshake(name).is_some() };
         let (tcp, tcp_checks) = self.tcp.compile(&cx, &mut status);
         let udp = self.udp.compile(inputs, &mut status);
+        self.referred.conceal(&mut status, self.parts.kinds, self.parts.tcp_kinds);
         let snapshot = Snapshot {
             generation: self.generation,
             routes,

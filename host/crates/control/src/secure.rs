@@ -4,7 +4,7 @@ use crate::resolve::{Inputs, known};
 use crate::tls_plan::{DEFAULT, Hosts};
 use rustc_hash::{FxHashMap, FxHasher};
 use std::hash::{Hash, Hasher};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
@@ -18,10 +18,10 @@ use torana_tls::{Certificate, Loaded, SessionShared, Stapler, Store, TlsOptions,
 
 /// A file as it was when it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Stamp(Option<(SystemTime, u64, u64)>);
+pub(crate) struct Stamp(Option<(SystemTime, u64, u64)>);
 
 impl Stamp {
-    fn of(path: &PathBuf) -> Stamp {
+    pub(crate) fn of(path: &Path) -> Stamp {
         use std::os::unix::fs::MetadataExt;
         Stamp(std::fs::metadata(path).ok().and_then(|m| Some((m.modified().ok()?, m.len(), m.ino()))))
     }
@@ -43,6 +43,11 @@ impl Files {
 
     pub(crate) fn same(&self, other: &Files) -> bool {
         self.0 == other.0
+    }
+
+    /// Files with what each was just before it was read.
+    pub(crate) fn of(files: impl IntoIterator<Item = (PathBuf, Stamp)>) -> Files {
+        Files(files.into_iter().collect())
     }
 
     /// PEM text stands for itself; everything else is a path.

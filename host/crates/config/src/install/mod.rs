@@ -12,6 +12,7 @@ mod load;
 mod metrics;
 mod plugins;
 mod removed;
+mod secrets;
 
 pub use acme::*;
 pub use address::{Address, Protocol};
@@ -20,12 +21,14 @@ pub use help::help;
 pub use load::{Loaded, Sources, load};
 pub use metrics::*;
 pub use plugins::*;
+pub use secrets::*;
 
 use crate::de;
 use crate::node::Node;
 use crate::routing::{ForwardingTimeoutsConfig, PluginConfig, ServersTransportConfig, TcpClientTlsConfig, TcpServersTransportConfig};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use torana_base::GoDuration;
 
 /// The whole static configuration. The JSON form is the one of Traefik's API.
@@ -52,8 +55,13 @@ pub struct InstallConfig {
     pub certificates_resolvers: BTreeMap<String, CertificatesResolverConfig>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub plugins: BTreeMap<String, PluginConfig>,
+    #[serde(skip_serializing_if = "is_zero")]
+    pub secrets: SecretsConfig,
     #[serde(skip_serializing)]
     pub experimental: ExperimentalConfig,
+    /// Itself with the references that it was written with, if there are any.
+    #[serde(skip)]
+    written: Option<Arc<InstallConfig>>,
     /// `configFile`: where the file was looked for; kept so that the option may stand in any source.
     #[serde(skip_serializing)]
     config_file: Option<String>,
@@ -92,8 +100,10 @@ impl Default for GlobalConfig {
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct ProvidersConfig {
-    /// Time between two reloads from one provider, at least; default 2s, 0 for no limit.
-    pub providers_throttle_duration: GoDuration,
+    /// Time between two reloads from one provider, at least; 0 for no limit. By default four times what the last
+    /// one took; Traefik has 2s.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub providers_throttle_duration: Option<GoDuration>,
     /// Ours: how long `/ready` waits for the first delivery of each provider; default unlimited. After that the
     /// gateway is ready without those that have not delivered.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -132,7 +142,7 @@ pub const PRECEDENCE: [&str; 17] = [
 impl Default for ProvidersConfig {
     fn default() -> Self {
         ProvidersConfig {
-            providers_throttle_duration: GoDuration::from_secs(2),
+            providers_throttle_duration: None,
             startup_timeout: None,
             precedence: PRECEDENCE.map(str::to_owned).into(),
             file: None,
@@ -390,6 +400,11 @@ impl Default for CoreConfig {
 }
 
 impl InstallConfig {
+    /// The same with references in place of what they lead to: what may be shown.
+    pub fn shown(self: &Arc<Self>) -> Arc<InstallConfig> {
+        self.written.as_ref().unwrap_or(self).clone()
+    }
+
     /// `metrics.prometheus`, if it is there.
     pub fn prometheus(&self) -> Option<&PrometheusConfig> {
         self.metrics.as_ref()?.prometheus.as_ref()
