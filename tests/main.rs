@@ -9,6 +9,7 @@ mod cases {
     mod acme;
     mod acme_dns_plugin;
     mod cli;
+    mod deployment;
     mod examples;
     mod http2;
     mod http3;

@@ -19,6 +19,7 @@ examples! {
     acme_dns: "acme-dns",
     basic_auth_and_rate_limit: "basic-auth-and-rate-limit",
     quickstart: "quickstart",
+    systemd: "systemd",
     tcp_udp: "tcp-udp",
     toml: "toml",
     weighted_canary: "weighted-canary",
