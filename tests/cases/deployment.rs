@@ -83,36 +83,37 @@ fn the_image_serves_without_any_privilege() {
     }
     let (conf, token) = (format!("{}:/etc/torana:ro", conf.display()), format!("{}/token:/run/secrets/token:ro", folder.path().display()));
     let hardened = ["--read-only", "--tmpfs=/tmp", "--tmpfs=/var/cache:exec,uid=65532,gid=65532", "--cap-drop=ALL"];
-    let mut args = vec!["run", "-d", "--name=t", "--security-opt=no-new-privileges", "--health-interval=500ms", "-v", &conf, "-v", &token];
+    let mut args =
+        vec!["run", "-d", "--name=gate", "--security-opt=no-new-privileges", "--health-interval=500ms", "-v", &conf, "-v", &token];
     args.extend(hardened);
     args.push(IMAGE);
     engine.docker(&args);
     let begin = Instant::now();
     let health = loop {
-        let health = engine.inspect("t", "{{.State.Health.Status}}");
+        let health = engine.inspect("gate", "{{.State.Health.Status}}");
         if health != "starting" || begin.elapsed() > Duration::from_secs(60) {
             break health;
         }
         std::thread::park_timeout(Duration::from_millis(100));
     };
-    assert_eq!(health, "healthy", "{}", engine.docker(&["logs", "t"]));
+    assert_eq!(health, "healthy", "{}", engine.docker(&["logs", "gate"]));
 
-    let address = engine.inspect("t", "{{.NetworkSettings.IPAddress}}");
+    let address = engine.inspect("gate", "{{.NetworkSettings.IPAddress}}");
     let response = Conn::open(format!("{address}:80").parse().unwrap()).get("a.test", "/");
     assert_eq!((response.status, response.header("x-token")), (200, Some("from-a-file")));
-    let pid = engine.inspect("t", "{{.State.Pid}}");
+    let pid = engine.inspect("gate", "{{.State.Pid}}");
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let field = |name: &str| status.lines().find_map(|l| l.strip_prefix(name)).unwrap_or_default().trim().to_owned();
     assert_eq!(field("Uid:").split_whitespace().collect::<Vec<_>>(), ["65532"; 4]);
     assert_eq!((field("CapEff:").as_str(), field("CapBnd:").as_str()), ("0000000000000000", "0000000000000000"));
     // No shell, and nothing else to run.
-    assert!(!engine.try_docker(&["exec", "t", "/bin/sh", "-c", "true"]).status.success());
+    assert!(!engine.try_docker(&["exec", "gate", "/bin/sh", "-c", "true"]).status.success());
 
     let begin = Instant::now();
-    engine.docker(&["stop", "-t", "15", "t"]);
+    engine.docker(&["stop", "-t", "15", "gate"]);
     assert!(begin.elapsed() < Duration::from_secs(10), "it waits for SIGKILL");
-    assert_eq!(engine.inspect("t", "{{.State.ExitCode}}"), "0");
-    assert!(!engine.docker(&["logs", "t"]).contains("from-a-file"));
+    assert_eq!(engine.inspect("gate", "{{.State.ExitCode}}"), "0");
+    assert!(!engine.docker(&["logs", "gate"]).contains("from-a-file"));
     let size: u64 = engine.inspect(IMAGE, "{{.Size}}").parse().unwrap();
     assert!(size < 400 << 20, "the image has {size} bytes");
 }
@@ -260,7 +261,8 @@ fn the_service_makes_no_system_call_that_its_unit_forbids() {
     c.current_dir(folder.path()).env_clear().env("PATH", "/usr/bin:/bin").env("HOME", folder.path());
     let gateway = crate::harness::Gateway::spawn(c, folder);
     gateway.wait_serving();
-    assert_eq!(gateway.get("/").status, 200);
+    // Under strace all takes its time.
+    eventually("the route is there", || (gateway.get("/").status == 200).then_some(()));
     // strace passes the end on.
     let traced = eventually("the traced process", || {
         let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", gateway.id())).ok()?;
