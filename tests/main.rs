@@ -11,6 +11,7 @@ mod cases {
     mod acme_renewal;
     mod cli;
     mod docker;
+    mod deployment;
     mod examples;
     mod http2;
     mod http3;
