@@ -112,11 +112,12 @@ async fn ask(target: &Arc<Target>, request: http::Request<Bytes>, limit: usize) 
     };
     let mut exchange = Exchange::new(request, Rc::new(Peer::new(nobody, nobody, None, "".into(), true)));
     exchange.keep_forwarded_for = true;
-    let response =
-        torana_upstream::send(&mut exchange, target, "", Options { pass_host_header: true }).await.map_err(|e| match e.kind {
+    let response = torana_upstream::send(&mut exchange, target, "", Options { pass_host_header: true, redispatch: false }).await.map_err(
+        |e| match e.kind {
             ErrorKind::Timeout => EgressError::Timeout,
             _ => EgressError::Failed(e.cause.to_string()),
-        })?;
+        },
+    )?;
     let (parts, body) = response.into_parts();
     match body.collect(limit).await {
         Ok(Ok(bytes)) => Ok(http::Response::from_parts(parts, bytes)),

@@ -13,7 +13,7 @@ use torana_base::Diagnostic;
 use torana_config::install::{InstallConfig, Loaded};
 use torana_config::routing::RoutingConfig;
 use torana_control::Stapler;
-use torana_control::apply::Apply;
+use torana_control::apply::{Apply, Throttle};
 use torana_control::{Compiler, Parts, Published, Resolvers, internal_routing, internal_services};
 use torana_dataplane::{Drain, Live, Workers};
 use torana_extend::{Egress, Event, PluginHost, Provider, ProviderOut};
@@ -169,7 +169,7 @@ pub(crate) fn serve(loaded: Loaded) -> Result<(), Vec<Diagnostic>> {
         compiler,
         live: live.clone(),
         published: published.clone(),
-        throttle: install.providers.providers_throttle_duration.as_duration(),
+        throttle: install.providers.providers_throttle_duration.map_or_else(Throttle::default, |t| Throttle::Fixed(t.as_duration())),
         inputs: BTreeMap::from([("internal", Arc::new(internal))]),
         waits_for_plugins: false,
         ready_by: startup.filter(|t| !t.is_zero()).map(|t| Instant::now() + t),

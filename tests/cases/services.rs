@@ -63,6 +63,35 @@ fn weights_are_exact() {
     assert_eq!(spread(&mut gateway.connect(), 40), counts(&[("a", 30), ("b", 10)]));
 }
 
+/// A server that is gone costs no request when `redispatch` is on, whatever the method; a body goes along.
+#[test]
+fn what_cannot_be_connected_to_is_passed_over() {
+    let backends = named(&["a", "b"]);
+    let mut servers = plain(&backends);
+    servers.push(format!("{{url: 'http://127.0.0.1:{}'}}", crate::harness::free_port()));
+    for (options, failed) in [("redispatch: true, ", 0), ("", 10), ("redispatch: true, strategy: hrw, ", 0)] {
+        let gateway = Gateway::start(&balanced(options, &servers));
+        let mut c = gateway.connect();
+        let mut bad = 0;
+        for n in 0..30 {
+            let r = if n % 2 == 0 {
+                c.get("a", "/")
+            } else {
+                c.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody");
+                c.response()
+            };
+            bad += usize::from(r.status == 502);
+            assert!(matches!(r.status, 200 | 502), "{}", r.status);
+        }
+        assert_eq!(bad, failed, "{options}");
+    }
+    // Nobody is left: the answer is that of the last try.
+    let gone = [format!("{{url: 'http://127.0.0.1:{}'}}", crate::harness::free_port())];
+    assert_eq!(Gateway::start(&balanced("redispatch: true, ", &gone)).get("/").status, 502);
+    let bodies: Vec<_> = backends.iter().flat_map(|b| b.requests()).filter(|r| r.method == "POST").map(|r| r.body).collect();
+    assert!(bodies.len() >= 30 && bodies.iter().all(|b| &b[..] == b"body"), "{bodies:?}");
+}
+
 /// LB-03: the idle one of two is always the better choice.
 #[test]
 fn p2c_avoids_the_busy_server() {

@@ -61,6 +61,20 @@ fn a_server_may_speak_first_and_both_sides_go_on() {
     assert_eq!(gateway.get("/").status, 404);
 }
 
+/// A server that is gone costs no connection when `redispatch` is on.
+#[test]
+fn a_server_that_does_not_accept_is_passed_over() {
+    let server = TcpServer::named("a");
+    let gone = format!("{{address: '127.0.0.1:{}'}}", crate::harness::free_port());
+    for (option, served) in [("redispatch: true, ", 20), ("", 10)] {
+        let balancer = balancer(&[&server], option).replace("servers: [", &format!("servers: [{gone}, "));
+        assert!(balancer.contains(&gone), "{balancer}");
+        let gateway = setup(all_to(&balancer, "")).start();
+        let answered = (0..20).filter(|_| who(gateway.address("tcp")) == "a").count();
+        assert_eq!(answered, served, "{option}");
+    }
+}
+
 /// TCP-03: what no TCP router takes is HTTP.
 #[test]
 fn http_is_served_where_no_tcp_router_matches() {

@@ -458,6 +458,8 @@ mod tests {
             "providers.plugin.<name>.<key>",
             "http.services.<s>.plugin",
             "http.services.<s>.loadBalancer.plugin",
+            "http.services.<s>.loadBalancer.redispatch",
+            "tcp.services.<s>.loadBalancer.redispatch",
             "certificatesResolvers.<name>.acme.dnsChallenge.config",
             "certificatesResolvers.<name>.acme.cluster",
             "providers.startupTimeout",
@@ -468,7 +470,7 @@ mod tests {
         };
         assert_eq!(count(install()), (547, 30));
         assert!(install().rows.iter().all(|r| !r.help.is_empty()));
-        assert_eq!(count(routing()), (421, 33));
+        assert_eq!(count(routing()), (421, 35));
         let features: std::collections::HashSet<&str> = install()
             .rows
             .iter()

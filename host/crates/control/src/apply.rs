@@ -53,9 +53,7 @@ pub struct Apply {
     pub compiler: Compiler,
     pub live: Live,
     pub published: Published,
-    /// `providers.providersThrottleDuration`: the first change of a provider acts at once, further ones
-    /// at most once in this time.
-    pub throttle: Duration,
+    pub throttle: Throttle,
     /// Documents that are there from the start.
     pub inputs: Inputs,
     /// Nothing is ready before the plugins have been tried.
@@ -63,6 +61,42 @@ pub struct Apply {
     /// `providers.startupTimeout`: from then on the gateway is ready without what has not been delivered;
     /// `None` for never.
     pub ready_by: Option<Instant>,
+}
+
+/// How long a change waits after the last one of its provider. The first always acts at once, and of those that
+/// wait the newest counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Throttle {
+    /// `providers.providersThrottleDuration`.
+    Fixed(Duration),
+    /// By what the last change cost: however many there are, applying them takes a fifth of one core at most.
+    Measured { last: Duration },
+}
+
+impl Throttle {
+    /// Times the duration of the last change, from when it began.
+    const PAUSE: u32 = 5;
+    /// Traefik's default.
+    const LONGEST: Duration = Duration::from_secs(2);
+
+    fn pause(self) -> Duration {
+        match self {
+            Throttle::Fixed(time) => time,
+            Throttle::Measured { last } => (last * Self::PAUSE).min(Self::LONGEST),
+        }
+    }
+
+    fn note(&mut self, took: Duration) {
+        if let Throttle::Measured { last } = self {
+            *last = took;
+        }
+    }
+}
+
+impl Default for Throttle {
+    fn default() -> Self {
+        Throttle::Measured { last: Duration::ZERO }
+    }
 }
 
 /// How long a new configuration waits for plugins that it declares.
@@ -174,8 +208,8 @@ impl Apply {
                 Some(Event::Document(document)) => {
                     let now = Instant::now();
                     let provider = document.provider;
-                    let throttle = if document.own_pace { Duration::ZERO } else { self.throttle };
-                    let due = last.get(provider).map_or(now, |l| *l + throttle).max(now);
+                    let pause = if document.own_pace { Duration::ZERO } else { self.throttle.pause() };
+                    let due = last.get(provider).map_or(now, |l| *l + pause).max(now);
                     waiting.insert(provider, Waiting { document: *document, due });
                 }
                 None => {}
@@ -228,7 +262,7 @@ impl Apply {
 
     /// Compiles on a blocking thread, then makes the result visible.
     async fn apply(self, logged: &mut BTreeSet<String>) -> Self {
-        let Apply { mut compiler, live, published, throttle, inputs, ready_by, .. } = self;
+        let Apply { mut compiler, live, published, mut throttle, inputs, ready_by, .. } = self;
         // What names a new plugin had better find it; one that takes long does not hold up the others.
         let plugins = compiler.plugins().clone();
         plugins.declare(crate::declared_plugins(&inputs));
@@ -269,6 +303,7 @@ impl Apply {
         *logged = now;
         let routers = status.routers.len() + status.tcp.routers.len() + status.udp.routers.len();
         tracing::info!(generation, routers, micros = begin.elapsed().as_micros() as u64, "configuration applied");
+        throttle.note(begin.elapsed());
         // Before a provider has delivered there is no configuration that anybody made.
         let delivered = |all: &BTreeMap<_, ProviderStatus>| all.is_empty() || all.values().any(|p| p.delivered);
         if let Some(metrics) = compiler.metrics().filter(|_| delivered(&published.providers.load())) {
@@ -363,5 +398,23 @@ async fn sleep_until(at: Option<Instant>) {
     match at {
         Some(at) => tokio::time::sleep_until(at.into()).await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_take_a_fifth_of_the_time_at_most() {
+        let mut measured = Throttle::default();
+        assert_eq!(measured.pause(), Duration::ZERO);
+        measured.note(Duration::from_millis(20));
+        assert_eq!(measured.pause(), Duration::from_millis(100));
+        measured.note(Duration::from_secs(3));
+        assert_eq!(measured.pause(), Duration::from_secs(2));
+        let mut fixed = Throttle::Fixed(Duration::from_millis(500));
+        fixed.note(Duration::from_secs(3));
+        assert_eq!(fixed.pause(), Duration::from_millis(500));
     }
 }

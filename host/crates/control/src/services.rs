@@ -277,7 +277,7 @@ impl<'a> Services<'a> {
                 self.before.targets.get_or((ServerUrl { path: String::new(), ..url.clone() }, Arc::as_ptr(transport) as usize), || {
                     Target::new(&url, transport.clone())
                 });
-            servers.push((Server { url: s.url.clone(), target, prefix }, s.weight.unwrap_or(1)));
+            servers.push((Server { url: s.url.clone(), target, prefix }, s.weight.unwrap_or(1), s.fenced));
         }
         // Several gateways that start together do not all begin with the same server.
         // The order means something to a strategy from outside, which is told indexes.
@@ -285,7 +285,7 @@ impl<'a> Services<'a> {
             fastrand::shuffle(&mut servers);
         }
         let candidates: Vec<Candidate> =
-            servers.iter().map(|(s, weight)| Candidate { name: s.url.clone(), weight: *weight, fenced: false }).collect();
+            servers.iter().map(|(s, weight, fenced)| Candidate { name: s.url.clone(), weight: *weight, fenced: *fenced }).collect();
         let sticky = config.sticky.as_ref().and_then(|s| s.cookie.as_ref()).map(|c| StickyCookie::new(&cookie(c), name, &candidates));
         let strategy = match config.strategy {
             torana_config::routing::Strategy::Wrr => Strategy::Wrr,
@@ -298,13 +298,14 @@ impl<'a> Services<'a> {
         let balancer = Balancer::new(strategy, candidates);
         let health = config.health_check.as_ref().map(health_check).transpose()?;
         if let (Some(before), true) = (self.before.services.get(name).and_then(|k| k.usable.load_balancer.as_ref()), health.is_some()) {
-            for (i, (server, _)) in servers.iter().enumerate() {
+            for (i, (server, ..)) in servers.iter().enumerate() {
                 let down = before.servers.iter().position(|s| s.url == server.url).is_some_and(|j| !before.balancer.is_up(j));
                 balancer.set_up(i, !down);
             }
         }
-        let servers = servers.into_iter().map(|(s, _)| s).collect();
-        let options = Options { pass_host_header: config.pass_host_header };
+        let servers = servers.into_iter().map(|(s, ..)| s).collect();
+        let redispatch = config.redispatch.unwrap_or_else(|| servers_come_and_go(name));
+        let options = Options { pass_host_header: config.pass_host_header, redispatch };
         let mut built = LoadBalancer::new(name.clone(), Arc::new(balancer), servers, sticky, options, health);
         built.external = external;
         if let Some(before) = self.before.services.get(name).and_then(|k| k.usable.load_balancer.as_ref()) {
@@ -321,6 +322,14 @@ impl<'a> Services<'a> {
         let sticky = config.sticky.as_ref().and_then(|s| s.cookie.as_ref()).map(|c| StickyCookie::new(&cookie(c), name, &candidates));
         Weighted { name: name.clone(), balancer: Arc::new(Balancer::new(Strategy::Wrr, candidates)), children, sticky }
     }
+}
+
+/// Sources whose servers come and go by themselves: between the end of one and its source saying so, another takes
+/// its requests. Where somebody wrote the servers down, a dead one is answered with 502, as in Traefik.
+pub(crate) fn servers_come_and_go(service: &str) -> bool {
+    let provider = service.rsplit_once('@').map_or("", |(_, provider)| provider);
+    let family = provider.split_once('-').map_or(provider, |(family, _)| family);
+    matches!(family, "docker" | "swarm" | "kubernetes" | "kubernetescrd" | "kubernetesgateway" | "consulcatalog" | "nomad" | "ecs")
 }
 
 fn same(a: &[Arc<dyn Endpoint>], b: &[Arc<dyn Endpoint>]) -> bool {

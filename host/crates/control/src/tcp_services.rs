@@ -171,10 +171,14 @@ impl<'a> TcpServices<'a> {
             true => Arc::new(TcpTransport::build(&own).map_err(|e| wrong(name, item, "loadBalancer.proxyProtocol", e))?),
             false => base.clone(),
         };
+        let redispatch = lb.redispatch.unwrap_or_else(|| crate::services::servers_come_and_go(name));
         let mut servers = Vec::with_capacity(lb.servers.len());
         for (i, s) in lb.servers.iter().enumerate() {
             match s.address.parse() {
-                Ok(address) => servers.push(TcpServer { name: s.address.clone(), address, tls: s.tls, transport: transport.clone() }),
+                Ok(address) => {
+                    let (name, transport) = (s.address.clone(), transport.clone());
+                    servers.push(TcpServer { name, address, tls: s.tls, redispatch, transport });
+                }
                 Err(e) => {
                     let d = wrong(name, item, &format!("loadBalancer.servers[{i}].address"), format!("{e}: the server is left out"));
                     warn(d, "write `host:port`");

@@ -84,7 +84,14 @@ fn each(metrics: Option<Arc<Metrics>>) -> u64 {
     let transport = Arc::new(Transport::build(&Default::default()));
     let server = Server { url: "s".into(), target: Arc::new(Target::new(&url, transport)), prefix: String::new() };
     let balancer = Balancer::new(Strategy::Wrr, vec![Candidate { name: "s".into(), weight: 1, fenced: false }]);
-    let mut service = LoadBalancer::new("s@file".into(), Arc::new(balancer), vec![server], None, Options { pass_host_header: true }, None);
+    let mut service = LoadBalancer::new(
+        "s@file".into(),
+        Arc::new(balancer),
+        vec![server],
+        None,
+        Options { pass_host_header: true, redispatch: false },
+        None,
+    );
     let name: Arc<str> = "s@file".into();
     service.meter = metrics.as_ref().map(|m| ServiceMeter { metrics: m.clone(), requests: m.service(&name).unwrap() });
     let meter = metrics.as_ref().and_then(|m| m.router(&"r@file".into(), &name));

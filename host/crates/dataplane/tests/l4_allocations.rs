@@ -71,7 +71,7 @@ fn bytes_pass_without_allocating() {
     });
 
     let transport = Arc::new(TcpTransport::build(&Default::default()).unwrap());
-    let server = TcpServer { name: tcp_server.clone(), address: tcp_server.parse().unwrap(), tls: false, transport };
+    let server = TcpServer { name: tcp_server.clone(), address: tcp_server.parse().unwrap(), tls: false, redispatch: false, transport };
     let service = TcpService::LoadBalancer(Arc::new(TcpLoadBalancer::new("s@file".into(), vec![server], None)));
     let rule = Arc::new(compile_tcp(&parse_tcp("HostSNI(`*`)").unwrap()).unwrap());
     let target = Arc::new(TcpRouter { name: "r@file".into(), middlewares: Vec::new(), service, tls: TcpTls::None });

@@ -100,28 +100,23 @@ pub(crate) struct Failure {
 pub struct Options {
     /// Send the client's `Host`; else the server's.
     pub pass_host_header: bool,
+    /// A request whose server cannot be reached goes to another one.
+    pub redispatch: bool,
 }
 
 /// Sends the exchange's request to `target`, with `prefix` before its path. On a failure that allows
 /// another try the request's body is back in place.
-pub async fn forward(exchange: &mut Exchange, target: &Arc<Target>, prefix: &str, options: Options) -> Response {
-    match send(exchange, target, prefix, options).await {
-        Ok(mut response) => {
-            let upgraded = matches!(response.body(), Body::Tunnel(_));
-            if !upgraded {
-                let trailer = response.headers().contains_key(header::TRAILER).then(|| hop::announced_trailers(response.headers()));
-                hop::strip(response.headers_mut());
-                if let Some(Some(t)) = trailer {
-                    response.headers_mut().insert(header::TRAILER, t);
-                }
-            }
-            response
-        }
-        Err(error) => {
-            tracing::debug!(error = %error, server = %target.authority, "request failed");
-            torana_http::respond::proxy_error(error)
+pub async fn forward(exchange: &mut Exchange, target: &Arc<Target>, prefix: &str, options: Options) -> Result<Response, ProxyError> {
+    let sent = send(exchange, target, prefix, options).await;
+    let mut response = sent.inspect_err(|error| tracing::debug!(error = %error, server = %target.authority, "request failed"))?;
+    if !matches!(response.body(), Body::Tunnel(_)) {
+        let trailer = response.headers().contains_key(header::TRAILER).then(|| hop::announced_trailers(response.headers()));
+        hop::strip(response.headers_mut());
+        if let Some(Some(t)) = trailer {
+            response.headers_mut().insert(header::TRAILER, t);
         }
     }
+    Ok(response)
 }
 
 /// Sends a request as it stands and gives the answer, or why there is none.

@@ -119,7 +119,7 @@ async fn ask(target: &Arc<Target>, request: Request) -> Result<Response, String>
     let peer = Rc::new(Peer::new(nobody, nobody, None, "".into(), true));
     let mut exchange = Exchange::new(request, peer);
     exchange.keep_forwarded_for = true;
-    send(&mut exchange, target, "", Options { pass_host_header: true }).await.map_err(|e| e.cause)
+    send(&mut exchange, target, "", Options { pass_host_header: true, redispatch: false }).await.map_err(|e| e.cause)
 }
 
 async fn probe_http(check: &HealthCheck, server: &Server) -> Result<(), String> {

@@ -1,10 +1,11 @@
 //! Services: what stands at the end of a router's chain.
 
-use crate::balance::{Balancer, External, OwnedPick, StickyCookie, Strategy};
+use crate::balance::{Balancer, External, OwnedPick, Pick, StickyCookie, Strategy};
 use crate::forward::{Options, forward};
 use crate::meter::{Attempt, ServiceMeter};
 use crate::target::Target;
 use http::header::SET_COOKIE;
+use smallvec::SmallVec;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use torana_http::{Body, Endpoint, ErrorKind, Exchange, LocalFuture, ProxyError, Response, respond};
@@ -133,6 +134,30 @@ impl LoadBalancer {
     }
 }
 
+/// How many servers a request is offered to.
+const MOST_SERVERS: usize = 4;
+
+impl LoadBalancer {
+    /// A server for a request that reached none of those that were tried.
+    fn another(&self, error: &ProxyError, exchange: &Exchange, tried: &[usize]) -> Option<OwnedPick> {
+        if !self.options.redispatch
+            || !error.retry
+            || !matches!(error.kind, ErrorKind::Unreachable | ErrorKind::Timeout)
+            || tried.len() >= MOST_SERVERS
+        {
+            return None;
+        }
+        let chosen = self.balancer.pick(exchange.peer.ip()).filter(|p| !tried.contains(&p.index)).map(Pick::into_owned);
+        // By its own rule the balancer may name the same one again and again.
+        chosen.or_else(|| {
+            let candidates = self.balancer.candidates();
+            let start = fastrand::usize(..candidates.len().max(1));
+            let mut others = (start..candidates.len()).chain(0..start).filter(|i| !tried.contains(i) && !candidates[*i].fenced);
+            others.find_map(|i| self.balancer.pick_index(i)).map(Pick::into_owned)
+        })
+    }
+}
+
 impl Drop for LoadBalancer {
     fn drop(&mut self) {
         self.deactivate();
@@ -142,12 +167,23 @@ impl Drop for LoadBalancer {
 impl Endpoint for LoadBalancer {
     fn serve<'a>(&'a self, exchange: &'a mut Exchange) -> LocalFuture<'a, Response> {
         Box::pin(async move {
-            let Some((mut pick, cookie)) = choose(&self.balancer, self.external.as_deref(), self.sticky.as_ref(), exchange) else {
+            let Some((mut pick, mut cookie)) = choose(&self.balancer, self.external.as_deref(), self.sticky.as_ref(), exchange) else {
                 return no_server();
             };
-            let Some(server) = self.servers.get(pick.index) else { return no_server() };
             let attempt = self.meter.as_ref().filter(|_| exchange.metered).map(|m| Attempt::begin(m, exchange));
-            let mut response = forward(exchange, &server.target, &server.prefix, self.options).await;
+            let mut tried: SmallVec<[usize; MOST_SERVERS]> = SmallVec::new();
+            let mut response = loop {
+                let Some(server) = self.servers.get(pick.index) else { return no_server() };
+                match forward(exchange, &server.target, &server.prefix, self.options).await {
+                    Ok(response) => break response,
+                    Err(error) => {
+                        tried.push(pick.index);
+                        let Some(next) = self.another(&error, exchange, &tried) else { break respond::proxy_error(error) };
+                        pick = next;
+                        cookie = self.sticky.is_some().then_some(pick.index);
+                    }
+                }
+            };
             pick.first_byte();
             if let Some(attempt) = attempt {
                 attempt.answered(&mut response, exchange);

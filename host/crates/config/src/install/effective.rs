@@ -180,7 +180,7 @@ impl Validate<'_> {
             }
         }
         self.metrics();
-        if config.providers.providers_throttle_duration < GoDuration(0) {
+        if config.providers.providers_throttle_duration.is_some_and(|t| t < GoDuration(0)) {
             self.push(Diagnostic::error("providers.providersThrottleDuration", "the time is below 0"), "write 0 or more");
         }
     }

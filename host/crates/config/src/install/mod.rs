@@ -94,8 +94,10 @@ impl Default for GlobalConfig {
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct ProvidersConfig {
-    /// Time between two reloads from one provider, at least; default 2s, 0 for no limit.
-    pub providers_throttle_duration: GoDuration,
+    /// Time between two reloads from one provider, at least; 0 for no limit. By default four times what the last
+    /// one took; Traefik has 2s.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub providers_throttle_duration: Option<GoDuration>,
     /// Ours: how long `/ready` waits for the first delivery of each provider; default unlimited. After that the
     /// gateway is ready without those that have not delivered.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -138,7 +140,7 @@ pub const PRECEDENCE: [&str; 17] = [
 impl Default for ProvidersConfig {
     fn default() -> Self {
         ProvidersConfig {
-            providers_throttle_duration: GoDuration::from_secs(2),
+            providers_throttle_duration: None,
             startup_timeout: None,
             precedence: PRECEDENCE.map(str::to_owned).into(),
             file: None,

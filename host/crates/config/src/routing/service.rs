@@ -53,6 +53,10 @@ pub struct LoadBalancerConfig {
     pub health_check: Option<HealthCheckConfig>,
     /// Default true; false sends the server's own host.
     pub pass_host_header: bool,
+    /// Whether a request goes to another server when its own cannot be connected to. Default: only where servers
+    /// come and go by themselves, as with Docker. Traefik has no such option.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub redispatch: Option<bool>,
     pub response_forwarding: ResponseForwardingConfig,
     /// `None` for `default@internal`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -68,6 +72,7 @@ impl Default for LoadBalancerConfig {
             plugin: None,
             health_check: None,
             pass_host_header: true,
+            redispatch: None,
             response_forwarding: ResponseForwardingConfig::default(),
             servers_transport: None,
         }
@@ -116,6 +121,9 @@ pub struct ServerConfig {
     /// Put the path of the URL before that of the request.
     #[serde(skip_serializing_if = "is_false")]
     pub preserve_path: bool,
+    /// It is going away: new clients go elsewhere, a sticky cookie still leads here. Only providers say so.
+    #[serde(skip)]
+    pub fenced: bool,
 }
 
 /// `sticky` of a load balancer or a weighted service.

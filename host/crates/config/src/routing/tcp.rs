@@ -90,6 +90,10 @@ pub struct TcpLoadBalancerConfig {
     /// `None` for `default@internal`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub servers_transport: Option<String>,
+    /// Whether a connection goes to another server when its own does not accept it. Default: only where servers come
+    /// and go by themselves, as with Docker. Traefik has no such option.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub redispatch: Option<bool>,
     /// Deprecated: counts only where no transport is named.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proxy_protocol: Option<ProxyProtocolConfig>,

@@ -62,6 +62,9 @@ pub struct Relayed {
     pub to_client: u64,
 }
 
+/// How many servers a connection is offered to.
+const MOST_SERVERS: usize = 4;
+
 /// Picks a server of the service, connects, and copies both ways until both have ended. `first` is what was read
 /// from the client already; it goes to the server before the rest.
 ///
@@ -74,9 +77,18 @@ pub async fn relay<S: AsyncRead + AsyncWrite + Unpin>(
     ends: Ends,
     opening: Opening,
 ) -> Result<Relayed, RelayError> {
-    let server = service.pick().ok_or(RelayError::NoServer)?;
+    let mut tries = 0;
+    let (server, mut stream) = loop {
+        let server = service.pick().ok_or(RelayError::NoServer)?;
+        tries += 1;
+        match server.transport.dial(&server.address, server.tls, Some(ends)).await {
+            Ok(stream) => break (server, stream),
+            // Nothing of the client's was sent yet.
+            Err(error) if server.redispatch && tries < MOST_SERVERS => tracing::debug!(%error, server = server.name, "server passed over"),
+            Err(error) => return Err(RelayError::Server(server.name.clone(), error)),
+        }
+    };
     let failed = |e| RelayError::Server(server.name.clone(), e);
-    let mut stream = server.transport.dial(&server.address, server.tls, Some(ends)).await.map_err(failed)?;
     if opening == Opening::PostgresTls {
         ask_for_tls(&mut stream).await.map_err(failed)?;
     }
@@ -266,7 +278,8 @@ mod tests {
         let address = listener.local_addr().unwrap().to_string();
         tokio::spawn(async move { script(listener.accept().await.unwrap().0).await });
         let transport = std::sync::Arc::new(super::super::TcpTransport::build(&Default::default()).unwrap());
-        let server = super::super::TcpServer { name: address.clone(), address: address.parse().unwrap(), tls: false, transport };
+        let server =
+            super::super::TcpServer { name: address.clone(), address: address.parse().unwrap(), tls: false, redispatch: false, transport };
         TcpService::LoadBalancer(std::sync::Arc::new(super::super::TcpLoadBalancer::new("s@file".into(), vec![server], None)))
     }
 

@@ -18,6 +18,8 @@ pub struct TcpServer {
     pub address: HostPort,
     /// Speak TLS to it.
     pub tls: bool,
+    /// A connection that it does not accept goes to another server.
+    pub redispatch: bool,
     pub transport: Arc<TcpTransport>,
 }
 
@@ -133,7 +135,13 @@ mod tests {
 
     fn balancer(name: &str, addresses: &[&str], checked: bool) -> TcpService {
         let transport = Arc::new(TcpTransport::build(&TcpServersTransportConfig::default()).unwrap());
-        let server = |a: &&str| TcpServer { name: (*a).into(), address: a.parse().unwrap(), tls: false, transport: transport.clone() };
+        let server = |a: &&str| TcpServer {
+            name: (*a).into(),
+            address: a.parse().unwrap(),
+            tls: false,
+            redispatch: false,
+            transport: transport.clone(),
+        };
         let second = Duration::from_secs(1);
         let health = checked.then(|| TcpHealthCheck {
             port: 0,
