@@ -136,6 +136,7 @@ fn providers(install: &InstallConfig, plugins: &Plugins, rest: &Rest) -> Vec<Box
     let mut all = torana_provider::configured(&install.providers);
     all.extend(install.providers.rest.as_ref().and_then(|_| rest.provider()));
     all.extend(torana_docker::configured(&install.providers));
+    all.extend(torana_kubernetes::configured(&install.providers));
     all.extend(install.providers.plugin.iter().map(|(name, config)| plugins.provider(name, config.clone())));
     all
 }
@@ -377,7 +378,7 @@ pub(crate) fn check(loaded: Loaded) -> Vec<Diagnostic> {
         }
         while !waiting.is_empty() {
             match tokio::time::timeout(CHECK_PATIENCE, events.recv()).await {
-                Ok(Some(Event::Document(d) | Event::Urgent(d))) => {
+                Ok(Some(Event::Document(d))) => {
                     waiting.retain(|p| *p != d.provider);
                     found.extend(d.diagnostics);
                     inputs.insert(d.provider, Arc::new(d.config));

@@ -136,6 +136,10 @@ pub struct ProvidersConfig {
     pub rest: Option<RestProviderConfig>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub zoo_keeper: Option<ZooKeeperProviderConfig>,
+    #[serde(rename = "kubernetesCRD", skip_serializing_if = "Option::is_none")]
+    pub kubernetes_crd: Option<KubernetesCrdConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kubernetes_ingress: Option<KubernetesIngressConfig>,
     /// Free-form maps, keys as written, by the name of the plugin that provides.
     #[serde(deserialize_with = "de::trees", skip_serializing_if = "BTreeMap::is_empty")]
     pub plugin: BTreeMap<String, Node>,
@@ -181,6 +185,8 @@ impl Default for ProvidersConfig {
             redis: None,
             rest: None,
             zoo_keeper: None,
+            kubernetes_crd: None,
+            kubernetes_ingress: None,
             plugin: BTreeMap::new(),
         }
     }

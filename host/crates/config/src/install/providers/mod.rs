@@ -11,3 +11,6 @@ pub use catalog::*;
 pub use http::*;
 pub use kv::*;
 pub use tls::*;
+mod kubernetes;
+
+pub use kubernetes::*;
