@@ -2,8 +2,11 @@
 //! with a `Provider` in it, its `NAME`, its `configured`, and one word in the list below.
 
 mod kv;
+mod link;
 mod objects;
 pub mod rest;
+mod tags;
+mod web;
 
 macro_rules! providers {
     ($($name:ident)*) => {
@@ -21,6 +24,6 @@ macro_rules! providers {
     };
 }
 
-providers! { consul etcd file http redis zookeeper }
+providers! { consul consul_catalog ecs etcd file http nomad redis zookeeper }
 
 pub use file::FileProvider;

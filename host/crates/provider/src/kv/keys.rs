@@ -167,13 +167,20 @@ impl Keys {
         let rejected = rejected.map(|(g, f)| RejectedObject { name: format!("{}/{g}", self.root), reasons: f.reasons.clone() }).collect();
         let mut config = self.config.clone();
         config.rejected = self.found.values().flat_map(|f| f.unbuilt.iter().cloned()).collect();
-        Document { provider: self.provider, config, diagnostics, objects: Objects { seen: self.groups.len(), rejected } }
+        Document {
+            provider: self.provider,
+            config,
+            diagnostics,
+            objects: Objects { seen: self.groups.len(), rejected },
+            ..Document::default()
+        }
     }
 }
 
 /// `None` for what belongs to no tree.
 fn group(key: &str) -> Option<String> {
-    let mut parts = key.splitn(4, '/');
+    // as the decoder reads them
+    let mut parts = key.split('/').filter(|p| !p.is_empty());
     let tree = parts.next()?.to_ascii_lowercase();
     if !TREES.contains(&&*tree) {
         return None;
