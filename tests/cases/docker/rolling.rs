@@ -29,7 +29,7 @@ pub(super) fn under_load<T>(gateway: &Gateway, host: &str, change: impl FnOnce(&
         let done = change(&sent);
         over.store(true, Ordering::Relaxed);
         let lost = threads.into_iter().flat_map(|t| t.join().unwrap()).collect();
-        (done, sent.into_inner(), lost)
+        (done, sent.load(Ordering::Relaxed), lost)
     })
 }
 
