@@ -225,7 +225,7 @@ fn takes_over(kind: &'static str) {
     };
     let states = |g: &Gateway| String::from_utf8(g.admin("/api/certificatesResolvers").body).unwrap();
     let first = start();
-    eventually("the first one orders", || (ca.orders() == 1).then_some(()));
+    within(Duration::from_secs(60), "the first one orders", || (ca.orders() == 1).then_some(()));
     let second = start();
     assert!(has_its_own(&second, "a.test").is_none() && states(&first).contains("\"state\":\"ordering\""));
     first.signal(libc::SIGKILL);

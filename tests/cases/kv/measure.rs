@@ -90,7 +90,7 @@ fn measure(kind: Kind) {
     let (Some(server), Some(traefik)) = (Server::start(kind), traefik()) else { return };
     let backend = Backend::named("a");
     let mut writer = Writer::new(&server);
-    println!(
+    eprintln!(
         "\n{}: | gateway | change to live p50 / p99 ms | {ROUTES} routes attached s | memory for them MB | p99 of requests ms: quiet, at {RATE} changes/s | memory grown MB |",
         kind.name()
     );
@@ -154,7 +154,7 @@ fn measure(kind: Kind) {
                 let mut writer = Writer::new(&server);
                 let (begin, mut n) = (Instant::now(), 0u64);
                 while !over.load(Ordering::Relaxed) {
-                    while n < (begin.elapsed().as_secs_f64() * RATE as f64) as u64 {
+                    while n < (begin.elapsed().as_secs_f64() * RATE as f64) as u64 && !over.load(Ordering::Relaxed) {
                         writer.put(&format!("http/routers/many{}/rule", n % ROUTES as u64), &format!("Path(`/changed{n}`)"));
                         n += 1;
                     }
@@ -168,7 +168,7 @@ fn measure(kind: Kind) {
         });
         let grown = gateway.settled_rss();
         let mb = |a: u64, b: u64| (a as f64 - b as f64) / 1e6;
-        println!(
+        eprintln!(
             "| {name} | {:.1} / {:.1} | {:.2} | {:.0} | {:.2}, {:.2} ({} changes written) | {:.0} |",
             quantile(&mut times, 0.5),
             quantile(&mut times, 0.99),

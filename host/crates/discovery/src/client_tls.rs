@@ -25,7 +25,7 @@ pub fn client_config(tls: &ClientTlsConfig) -> Result<ClientConfig, String> {
         .with_safe_default_protocol_versions()
         .map_err(|e| format!("TLS cannot be used: {e}"))?;
     let builder = builder.dangerous().with_custom_certificate_verifier(verifier(tls)?);
-    let Some((cert, key)) = identity(tls)? else { return Ok(builder.with_no_client_auth()) };
+    let Some(Identity { cert, key }) = identity(tls)? else { return Ok(builder.with_no_client_auth()) };
     let cert = certificates(&cert, "tls.cert")?;
     // The error would quote the line that is not understood, which may be the key.
     let key = PrivateKeyDer::from_pem_slice(&key).map_err(|_| "`tls.key` holds no private key in PEM".to_owned())?;
@@ -45,13 +45,21 @@ pub fn verifier(tls: &ClientTlsConfig) -> Result<Arc<dyn ServerCertVerifier>, St
     Ok(webpki.map_err(|e| format!("`tls.ca`: {e}"))?)
 }
 
-/// `cert` and `key` as PEM, unless both are empty.
-pub fn identity(tls: &ClientTlsConfig) -> Result<Option<(Vec<u8>, Vec<u8>)>, String> {
+/// Who Torana is to a source: PEM texts.
+pub struct Identity {
+    pub cert: Vec<u8>,
+    pub key: Vec<u8>,
+}
+
+/// `cert` and `key`, unless both are empty.
+pub fn identity(tls: &ClientTlsConfig) -> Result<Option<Identity>, String> {
     match (tls.cert.is_empty(), tls.key.expose().is_empty()) {
         (true, true) => Ok(None),
         (false, true) => Err("`tls.cert` is set without `tls.key`".into()),
         (true, false) => Err("`tls.key` is set without `tls.cert`".into()),
-        (false, false) => Ok(Some((read_or_content(&tls.cert, "tls.cert")?, read_or_content(tls.key.expose(), "tls.key")?))),
+        (false, false) => {
+            Ok(Some(Identity { cert: read_or_content(&tls.cert, "tls.cert")?, key: read_or_content(tls.key.expose(), "tls.key")? }))
+        }
     }
 }
 

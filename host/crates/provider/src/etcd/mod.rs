@@ -78,7 +78,7 @@ impl Etcd {
             let read = tokio::task::spawn_blocking(move || Ok::<_, String>((client_tls::verifier(&tls)?, client_tls::identity(&tls)?)));
             let (verifier, identity) = read.await.map_err(|e| e.to_string())??;
             let mut tls = TonicTls::new();
-            if let Some((cert, key)) = identity {
+            if let Some(client_tls::Identity { cert, key }) = identity {
                 tls = tls.identity(Identity::from_pem(cert, key));
             }
             channel = channel.tls_config_with_verifier(tls, verifier).map_err(|e| chain(&e))?;
