@@ -29,6 +29,7 @@ mod cases {
     mod reload;
     mod secrets;
     mod services;
+    mod spiffe;
     mod streams;
     mod tcp;
     mod tls;
