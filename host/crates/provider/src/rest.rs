@@ -180,7 +180,8 @@ mod tests {
 
     #[test]
     fn requests_are_understood_or_refused_as_a_whole() {
-        let (document, echo) = read(br#"{"http":{"routers":{"r":{"rule":"Path(`/x`)","service":"s","bogus":1,"Priority":3}}},"zzz":{}}"#).unwrap();
+        let (document, echo) =
+            read(br#"{"http":{"routers":{"r":{"rule":"Path(`/x`)","service":"s","bogus":1,"Priority":3}}},"zzz":{}}"#).unwrap();
         let document = document.unwrap();
         assert_eq!(document.config.http.routers["r"].config.priority, 3);
         assert_eq!(echo, r#"{"http":{"routers":{"r":{"rule":"Path(`/x`)","service":"s","priority":3}}}}"#);

@@ -22,8 +22,8 @@ pub use help::help;
 pub use load::{Loaded, Sources, load};
 pub use metrics::*;
 pub use plugins::*;
-pub use secrets::*;
 pub use providers::*;
+pub use secrets::*;
 
 use crate::de;
 use crate::node::Node;
@@ -204,11 +204,14 @@ pub struct FileProviderConfig {
     /// Default true.
     #[serde(skip_serializing_if = "is_false")]
     pub watch: bool,
+    /// Log templates and what they come to at level DEBUG.
+    #[serde(skip_serializing_if = "is_false")]
+    pub debug_log_generated_template: bool,
 }
 
 impl Default for FileProviderConfig {
     fn default() -> Self {
-        FileProviderConfig { filename: String::new(), directory: String::new(), watch: true }
+        FileProviderConfig { filename: String::new(), directory: String::new(), watch: true, debug_log_generated_template: false }
     }
 }
 

@@ -158,7 +158,8 @@ impl Keys {
         let mut diagnostics = self.notes.clone();
         if let Some(first) = self.strangers.iter().find(|k| !k.starts_with("x-")) {
             let n = self.strangers.len();
-            let d = Diagnostic::warning("", format!("{n} keys below `{}` are ignored: they belong to no part of a configuration", self.root));
+            let d =
+                Diagnostic::warning("", format!("{n} keys below `{}` are ignored: they belong to no part of a configuration", self.root));
             diagnostics.push(d.at(&place(first)).hint(format!("configuration begins with one of {}", TREES.join(", "))));
         }
         diagnostics.extend(self.found.values().flat_map(|f| f.diagnostics.iter().cloned()));
