@@ -147,7 +147,7 @@ fn read(body: &[u8]) -> Result<(Option<Document>, String), Vec<Diagnostic>> {
     }
     let mut diagnostics = decoded.diagnostics;
     diagnostics.extend(ignored);
-    Ok((Some(Document { provider: NAME, config: decoded.value, diagnostics, objects }), echo))
+    Ok((Some(Document { provider: NAME, config: decoded.value, diagnostics, objects, ..Document::default() }), echo))
 }
 
 /// Takes away what is no option: Traefik passes over it, as of a request that came from a later version.

@@ -167,7 +167,13 @@ impl Keys {
         let rejected = rejected.map(|(g, f)| RejectedObject { name: format!("{}/{g}", self.root), reasons: f.reasons.clone() }).collect();
         let mut config = self.config.clone();
         config.rejected = self.found.values().flat_map(|f| f.unbuilt.iter().cloned()).collect();
-        Document { provider: self.provider, config, diagnostics, objects: Objects { seen: self.groups.len(), rejected } }
+        Document {
+            provider: self.provider,
+            config,
+            diagnostics,
+            objects: Objects { seen: self.groups.len(), rejected },
+            ..Document::default()
+        }
     }
 }
 
