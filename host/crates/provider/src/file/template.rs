@@ -36,7 +36,7 @@ mod tests {
     fn mistakes_have_a_line_and_a_column() {
         let text = "http:\n  é: {{ env \"X\" | nofunction }}\n";
         let d = render(text, "a.yml").unwrap_err();
-        assert_eq!(d.place.as_ref().map(ToString::to_string).as_deref(), Some("a.yml:2:20"));
+        assert_eq!(d.place.as_ref().map(ToString::to_string).as_deref(), Some("a.yml:2:19"));
         assert!(d.message.contains("unknown function `nofunction`"), "{d}");
         let d = render("a: {{ index (list 1) 5 }}", "a.yml").unwrap_err();
         assert!(d.message.contains("there is no item 5") && d.place.is_some(), "{d}");
