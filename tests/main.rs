@@ -32,6 +32,7 @@ mod cases {
     mod spiffe;
     mod streams;
     mod tcp;
+    mod templates;
     mod tls;
     mod tls_tcp;
     mod udp;

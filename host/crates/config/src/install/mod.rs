@@ -217,11 +217,14 @@ pub struct FileProviderConfig {
     /// Default true.
     #[serde(skip_serializing_if = "is_false")]
     pub watch: bool,
+    /// Log templates and what they come to at level DEBUG.
+    #[serde(skip_serializing_if = "is_false")]
+    pub debug_log_generated_template: bool,
 }
 
 impl Default for FileProviderConfig {
     fn default() -> Self {
-        FileProviderConfig { filename: String::new(), directory: String::new(), watch: true }
+        FileProviderConfig { filename: String::new(), directory: String::new(), watch: true, debug_log_generated_template: false }
     }
 }
 
