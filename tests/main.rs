@@ -16,6 +16,7 @@ mod cases {
     mod http2;
     mod http3;
     mod http3_limits;
+    mod http_rest;
     mod kv;
     mod ladder;
     mod lifecycle;
