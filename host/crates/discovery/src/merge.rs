@@ -1,7 +1,8 @@
 //! What many items say of objects with one name: equal routers are one, services give their servers to one
 //! another, and what contradicts itself is left out.
 
-use crate::decode::{Decoded, mixed, server_key};
+use crate::decode::{mixed, server_key};
+use crate::source::Kept;
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::sync::Arc;
 use torana_base::Diagnostic;
@@ -44,14 +45,14 @@ pub(crate) trait Pooled: Clone + PartialEq {
 }
 
 pub(crate) struct Merge<'a> {
-    all: &'a [(String, Arc<Decoded>)],
+    all: &'a [Kept],
     diagnostics: Vec<Diagnostic>,
     /// By index of the item.
     conflicts: FxHashMap<usize, Vec<String>>,
 }
 
 impl<'a> Merge<'a> {
-    pub(crate) fn new(all: &'a [(String, Arc<Decoded>)]) -> Self {
+    pub(crate) fn new(all: &'a [Kept]) -> Self {
         Merge { all, diagnostics: Vec::new(), conflicts: FxHashMap::default() }
     }
 
@@ -125,7 +126,7 @@ impl<'a> Merge<'a> {
 
     fn conflict<T>(&mut self, section: &str, group: &[Part<'a, T>]) {
         let key = format!("{section}.{}", group[0].name);
-        let mut origins: Vec<&str> = group.iter().take(MAX_NAMED).map(|p| self.all[p.of].0.as_str()).collect();
+        let mut origins: Vec<&str> = group.iter().take(MAX_NAMED).map(|p| self.all[p.of].item.origin.as_str()).collect();
         let more = group.len().saturating_sub(MAX_NAMED);
         let rest = format!("{more} more");
         if more > 0 {
