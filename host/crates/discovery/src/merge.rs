@@ -35,13 +35,15 @@ impl<T> Default for Merged<T> {
 }
 
 /// A service whose servers may come from several items.
-pub(crate) trait Pooled: Clone + PartialEq {
+pub(crate) trait Pooled: Clone + PartialEq + Send + Sync + 'static {
     /// Whether both are equal but for their servers, and have servers.
     fn agrees(&self, other: &Self) -> bool;
     /// All servers of `parts` in place of its own, each once; what they are goes into the digest.
     fn pool<'a>(&mut self, parts: impl Iterator<Item = &'a Self>) -> u64
     where
         Self: 'a;
+    /// The servers of another one in place of its own.
+    fn take_servers(&mut self, from: &Self);
 }
 
 pub(crate) struct Merge<'a> {
@@ -146,12 +148,22 @@ fn pooled<T: Pooled>(group: &[Part<'_, T>]) -> Object<T> {
     let first = group.iter().find(|p| !p.object.has_errors()).unwrap_or(&group[0]);
     let mut made = (**first.object).clone();
     let good = group.iter().filter(|p| first.object.has_errors() || !p.object.has_errors());
-    let servers = made.config.pool(good.map(|p| &p.object.config));
-    made.digest = mixed(first.object.digest, &servers);
+    let mut pool = made.config.clone();
+    let servers = pool.pool(good.map(|p| &p.object.config));
+    made.complete(move |made| {
+        made.config.take_servers(&pool);
+        made.digest = mixed(made.digest, &servers);
+    });
     made
 }
 
 impl Pooled for ServiceConfig {
+    fn take_servers(&mut self, from: &Self) {
+        if let (Some(mine), Some(theirs)) = (&mut self.load_balancer, &from.load_balancer) {
+            mine.servers.clone_from(&theirs.servers);
+        }
+    }
+
     fn agrees(&self, other: &Self) -> bool {
         match (&self.load_balancer, &other.load_balancer) {
             (Some(a), Some(b)) => {
@@ -193,6 +205,12 @@ impl Pooled for ServiceConfig {
 }
 
 impl Pooled for TcpServiceConfig {
+    fn take_servers(&mut self, from: &Self) {
+        if let (Some(mine), Some(theirs)) = (&mut self.load_balancer, &from.load_balancer) {
+            mine.servers.clone_from(&theirs.servers);
+        }
+    }
+
     fn agrees(&self, other: &Self) -> bool {
         match (&self.load_balancer, &other.load_balancer) {
             (Some(a), Some(b)) => {
@@ -221,6 +239,12 @@ impl Pooled for TcpServiceConfig {
 }
 
 impl Pooled for UdpServiceConfig {
+    fn take_servers(&mut self, from: &Self) {
+        if let (Some(mine), Some(theirs)) = (&mut self.load_balancer, &from.load_balancer) {
+            mine.servers.clone_from(&theirs.servers);
+        }
+    }
+
     fn agrees(&self, other: &Self) -> bool {
         self.load_balancer.is_some() && other.load_balancer.is_some() || self == other
     }

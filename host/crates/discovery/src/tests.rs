@@ -289,3 +289,41 @@ fn the_same_as_in_traefik() {
     compare!("udpServices", udp.services);
     assert!(compared > 100 && wrong.is_empty(), "{compared} compared\n{}", wrong.join("\n"));
 }
+
+/// Values that stand elsewhere are looked up after everything here is done, and objects are read again then.
+#[test]
+fn references_in_labels_leave_servers_and_rules() {
+    use torana_config::reference::{Answer, Reference, References, Refusal};
+
+    struct Secret;
+    impl References for Secret {
+        fn look_up(&mut self, reference: &Reference) -> Result<Answer, Refusal> {
+            let text = if reference.to_string().contains("PRIORITY") { "7" } else { "secret" };
+            Ok(Answer { text: text.into(), warning: None })
+        }
+    }
+
+    let labels = [
+        ("traefik.http.routers.r.priority", "${env:PRIORITY}"),
+        ("traefik.http.services.s.loadbalancer.healthcheck.path", "/"),
+        ("traefik.http.services.s.loadbalancer.healthcheck.headers.Authorization", "${env:TOKEN}"),
+    ];
+    let mut source = source();
+    let one = source.build(vec![item("web", 1, &labels)]);
+    let two = source.build(vec![item("web", 1, &labels), item("web", 2, &labels)]);
+    assert!(one.config.has_references() && one.objects.rejected.is_empty(), "{}", shown(&one));
+    let (one, two) = (one.config.resolve(&mut Secret).config, two.config.resolve(&mut Secret).config);
+    let balancer = |config: &torana_config::routing::RoutingConfig| config.http.services["s"].config.load_balancer.clone().unwrap();
+    assert_eq!(balancer(&one).health_check.unwrap().headers["Authorization"], "secret");
+    assert_eq!(balancer(&one).servers.iter().map(|s| s.url.as_str()).collect::<Vec<_>>(), ["http://10.0.0.1:80"]);
+    assert_eq!(balancer(&two).servers.iter().map(|s| s.url.as_str()).collect::<Vec<_>>(), ["http://10.0.0.1:80", "http://10.0.0.2:80"]);
+    assert_ne!(one.http.services["s"].digest, two.http.services["s"].digest);
+    let router = &one.http.routers["r"].config;
+    assert_eq!(
+        (router.rule.as_str(), router.service.as_deref(), router.priority, router.default_rule),
+        ("Host(`web`)", Some("s"), 7, true)
+    );
+    let shown = one.http.services["s"].shown().unwrap();
+    assert_eq!(shown.config.load_balancer.as_ref().unwrap().servers.len(), 1);
+    assert_eq!(shown.config.load_balancer.as_ref().unwrap().health_check.as_ref().unwrap().headers["Authorization"], "${env:TOKEN}");
+}
