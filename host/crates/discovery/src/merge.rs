@@ -7,7 +7,8 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use std::sync::Arc;
 use torana_base::Diagnostic;
 use torana_config::routing::{
-    Item as Object, Items, LoadBalancerConfig, ServiceConfig, TcpLoadBalancerConfig, TcpServiceConfig, UdpServiceConfig,
+    Item as Object, Items, LoadBalancerConfig, MiddlewareConfig, PluginUse, RouterConfig, ServersTransportConfig, ServiceConfig,
+    TcpLoadBalancerConfig, TcpMiddlewareConfig, TcpRouterConfig, TcpServiceConfig, TlsStoreConfig, UdpRouterConfig, UdpServiceConfig,
 };
 
 /// Origins that one message names, at most.
@@ -31,6 +32,38 @@ type Parts<T> = Vec<Arc<Object<T>>>;
 impl<T> Default for Merged<T> {
     fn default() -> Self {
         Merged(FxHashMap::default())
+    }
+}
+
+/// Whether two objects say the same, wherever they stand.
+pub(crate) trait Same {
+    fn same(&self, other: &Self) -> bool;
+}
+
+macro_rules! same {
+    ($($config:ty)*) => { $(impl Same for $config {
+        fn same(&self, other: &Self) -> bool { self == other }
+    })* };
+}
+
+same!(RouterConfig ServersTransportConfig TcpRouterConfig UdpRouterConfig TlsStoreConfig);
+
+/// Trees know where they were written: what they mean is compared.
+macro_rules! same_tree {
+    ($($config:ty)*) => { $(impl Same for $config {
+        fn same(&self, other: &Self) -> bool {
+            self.kind == other.kind && serde_json::to_value(self).ok() == serde_json::to_value(other).ok()
+        }
+    })* };
+}
+
+same_tree!(MiddlewareConfig TcpMiddlewareConfig);
+
+fn same_plugin(a: &Option<PluginUse>, b: &Option<PluginUse>) -> bool {
+    match (a, b) {
+        (Some(a), Some(b)) => a.name == b.name && a.config.digest() == b.config.digest(),
+        (None, None) => true,
+        _ => false,
     }
 }
 
@@ -63,10 +96,10 @@ impl<'a> Merge<'a> {
     }
 
     /// Objects that have to be equal wherever they have one name.
-    pub(crate) fn equal<T: PartialEq>(&mut self, section: &str, parts: Vec<Part<'a, T>>) -> Items<T> {
+    pub(crate) fn equal<T: Same>(&mut self, section: &str, parts: Vec<Part<'a, T>>) -> Items<T> {
         self.grouped(section, parts, |group| {
             let first = group[0].object;
-            let same = |p: &Part<'a, T>| Arc::ptr_eq(p.object, first) || p.object.config == first.config;
+            let same = |p: &Part<'a, T>| p.object.digest == first.digest || p.object.config.same(&first.config);
             group[1..].iter().all(same).then(|| first.clone())
         })
     }
@@ -180,14 +213,14 @@ impl Pooled for ServiceConfig {
                 } = a;
                 *sticky == b.sticky
                     && *strategy == b.strategy
-                    && *plugin == b.plugin
+                    && same_plugin(plugin, &b.plugin)
                     && *health_check == b.health_check
                     && *pass_host_header == b.pass_host_header
                     && *response_forwarding == b.response_forwarding
                     && *servers_transport == b.servers_transport
                     && *redispatch == b.redispatch
             }
-            (None, None) => self == other,
+            (None, None) => same_plugin(&self.plugin, &other.plugin) && self.weighted == other.weighted && self.others == other.others,
             _ => false,
         }
     }

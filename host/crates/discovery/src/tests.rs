@@ -327,3 +327,30 @@ fn references_in_labels_leave_servers_and_rules() {
     assert_eq!(shown.config.load_balancer.as_ref().unwrap().servers.len(), 1);
     assert_eq!(shown.config.load_balancer.as_ref().unwrap().health_check.as_ref().unwrap().headers["Authorization"], "${env:TOKEN}");
 }
+
+/// Replicas write the same labels, each on its own container.
+#[test]
+fn replicas_may_have_middlewares_and_plugins() {
+    let labels = [
+        ("traefik.http.middlewares.strip.stripprefix.prefixes", "/api"),
+        ("traefik.http.middlewares.auth.plugin.demo.Key", "x"),
+        ("traefik.http.services.web.loadbalancer.plugin.demo.Key", "x"),
+        ("traefik.tcp.middlewares.few.inflightconn.amount", "3"),
+        ("traefik.tls.stores.default.defaultgeneratedcert.resolver", "le"),
+        ("traefik.http.routers.web.tls.domains[0].main", "a.example.com"),
+    ];
+    let found = source().build((1..4).map(|n| item("web", n, &labels)).collect());
+    assert_eq!(shown(&found), "web: Host(`web`) -> web\nweb: http://10.0.0.1:80 http://10.0.0.2:80 http://10.0.0.3:80\n");
+    let middlewares: Vec<&String> = found.config.http.middlewares.keys().chain(found.config.tcp.middlewares.keys()).collect();
+    assert_eq!(middlewares, ["auth", "strip", "few"]);
+    assert!(found.config.tls.stores.contains_key("default") && found.diagnostics.is_empty(), "{:?}", found.diagnostics);
+    // another spelling of the same
+    let other = ("torana.http.middlewares.few.RateLimit.Average", "07");
+    let found = source().build(vec![item("a", 1, &[("traefik.http.middlewares.few.ratelimit.average", "7")]), item("b", 2, &[other])]);
+    assert!(found.config.http.middlewares.contains_key("few"), "{}", shown(&found));
+    let found = source().build(vec![
+        item("a", 1, &[("traefik.http.middlewares.m.plugin.demo.Key", "x")]),
+        item("b", 2, &[("traefik.http.middlewares.m.plugin.demo.Key", "y")]),
+    ]);
+    assert!(found.config.http.middlewares.is_empty() && found.objects.rejected.len() == 2, "{}", shown(&found));
+}
