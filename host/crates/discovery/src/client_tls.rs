@@ -24,40 +24,41 @@ pub fn client_config(tls: &ClientTlsConfig) -> Result<ClientConfig, String> {
     let builder = ClientConfig::builder_with_provider(crypto.clone())
         .with_safe_default_protocol_versions()
         .map_err(|e| format!("TLS cannot be used: {e}"))?;
-    let builder = if tls.insecure_skip_verify {
-        builder.dangerous().with_custom_certificate_verifier(Arc::new(NoVerification { crypto: crypto.clone() }))
-    } else {
-        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(authorities(&tls.ca)?), crypto)
-            .build()
-            .map_err(|e| format!("`tls.ca`: {e}"))?;
-        builder.with_webpki_verifier(verifier)
-    };
-    match (tls.cert.is_empty(), tls.key.expose().is_empty()) {
-        (true, true) => Ok(builder.with_no_client_auth()),
-        (false, true) => Err("`tls.cert` is set without `tls.key`".into()),
-        (true, false) => Err("`tls.key` is set without `tls.cert`".into()),
-        (false, false) => {
-            let cert = certificates(&read_or_content(&tls.cert, "tls.cert")?, "tls.cert")?;
-            // The error would quote the line that is not understood, which may be the key.
-            let key = PrivateKeyDer::from_pem_slice(&read_or_content(tls.key.expose(), "tls.key")?)
-                .map_err(|_| "`tls.key` holds no private key in PEM".to_owned())?;
-            builder.with_client_auth_cert(cert, key).map_err(|e| format!("`tls.cert` and `tls.key` cannot be used together: {e}"))
-        }
-    }
+    let builder = builder.dangerous().with_custom_certificate_verifier(verifier(tls)?);
+    let Some((cert, key)) = identity(tls)? else { return Ok(builder.with_no_client_auth()) };
+    let cert = certificates(&cert, "tls.cert")?;
+    // The error would quote the line that is not understood, which may be the key.
+    let key = PrivateKeyDer::from_pem_slice(&key).map_err(|_| "`tls.key` holds no private key in PEM".to_owned())?;
+    builder.with_client_auth_cert(cert, key).map_err(|e| format!("`tls.cert` and `tls.key` cannot be used together: {e}"))
 }
 
-/// PEM of the authorities in `ca`: the text itself, or the file that it names; empty for none.
-pub fn ca_pem(ca: &str) -> Result<Vec<u8>, String> {
-    if ca.is_empty() { Ok(Vec::new()) } else { read_or_content(ca, "tls.ca") }
+/// What judges the source's certificate, for clients that make the rest of their configuration themselves.
+pub fn verifier(tls: &ClientTlsConfig) -> Result<Arc<dyn ServerCertVerifier>, String> {
+    if tls.insecure_skip_verify {
+        return Ok(Arc::new(NoVerification { crypto: crypto() }));
+    }
+    let authorities = authorities(&tls.ca)?;
+    if authorities.is_empty() {
+        return Ok(Arc::new(NoAuthorities(NoVerification { crypto: crypto() })));
+    }
+    let webpki = WebPkiServerVerifier::builder_with_provider(Arc::new(authorities), crypto()).build();
+    Ok(webpki.map_err(|e| format!("`tls.ca`: {e}"))?)
+}
+
+/// `cert` and `key` as PEM, unless both are empty.
+pub fn identity(tls: &ClientTlsConfig) -> Result<Option<(Vec<u8>, Vec<u8>)>, String> {
+    match (tls.cert.is_empty(), tls.key.expose().is_empty()) {
+        (true, true) => Ok(None),
+        (false, true) => Err("`tls.cert` is set without `tls.key`".into()),
+        (true, false) => Err("`tls.key` is set without `tls.cert`".into()),
+        (false, false) => Ok(Some((read_or_content(&tls.cert, "tls.cert")?, read_or_content(tls.key.expose(), "tls.key")?))),
+    }
 }
 
 fn authorities(ca: &str) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
     if ca.is_empty() {
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        if roots.is_empty() {
-            return Err("the system has no authorities: set `tls.ca`".into());
-        }
         return Ok(roots);
     }
     for certificate in certificates(&read_or_content(ca, "tls.ca")?, "tls.ca")? {
@@ -120,6 +121,45 @@ impl ServerCertVerifier for NoVerification {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.crypto.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// There are no authorities: a source without TLS is none the worse for it.
+#[derive(Debug)]
+struct NoAuthorities(NoVerification);
+
+impl ServerCertVerifier for NoAuthorities {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Err(rustls::Error::General("the system has no authorities: set `tls.ca`".into()))
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_verify_schemes()
     }
 }
 

@@ -16,6 +16,9 @@ pub struct Document {
     pub diagnostics: Vec<Diagnostic>,
     /// What stands in the source: containers, services, keys, objects of an API.
     pub objects: Objects,
+    /// The provider keeps a pace of its own (`throttleDuration`): `providers.providersThrottleDuration` does not
+    /// hold this document up.
+    pub own_pace: bool,
 }
 
 /// How a provider is doing.
@@ -49,8 +52,6 @@ pub struct ProviderOut {
 /// From a provider to the one task that applies.
 pub enum Event {
     Document(Box<Document>),
-    /// A document that is applied at once, however little time has passed since the last one.
-    Urgent(Box<Document>),
     /// The source answers.
     Connected {
         provider: &'static str,
@@ -82,10 +83,17 @@ impl ProviderOut {
         self.send(Event::Document(Box::new(document))).await
     }
 
+    /// Waits until all that was published before has been taken over, so that a source that changes faster than it
+    /// can be applied leaves out what is outdated already. Returns at once when the gateway is stopping.
+    pub async fn taken(&self) {
+        let all = self.sender.reserve_many(self.sender.max_capacity()).await;
+        drop(all);
+    }
+
     /// As [`Self::publish`], and without `providersThrottleDuration`: for a document by which servers leave that
     /// are about to end.
     pub async fn publish_now(&self, document: Document) -> Result<(), Stopped> {
-        self.send(Event::Urgent(Box::new(document))).await
+        self.publish(Document { own_pace: true, ..document }).await
     }
 
     /// The source answers (again). Said when a connection stands, before the first document over it.

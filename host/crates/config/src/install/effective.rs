@@ -52,8 +52,10 @@ impl InstallConfig {
         v.docker();
         v.stores();
         v.http_provider();
+        v.catalogues();
         v.plugins();
         v.resolvers();
+        v.secrets();
         v.out
     }
 }
