@@ -1,5 +1,6 @@
 //! The provider `docker`, beside real engines (`tests/services/docker.sh`) and one that is made up.
 
+mod compose;
 mod fake;
 mod rolling;
 mod scale;

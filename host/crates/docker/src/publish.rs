@@ -73,7 +73,13 @@ impl Publisher {
         }
         self.cost = begin.elapsed();
         tracing::debug!(providerName = self.provider, objects = seen, micros = self.cost.as_micros() as u64, "document built");
-        let document = Document { provider: self.provider, config: found.config, diagnostics: found.diagnostics, objects: found.objects };
+        let document = Document {
+            provider: self.provider,
+            config: found.config,
+            diagnostics: found.diagnostics,
+            objects: found.objects,
+            ..Document::default()
+        };
         let published = if urgent { out.publish_now(document).await } else { out.publish(document).await };
         self.last = Some(Instant::now());
         published
