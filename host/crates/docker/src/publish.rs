@@ -78,9 +78,9 @@ impl Publisher {
             config: found.config,
             diagnostics: found.diagnostics,
             objects: found.objects,
-            ..Document::default()
+            own_pace: urgent,
         };
-        let published = if urgent { out.publish_now(document).await } else { out.publish(document).await };
+        let published = out.publish(document).await;
         self.last = Some(Instant::now());
         published
     }
