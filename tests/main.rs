@@ -10,8 +10,8 @@ mod cases {
     mod acme_dns_plugin;
     mod acme_renewal;
     mod cli;
-    mod docker;
     mod deployment;
+    mod docker;
     mod examples;
     mod http2;
     mod http3;

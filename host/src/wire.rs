@@ -17,8 +17,8 @@ use torana_control::apply::{Apply, Throttle};
 use torana_control::{Compiler, Parts, Published, Resolvers, internal_routing, internal_services};
 use torana_dataplane::{Drain, Live, Workers};
 use torana_extend::{Egress, Event, PluginHost, Provider, ProviderOut};
-use torana_telemetry::metrics::Metrics;
 use torana_provider::rest::{self, Rest};
+use torana_telemetry::metrics::Metrics;
 use torana_upstream::Transport;
 use torana_wasm::Plugins;
 

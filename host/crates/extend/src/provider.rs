@@ -16,8 +16,8 @@ pub struct Document {
     pub diagnostics: Vec<Diagnostic>,
     /// What stands in the source: containers, services, keys, objects of an API.
     pub objects: Objects,
-    /// The provider keeps a pace of its own (`throttleDuration`): `providers.providersThrottleDuration` does not
-    /// hold this document up.
+    /// `providers.providersThrottleDuration` does not hold this document up: the provider keeps a pace of its own
+    /// (`throttleDuration`), or servers leave by it that are about to end.
     pub own_pace: bool,
 }
 
@@ -88,12 +88,6 @@ impl ProviderOut {
     pub async fn taken(&self) {
         let all = self.sender.reserve_many(self.sender.max_capacity()).await;
         drop(all);
-    }
-
-    /// As [`Self::publish`], and without `providersThrottleDuration`: for a document by which servers leave that
-    /// are about to end.
-    pub async fn publish_now(&self, document: Document) -> Result<(), Stopped> {
-        self.publish(Document { own_pace: true, ..document }).await
     }
 
     /// The source answers (again). Said when a connection stands, before the first document over it.

@@ -52,7 +52,8 @@ impl Link {
         objects.seen = seen;
         objects.rejected.extend(rejected);
         objects.rejected.sort_by(|a, b| a.name.cmp(&b.name));
-        let document = Document { provider: self.name, config: found.config, diagnostics: found.diagnostics, objects };
+        let document =
+            Document { provider: self.name, config: found.config, diagnostics: found.diagnostics, objects, ..Document::default() };
         self.out.publish(document).await
     }
 }

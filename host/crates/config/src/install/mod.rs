@@ -22,8 +22,8 @@ pub use help::help;
 pub use load::{Loaded, Sources, load};
 pub use metrics::*;
 pub use plugins::*;
-pub use secrets::*;
 pub use providers::*;
+pub use secrets::*;
 
 use crate::de;
 use crate::node::Node;

@@ -1,13 +1,13 @@
 //! `providers.<name>`: one file for each family.
 
-mod docker;
 mod catalog;
+mod docker;
 mod http;
 mod kv;
 mod tls;
 
-pub use docker::*;
 pub use catalog::*;
+pub use docker::*;
 pub use http::*;
 pub use kv::*;
 pub use tls::*;
