@@ -42,7 +42,7 @@ fn sample(path: &str, kind: Kind, default: &str) -> &'static str {
         ("plugins.<name>.failure", _) => "open",
         ("plugins.<name>.rollout.steps", _) => "5, 7",
         ("plugins.<name>.limits.memory" | "plugins.<name>.limits.body" | "plugins.<name>.limits.headers", _) => "7KiB",
-        (p, _) if p.ends_with("Strategy") => "delete",
+        (p, _) if p.ends_with("HeadersStrategy") => "delete",
         (p, _) if p.ends_with("traceVerbosity") => "detailed",
         ("log.level", _) => "debug",
         ("core.defaultRuleSyntax", _) => "v3",
