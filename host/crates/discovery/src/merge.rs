@@ -63,7 +63,8 @@ impl<'a> Merge<'a> {
     pub(crate) fn equal<T: PartialEq>(&mut self, section: &str, parts: Vec<Part<'a, T>>) -> Items<T> {
         self.grouped(section, parts, |group| {
             let first = group[0].object;
-            let same = |p: &Part<'a, T>| Arc::ptr_eq(p.object, first) || p.object.config == first.config;
+            // What middlewares keep of their options has places, which differ; the digest has none.
+            let same = |p: &Part<'a, T>| Arc::ptr_eq(p.object, first) || p.object.digest == first.digest || p.object.config == first.config;
             group[1..].iter().all(same).then(|| first.clone())
         })
     }
