@@ -4,6 +4,7 @@ mod compose;
 mod fake;
 mod rolling;
 mod scale;
+mod speed;
 mod swarm;
 
 use crate::harness::{Conn, Gateway, Response, Setup, eventually, free_port, root, within};
