@@ -8,6 +8,7 @@ mod harness;
 mod cases {
     mod acme;
     mod acme_dns_plugin;
+    mod catalog;
     mod cli;
     mod examples;
     mod http2;
