@@ -19,6 +19,9 @@ fn watching(server: &Server) -> Setup {
     Setup::new().flag(flag(server)).flag("--providers.consulcatalog.watch=true")
 }
 
+/// Tries come less often the longer a source is away.
+pub(super) const AGAIN: Duration = Duration::from_secs(60);
+
 /// An instance on this machine, for `/v1/agent/service/register`.
 pub(super) fn service(id: &str, name: &str, backend: &Backend, tags: &[&str]) -> Value {
     json!({"ID": id, "Name": name, "Address": "127.0.0.1", "Port": backend.address.port(), "Tags": tags})
@@ -139,7 +142,7 @@ fn an_agent_that_is_restarted_is_found_again() {
     assert!(shown["connectedSince"].is_null() && shown["lastError"].as_str().unwrap().contains("Connection refused"), "{shown}");
     assert_eq!(gateway.get("/web").text(), "a", "what was good last is served");
     consul.start_again();
-    eventually("it is connected again", || status(&gateway, "consulcatalog")["connectedSince"].is_string().then_some(()));
+    within(AGAIN, "it is connected again", || status(&gateway, "consulcatalog")["connectedSince"].is_string().then_some(()));
     register(&consul, &service("web", "web", &b, &[&rule("/web")]));
     answers(&gateway, "/web", "b");
     assert!(gateway.log().matches("Connection refused").count() <= 2, "a failure that stays is logged once");

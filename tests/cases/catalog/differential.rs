@@ -72,12 +72,12 @@ fn compared(rawdata: &Value) -> Value {
 }
 
 #[track_caller]
-fn same(traefik: &Traefik, gateway: &Gateway, when: &str) {
+fn same(traefik: &Traefik, gateway: &Gateway, when: &str, routers: usize) {
     let mut last = (Value::Null, Value::Null);
     let agreed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         eventually(when, || {
             last = (compared(&traefik.rawdata()?), compared(&gateway.admin("/api/rawdata").json()));
-            (last.0 == last.1 && last.0["routers"].as_object().is_some_and(|r| !r.is_empty())).then_some(())
+            (last.0 == last.1 && last.0["routers"].as_object()?.len() == routers).then_some(())
         });
     }));
     assert!(agreed.is_ok(), "{when}: Traefik says\n{:#}\nand Torana\n{:#}", last.0, last.1);
@@ -95,7 +95,7 @@ fn consul_says_the_same_to_both() {
     ];
     let Some(traefik) = Traefik::start(&flags) else { return };
     let gateway = flags.iter().fold(Setup::new(), |s, f| s.flag(f.as_str())).start();
-    same(&traefik, &gateway, "Consul's own service");
+    same(&traefik, &gateway, "Consul's own service", 1);
     let tagged: [(&str, &str, &[&str]); 9] = [
         ("web-1", "web", &["traefik.http.routers.web.rule=Path(`/web`)", "traefik.http.routers.web.middlewares=cut", "traefik.http.middlewares.cut.stripprefix.prefixes=/web, /x"]),
         ("plain", "plain_name.x", &["other", "key=value"]),
@@ -110,11 +110,11 @@ fn consul_says_the_same_to_both() {
     for (id, name, tags) in tagged {
         register(&consul, &service(id, name, &backend, tags));
     }
-    same(&traefik, &gateway, "services of all kinds");
+    same(&traefik, &gateway, "services of all kinds", 5);
     let routers = compared(&gateway.admin("/api/rawdata").json())["routers"].clone();
-    assert!(routers.as_object().is_some_and(|r| r.len() >= 5 && r.contains_key("plain-name-x@consulcatalog")), "{routers:#}");
+    assert!(routers.get("plain-name-x@consulcatalog").is_some(), "{routers:#}");
     for (id, ..) in &tagged[..4] {
         deregister(&consul, id);
     }
-    same(&traefik, &gateway, "after some are gone");
+    same(&traefik, &gateway, "after some are gone", 1);
 }

@@ -1,7 +1,8 @@
 //! Amazon ECS, with a stand-in for AWS.
 
-use super::{Server, answers, gone, rejects, status};
-use crate::harness::{Backend, Setup, eventually};
+use super::consul::AGAIN;
+use super::{Server, answers, rejects, status};
+use crate::harness::{Backend, Setup, eventually, within};
 use serde_json::{Value, json};
 
 struct Aws(Server);
@@ -94,10 +95,10 @@ fn tasks_come_and_go() {
     eventually("it is away", || status(&gateway, "ecs")["connectedSince"].is_null().then_some(()));
     assert_eq!(gateway.get("/web").text(), "b", "what was good last is served");
     aws.0.start_again();
-    eventually("nothing is left of the clusters", || status(&gateway, "ecs")["lastError"].as_str()?.contains("ClusterNotFound").then_some(()));
+    within(AGAIN, "nothing is left of the clusters", || status(&gateway, "ecs")["lastError"].as_str()?.contains("ClusterNotFound").then_some(()));
     assert_eq!(gateway.get("/web").text(), "b");
     aws.cluster("shop");
-    gone(&gateway, "/web");
+    within(AGAIN, "a cluster without tasks", || (gateway.get("/web").status == 404).then_some(()));
     assert!(!gateway.log().contains("a-secret-key"));
     drop(second);
 }

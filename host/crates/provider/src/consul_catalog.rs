@@ -163,7 +163,8 @@ impl Catalogue {
         let wanted = services.into_iter().filter(|(_, tags)| may_be_exposed(tags, &self.config.prefix, self.config.exposed_by_default));
         let asked: Vec<_> = wanted
             .map(|(name, tags)| {
-                let (agent, mesh) = (agent.clone(), self.meshed(&Tagged::new(&tags, &self.config.prefix)).unwrap_or(false));
+                let wants_mesh = self.meshed(&Tagged::new(&tags, &self.config.prefix)).unwrap_or(false);
+                let (agent, mesh) = (agent.clone(), wants_mesh && self.mesh.is_some());
                 async move {
                     let instances = agent.instances(&name, mesh).await;
                     (name, instances)
