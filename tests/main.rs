@@ -8,8 +8,11 @@ mod harness;
 mod cases {
     mod acme;
     mod acme_dns_plugin;
+    mod acme_renewal;
     mod catalog;
     mod cli;
+    mod deployment;
+    mod docker;
     mod examples;
     mod http2;
     mod http3;
@@ -19,11 +22,13 @@ mod cases {
     mod lifecycle;
     mod memory;
     mod metrics;
+    mod on_demand;
     mod plugin_examples;
     mod plugin_test;
     mod plugins;
     mod protocol;
     mod reload;
+    mod secrets;
     mod services;
     mod streams;
     mod tcp;

@@ -17,8 +17,8 @@ use torana_control::apply::{Apply, Throttle};
 use torana_control::{Compiler, Parts, Published, Resolvers, internal_routing, internal_services};
 use torana_dataplane::{Drain, Live, Workers};
 use torana_extend::{Egress, Event, PluginHost, Provider, ProviderOut};
-use torana_telemetry::metrics::Metrics;
 use torana_provider::rest::{self, Rest};
+use torana_telemetry::metrics::Metrics;
 use torana_upstream::Transport;
 use torana_wasm::Plugins;
 
@@ -51,7 +51,7 @@ fn compiler(
     if install.api.is_some() {
         internals.insert(
             "api",
-            Arc::new(torana_api::Api::new(install.clone(), published.clone(), Arc::new(plugins.clone()), resolvers.clone())),
+            Arc::new(torana_api::Api::new(install.shown(), published.clone(), Arc::new(plugins.clone()), resolvers.clone())),
         );
     }
     internals.insert("acme-http", resolvers.endpoint());
@@ -135,6 +135,8 @@ pub(crate) fn workers() -> usize {
 fn providers(install: &InstallConfig, plugins: &Plugins, rest: &Rest) -> Vec<Box<dyn Provider>> {
     let mut all = torana_provider::configured(&install.providers);
     all.extend(install.providers.rest.as_ref().and_then(|_| rest.provider()));
+    all.extend(torana_docker::configured(&install.providers));
+    all.extend(torana_kubernetes::configured(&install.providers));
     all.extend(install.providers.plugin.iter().map(|(name, config)| plugins.provider(name, config.clone())));
     all
 }

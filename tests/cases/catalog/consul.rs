@@ -180,7 +180,10 @@ fn canaries_are_services_of_their_own() {
     let Some(consul) = start(&[]) else { return };
     let (a, b) = (Backend::named("a"), Backend::named("b"));
     register(&consul, &service("web-1", "web", &a, &["traefik.http.routers.web.rule=Path(`/web`)"]));
-    register(&consul, &service("web-2", "web", &b, &["traefik.consulcatalog.canary=true", "traefik.http.routers.canary.rule=Path(`/canary`)"]));
+    register(
+        &consul,
+        &service("web-2", "web", &b, &["traefik.consulcatalog.canary=true", "traefik.http.routers.canary.rule=Path(`/canary`)"]),
+    );
     let gateway = watching(&consul).start();
     answers(&gateway, "/web", "a");
     answers(&gateway, "/canary", "b");

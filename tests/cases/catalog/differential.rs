@@ -97,9 +97,21 @@ fn consul_says_the_same_to_both() {
     let gateway = flags.iter().fold(Setup::new(), |s, f| s.flag(f.as_str())).start();
     same(&traefik, &gateway, "Consul's own service", 1);
     let tagged: [(&str, &str, &[&str]); 9] = [
-        ("web-1", "web", &["traefik.http.routers.web.rule=Path(`/web`)", "traefik.http.routers.web.middlewares=cut", "traefik.http.middlewares.cut.stripprefix.prefixes=/web, /x"]),
+        (
+            "web-1",
+            "web",
+            &[
+                "traefik.http.routers.web.rule=Path(`/web`)",
+                "traefik.http.routers.web.middlewares=cut",
+                "traefik.http.middlewares.cut.stripprefix.prefixes=/web, /x",
+            ],
+        ),
         ("plain", "plain_name.x", &["other", "key=value"]),
-        ("port", "port", &["traefik.http.services.port.loadbalancer.server.port=8081", "traefik.http.services.port.loadbalancer.server.scheme=https"]),
+        (
+            "port",
+            "port",
+            &["traefik.http.services.port.loadbalancer.server.port=8081", "traefik.http.services.port.loadbalancer.server.scheme=https"],
+        ),
         ("canary", "web", &["traefik.consulcatalog.canary=true", "b", "a"]),
         ("off", "off", &["traefik.enable=false"]),
         ("hid", "hid", &["hidden"]),

@@ -9,7 +9,9 @@ struct Aws(Server);
 
 /// What the stand-in finds the service by.
 fn signed(service: &str) -> String {
-    format!("Authorization: AWS4-HMAC-SHA256 Credential=test/20260101/eu-west-1/{service}/aws4_request, SignedHeaders=host, Signature=x\r\n")
+    format!(
+        "Authorization: AWS4-HMAC-SHA256 Credential=test/20260101/eu-west-1/{service}/aws4_request, SignedHeaders=host, Signature=x\r\n"
+    )
 }
 
 impl Aws {
@@ -19,8 +21,10 @@ impl Aws {
 
     #[track_caller]
     fn ecs(&self, operation: &str, input: &Value) -> Value {
-        let headers =
-            format!("{}Content-Type: application/x-amz-json-1.1\r\nX-Amz-Target: AmazonEC2ContainerServiceV20141113.{operation}\r\n", signed("ecs"));
+        let headers = format!(
+            "{}Content-Type: application/x-amz-json-1.1\r\nX-Amz-Target: AmazonEC2ContainerServiceV20141113.{operation}\r\n",
+            signed("ecs")
+        );
         let answer = self.0.ask("POST", "/", &headers, &input.to_string());
         assert_eq!(answer.status, 200, "{operation}: {answer:?}");
         answer.json()
@@ -95,7 +99,9 @@ fn tasks_come_and_go() {
     eventually("it is away", || status(&gateway, "ecs")["connectedSince"].is_null().then_some(()));
     assert_eq!(gateway.get("/web").text(), "b", "what was good last is served");
     aws.0.start_again();
-    within(AGAIN, "nothing is left of the clusters", || status(&gateway, "ecs")["lastError"].as_str()?.contains("ClusterNotFound").then_some(()));
+    within(AGAIN, "nothing is left of the clusters", || {
+        status(&gateway, "ecs")["lastError"].as_str()?.contains("ClusterNotFound").then_some(())
+    });
     assert_eq!(gateway.get("/web").text(), "b");
     aws.cluster("shop");
     within(AGAIN, "a cluster without tasks", || (gateway.get("/web").status == 404).then_some(()));
@@ -125,7 +131,8 @@ fn tasks_with_interfaces_of_their_own_in_clusters_that_are_found() {
     };
     run("UNKNOWN");
     run("UNHEALTHY");
-    let gateway = aws.setup().flag("--providers.ecs.autodiscoverclusters=true").flag("--providers.ecs.defaultrule=Path(`/{{ .Name }}`)").start();
+    let gateway =
+        aws.setup().flag("--providers.ecs.autodiscoverclusters=true").flag("--providers.ecs.defaultrule=Path(`/{{ .Name }}`)").start();
     answers(&gateway, "/family-api-api", "a");
     let shown = gateway.admin("/api/http/services/family-api-api@ecs").json();
     assert_eq!(shown["loadBalancer"]["servers"], json!([{"url": format!("http://127.0.0.1:{port}")}]));
@@ -136,11 +143,7 @@ fn tasks_with_interfaces_of_their_own_in_clusters_that_are_found() {
 
 #[test]
 fn without_credentials_it_says_so() {
-    let gateway = Setup::new()
-        .flag("--providers.ecs.region=eu-west-1")
-        .env("AWS_EC2_METADATA_DISABLED", "true")
-        .without_waiting()
-        .start();
+    let gateway = Setup::new().flag("--providers.ecs.region=eu-west-1").env("AWS_EC2_METADATA_DISABLED", "true").without_waiting().start();
     gateway.wait_serving();
     let error = eventually("it is told", || status(&gateway, "ecs")["lastError"].as_str().map(str::to_owned));
     assert!(error.contains("no credentials"), "{error}");

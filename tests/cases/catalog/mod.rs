@@ -93,9 +93,8 @@ fn rejects(gateway: &Gateway, provider: &str, name: &str, reason: &str) {
     let mut last = serde_json::Value::Null;
     eventually(&format!("{name} is rejected: {reason}"), || {
         last = status(gateway, provider)["rejected"].take();
-        let right = |o: &serde_json::Value| {
-            o["name"].as_str().is_some_and(|n| n.contains(name)) && o["reasons"].to_string().contains(reason)
-        };
+        let right =
+            |o: &serde_json::Value| o["name"].as_str().is_some_and(|n| n.contains(name)) && o["reasons"].to_string().contains(reason);
         let found = last.as_array().is_some_and(|all| all.iter().any(right));
         found.then_some(())
     });

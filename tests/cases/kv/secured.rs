@@ -59,11 +59,8 @@ fn redis_with_tls_and_a_password() {
     let a = Backend::named("a");
     let own = pairs(&a.url());
     server.put(&own.each_ref().map(|(k, v)| (*k, v.as_str())));
-    let gateway = Setup::new()
-        .flag(server.flag())
-        .flag("--providers.redis.password=s3cret")
-        .flag(format!("--providers.redis.tls.ca={ca}"))
-        .start();
+    let gateway =
+        Setup::new().flag(server.flag()).flag("--providers.redis.password=s3cret").flag(format!("--providers.redis.tls.ca={ca}")).start();
     answers(&gateway, "/a", "a");
     server.put(&[("http/routers/a/rule", "Path(`/b`)")]);
     answers(&gateway, "/b", "a");

@@ -109,10 +109,14 @@ impl Server {
 
     pub(super) fn put_bytes(&self, pairs: &[(&str, &[u8])]) {
         match self.kind {
-            Kind::Etcd => self.etcd("put", pairs.iter().map(|(k, v)| format!("\"key\": \"{}\", \"value\": \"{}\"", base64(&full(k)), base64(v)))),
+            Kind::Etcd => {
+                self.etcd("put", pairs.iter().map(|(k, v)| format!("\"key\": \"{}\", \"value\": \"{}\"", base64(&full(k)), base64(v))))
+            }
             Kind::Consul => self.consul(pairs.iter().map(|(k, v)| ("PUT", (*k).to_owned(), v.to_vec()))),
             Kind::Redis => {
-                let line = |(k, v): &(&str, &[u8])| format!("set \"traefik/{k}\" \"{}\"\n", v.iter().map(|b| format!("\\x{b:02x}")).collect::<String>());
+                let line = |(k, v): &(&str, &[u8])| {
+                    format!("set \"traefik/{k}\" \"{}\"\n", v.iter().map(|b| format!("\\x{b:02x}")).collect::<String>())
+                };
                 self.redis(&pairs.iter().map(line).collect::<String>());
             }
             Kind::ZooKeeper => {
@@ -143,7 +147,9 @@ impl Server {
     /// All keys below the root.
     pub(super) fn clear(&self) {
         match self.kind {
-            Kind::Etcd => self.etcd("deleterange", [format!("\"key\": \"{}\", \"range_end\": \"{}\"", base64(b"traefik/"), base64(b"traefik0"))]),
+            Kind::Etcd => {
+                self.etcd("deleterange", [format!("\"key\": \"{}\", \"range_end\": \"{}\"", base64(b"traefik/"), base64(b"traefik0"))])
+            }
             Kind::Consul => self.consul([("DELETE", "?recurse".to_owned(), Vec::new())]),
             Kind::Redis => drop(self.redis("flushall\n")),
             Kind::ZooKeeper => self.zookeeper("deleteall /traefik\n"),
@@ -213,7 +219,9 @@ fn full(key: &str) -> Vec<u8> {
 }
 
 pub(super) fn ask(conn: &mut Conn, method: &str, target: &str, body: &[u8]) -> Response {
-    conn.send([format!("{method} {target} HTTP/1.1\r\nHost: test.local\r\nContent-Length: {}\r\n\r\n", body.len()).as_bytes(), body].concat());
+    conn.send(
+        [format!("{method} {target} HTTP/1.1\r\nHost: test.local\r\nContent-Length: {}\r\n\r\n", body.len()).as_bytes(), body].concat(),
+    );
     conn.response()
 }
 

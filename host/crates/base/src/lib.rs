@@ -1,5 +1,6 @@
 //! Words that every other crate speaks: diagnostics with places, Go-style durations, qualified names,
-//! secrets, spelling suggestions, what sources hold, and state that outlives a reload. No I/O, no async.
+//! secrets, names of TLS, spelling suggestions, what sources hold, and state that outlives a reload. No I/O, no
+//! async.
 
 mod diagnostic;
 mod duration;
@@ -8,6 +9,7 @@ mod name;
 mod objects;
 mod secret;
 mod suggest;
+pub mod tls;
 
 pub use diagnostic::{Checked, Diagnostic, Place, Severity};
 pub use duration::GoDuration;

@@ -7,6 +7,7 @@ mod flat;
 pub mod install;
 pub mod node;
 pub mod parse;
+pub mod reference;
 pub mod routing;
 pub mod schema;
 mod size;

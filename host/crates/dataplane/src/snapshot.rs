@@ -7,7 +7,7 @@ use std::sync::Arc;
 use torana_http::{Endpoint, Step};
 use torana_router::RouteTable;
 use torana_telemetry::metrics::Scope;
-use torana_tls::acme::Challenges;
+use torana_tls::acme::{Challenges, OnDemandNames, Waiting};
 
 use crate::secure::{Handshake, Secure};
 
@@ -44,9 +44,22 @@ pub struct Snapshot {
     pub default_handshake: Option<Arc<Handshake>>,
     /// Answers to the TLS-ALPN challenges of ACME (RFC 8737), if some resolver uses them.
     pub challenges: Option<Arc<Challenges>>,
+    /// Who orders certificates when a handshake asks for them, by name of entry point.
+    pub on_demand: FxHashMap<Arc<str>, OnDemandNames>,
     pub tcp: crate::tcp::TcpEntryPoints,
     /// The one router of each UDP entry point that has any.
     pub udp: FxHashMap<Arc<str>, Arc<crate::udp::UdpRouter>>,
+}
+
+impl Snapshot {
+    /// Sees to a certificate for a name of which the store has none, where somebody orders on demand; what there is
+    /// to wait for.
+    pub(crate) fn demand(&self, entry_point: &str, sni: &str, handshake: &Handshake) -> Option<Waiting> {
+        let names = self.on_demand.get(entry_point)?;
+        // What a router names is ordered without being asked for.
+        let named = self.secure.get(entry_point).is_some_and(|s| s.exact.contains_key(sni));
+        if named || handshake.store.find(Some(sni), None).is_some() { None } else { names.demand(sni) }
+    }
 }
 
 /// The current snapshot.

@@ -4,7 +4,7 @@
 //!
 //! A source makes an [`Item`] of each container, task or instance, and [`Source::build`] makes the document of
 //! all of them. An item with a mistake contributes nothing, or not all that it says, and is named in
-//! [`Found::objects`]; the others are not touched.
+//! [`Found::objects`]; the others are not touched. Beside that, what the clients of all sources need ([`client_tls`]).
 
 pub mod client_tls;
 mod constraint;
@@ -20,5 +20,6 @@ pub use item::{AddressWanted, Addresses, Item, ItemState, Protocol, TemplateFact
 pub use rule::{DEFAULT_RULE, Rule};
 pub use source::{Found, Source};
 
+#[cfg(test)]
 #[cfg(test)]
 mod tests;

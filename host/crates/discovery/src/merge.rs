@@ -195,7 +195,8 @@ impl Pooled for TcpServiceConfig {
     fn agrees(&self, other: &Self) -> bool {
         match (&self.load_balancer, &other.load_balancer) {
             (Some(a), Some(b)) => {
-                let TcpLoadBalancerConfig { servers: _, servers_transport, proxy_protocol, termination_delay, health_check, redispatch } = a;
+                let TcpLoadBalancerConfig { servers: _, servers_transport, proxy_protocol, termination_delay, health_check, redispatch } =
+                    a;
                 *servers_transport == b.servers_transport
                     && *proxy_protocol == b.proxy_protocol
                     && *termination_delay == b.termination_delay

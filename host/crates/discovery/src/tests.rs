@@ -245,3 +245,47 @@ fn the_order_of_items_does_not_matter() {
     reversed.reverse();
     assert_eq!(source().build(all()).config, source().build(reversed).config);
 }
+
+/// Containers with all kinds of labels, and what Traefik 3.7.15 made of them. What it showed beside that stands in
+/// the API, such as defaults of middlewares, is left out; `OTHERWISE` is what we do in another way.
+#[test]
+fn the_same_as_in_traefik() {
+    const OTHERWISE: [(&str, &str); 4] = [
+        ("domains without a name are none", "routers do0 don"),
+        ("the default name of a cookie is made later", "services stc"),
+        ("a strategy that is none is told with its service", "services stg"),
+        ("defaults are shown by the API, and a middleware of two kinds is none", "middlewares co re tk"),
+    ];
+    let file: serde_json::Value = serde_json::from_str(include_str!("testdata/traefik.json")).unwrap();
+    let containers: Vec<(String, BTreeMap<String, String>)> = serde_json::from_value(file["containers"].clone()).unwrap();
+    let items = containers.into_iter().enumerate().map(|(i, (name, labels))| {
+        let host = format!("10.0.0.{}", i + 1);
+        let addresses: Addresses = Arc::new(move |wanted| Ok((host.clone(), wanted.port_label.unwrap_or("80").to_owned())));
+        Item::new(name.clone(), torana_base::normalize(&name), Arc::new(labels), addresses)
+    });
+    let found = source().build(items.collect());
+    let (mut compared, mut wrong) = (0, Vec::new());
+    macro_rules! compare {
+        ($kind:literal, $($items:ident).+) => {
+            let theirs = file[$kind].as_object().unwrap();
+            let ours: BTreeMap<&String, serde_json::Value> =
+                found.config.$($items).+.iter().map(|(n, i)| (n, serde_json::to_value(&i.config).unwrap())).collect();
+            for name in theirs.keys().chain(ours.keys().copied()).collect::<std::collections::BTreeSet<_>>() {
+                let otherwise = OTHERWISE.iter().any(|(_, all)| all.starts_with($kind) && all.split(' ').skip(1).any(|n| n == name));
+                compared += 1;
+                if theirs.get(name) != ours.get(name) && !otherwise {
+                    wrong.push(format!("{} {name}: {:?} there, {:?} here", $kind, theirs.get(name), ours.get(name)));
+                }
+            }
+        };
+    }
+    compare!("routers", http.routers);
+    compare!("services", http.services);
+    compare!("middlewares", http.middlewares);
+    compare!("tcpRouters", tcp.routers);
+    compare!("tcpServices", tcp.services);
+    compare!("tcpMiddlewares", tcp.middlewares);
+    compare!("udpRouters", udp.routers);
+    compare!("udpServices", udp.services);
+    assert!(compared > 100 && wrong.is_empty(), "{compared} compared\n{}", wrong.join("\n"));
+}

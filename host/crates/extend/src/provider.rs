@@ -16,6 +16,9 @@ pub struct Document {
     pub diagnostics: Vec<Diagnostic>,
     /// What stands in the source: containers, services, keys, objects of an API.
     pub objects: Objects,
+    /// `providers.providersThrottleDuration` does not hold this document up: the provider keeps a pace of its own
+    /// (`throttleDuration`), or servers leave by it that are about to end.
+    pub own_pace: bool,
 }
 
 /// How a provider is doing.

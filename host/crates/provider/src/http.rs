@@ -205,7 +205,7 @@ impl Reader {
         self.good = true;
         self.content = config != RoutingConfig::default();
         let objects = objects(&config);
-        Read::New(Box::new(Document { provider: NAME, config, diagnostics, objects }))
+        Read::New(Box::new(Document { provider: NAME, config, diagnostics, objects, ..Document::default() }))
     }
 }
 

@@ -76,7 +76,7 @@ async fn run(provider: NomadProvider, out: ProviderOut) -> Result<(), Stopped> {
     source.allow_empty_services = config.allow_empty_services;
     source.constraints = constraints;
     source.tags = true;
-    let mut link = Link::new(name, out, source);
+    let mut link = Link::new(name, out, source).at_own_pace();
     let mut services = Services { config, known: BTreeMap::new() };
     loop {
         let error = match Api::new(&services.config, &namespace).await {

@@ -8,7 +8,8 @@ pub(crate) fn objects(config: &RoutingConfig) -> Objects {
     fn look<'a, T: 'a>(section: &str, items: impl Iterator<Item = (String, &'a Item<T>)>, out: &mut Objects) {
         for (name, item) in items {
             out.seen += 1;
-            let reasons: Vec<String> = item.diagnostics.iter().filter(|d| d.is_error()).map(|d| d.to_string().replace("\n  ", "; ")).collect();
+            let reasons: Vec<String> =
+                item.diagnostics.iter().filter(|d| d.is_error()).map(|d| d.to_string().replace("\n  ", "; ")).collect();
             if !reasons.is_empty() {
                 out.rejected.push(RejectedObject { name: format!("{section}.{name}"), reasons });
             }

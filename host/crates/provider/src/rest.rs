@@ -147,7 +147,7 @@ fn read(body: &[u8]) -> Result<(Option<Document>, String), Vec<Diagnostic>> {
     }
     let mut diagnostics = decoded.diagnostics;
     diagnostics.extend(ignored);
-    Ok((Some(Document { provider: NAME, config: decoded.value, diagnostics, objects }), echo))
+    Ok((Some(Document { provider: NAME, config: decoded.value, diagnostics, objects, ..Document::default() }), echo))
 }
 
 /// Takes away what is no option: Traefik passes over it, as of a request that came from a later version.
@@ -180,7 +180,8 @@ mod tests {
 
     #[test]
     fn requests_are_understood_or_refused_as_a_whole() {
-        let (document, echo) = read(br#"{"http":{"routers":{"r":{"rule":"Path(`/x`)","service":"s","bogus":1,"Priority":3}}},"zzz":{}}"#).unwrap();
+        let (document, echo) =
+            read(br#"{"http":{"routers":{"r":{"rule":"Path(`/x`)","service":"s","bogus":1,"Priority":3}}},"zzz":{}}"#).unwrap();
         let document = document.unwrap();
         assert_eq!(document.config.http.routers["r"].config.priority, 3);
         assert_eq!(echo, r#"{"http":{"routers":{"r":{"rule":"Path(`/x`)","service":"s","priority":3}}}}"#);

@@ -62,7 +62,9 @@ impl Answer {
         if body.len() <= DECODED_AT_ONCE {
             return decode(&body);
         }
-        tokio::task::spawn_blocking(move || decode(&body)).await.unwrap_or_else(|_| Err(WebError::Content("the answer cannot be read".into())))
+        tokio::task::spawn_blocking(move || decode(&body))
+            .await
+            .unwrap_or_else(|_| Err(WebError::Content("the answer cannot be read".into())))
     }
 
     /// A header that is a number.

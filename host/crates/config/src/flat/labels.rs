@@ -53,7 +53,7 @@ impl Default for LabelTree {
 const PROVIDER_KEYS: [&str; 6] = ["enable", "docker", "swarm", "ecs", "consulcatalog", "nomad"];
 
 /// Options that labels cannot set: a container is one server, and what is shared stands elsewhere.
-const ELSEWHERE: [&str; 11] = [
+const ELSEWHERE: [&str; 10] = [
     "http.routers.*.parentRefs",
     "http.services.*.weighted",
     "http.services.*.mirroring",
@@ -64,7 +64,6 @@ const ELSEWHERE: [&str; 11] = [
     "tcp.serversTransports",
     "udp.services.*.weighted",
     "tls.stores.*.defaultCertificate",
-    "http.models",
 ];
 
 /// Blocks that `true` switches on.
@@ -211,6 +210,10 @@ impl Reader {
                 }
                 continue;
             }
+            if path == "http" && child.name.eq_ignore_ascii_case("models") {
+                self.dropped(&below, "labels cannot set `models`, it is ignored".to_owned(), &child.place, "remove the label");
+                continue;
+            }
             let Some(option) = known.or(branch.any.as_deref()) else {
                 self.error(&below, format!("unknown option `{}`", child.name), &child.place, branch.suggest(&child.name));
                 continue;
@@ -263,34 +266,31 @@ impl Reader {
 
     /// A list of texts, separated by commas.
     fn names(&mut self, raw: &Raw, key: &str) -> Option<Node> {
-        if let Some(child) = raw.children.iter().find(|c| !c.name.starts_with('[')) {
-            self.error(&join(key, &child.name), format!("unknown option `{}`", child.name), &child.place, None);
-        } else if let Some(child) = raw.children.first() {
+        if let Some(child) = raw.children.first() {
+            let dot = if child.name.starts_with('[') { "" } else { "." };
             let hint = format!("write all values in one label: `{}=a,b`", raw.name);
-            self.dropped(key, format!("`{}{}` is ignored", raw.name, child.name), &child.place, &hint);
+            self.dropped(key, format!("`{}{dot}{}` is ignored", raw.name, child.name), &child.place, &hint);
         }
         raw.value.clone()
     }
 
     fn list(&mut self, raw: &Raw, item: &Branch, key: &str, path: &str) -> Option<Node> {
-        if raw.children.is_empty() {
-            let hint = format!("write `{}[0]` and an option of it", raw.name);
-            self.error(key, format!("`{}` cannot stand alone", raw.name), &raw.place, Some(hint));
-            return None;
-        }
         let mut items = Vec::new();
         for child in &raw.children {
             let below = format!("{key}{}", child.name);
-            if !child.name.starts_with('[') {
-                let hint = format!("write `{}[0].{}`", raw.name, child.name);
-                self.error(&join(key, &child.name), format!("unknown option `{}`", child.name), &child.place, Some(hint));
-            } else if child.children.is_empty() {
-                self.error(&below, format!("`{}{}` cannot stand alone", raw.name, child.name), &child.place, None);
-            } else {
+            if child.name.starts_with('[') && !child.children.is_empty() {
                 items.push(self.block(child, item, &below, path));
+            } else {
+                let option = if child.name.starts_with('[') { "main" } else { child.name.as_str() };
+                let hint = format!("write `{}[0].{option}`", raw.name);
+                self.dropped(key, format!("`{}` is a list of blocks, this is ignored", raw.name), &child.place, &hint);
             }
         }
-        Some(Node::new(raw.place.clone(), Value::List(items)))
+        if raw.value.is_some() {
+            let hint = format!("write `{}[0]` and an option of it", raw.name);
+            self.dropped(key, format!("`{}` is a list of blocks, its own value is ignored", raw.name), &raw.place, &hint);
+        }
+        (!items.is_empty()).then(|| Node::new(raw.place.clone(), Value::List(items)))
     }
 
     /// A block: of options, or switched on or off by a value.
@@ -306,8 +306,11 @@ impl Reader {
                 None
             }
             (true, true) => Some(Node::plain(raw.place.clone(), "true")),
+            // an object without options
+            (true, false) if path.matches('.').count() == 2 && path.ends_with(".*") => Some(Node::empty(raw.place.clone())),
             (true, false) => {
                 let hint = match branch.children.first() {
+                    _ if branch.name == "loadBalancer" => format!("write an option of it, such as `{}.server.port`", raw.name),
                     Some(first) => format!("write an option of it, such as `{}.{}`", raw.name, first.name.to_ascii_lowercase()),
                     None => format!("write `{}.<name>=...`", raw.name),
                 };
@@ -344,9 +347,11 @@ impl Reader {
         let mut node = Node::empty(raw.place.clone());
         for child in &raw.children {
             let Some((name, kind)) = options.iter().find(|(name, _)| name.eq_ignore_ascii_case(&child.name)) else {
-                if tree != "http" && child.name.eq_ignore_ascii_case("address") {
+                let elsewhere = if tree == "http" { "fenced" } else { "address" };
+                if child.name.eq_ignore_ascii_case(elsewhere) {
                     let hint = "write `server.port`; the host is that of the object itself";
-                    self.dropped(&join(key, "address"), "labels cannot set `address`, it is ignored".to_owned(), &child.place, hint);
+                    let message = format!("labels cannot set `{elsewhere}`, it is ignored");
+                    self.dropped(&join(key, elsewhere), message, &child.place, hint);
                     continue;
                 }
                 let names: Vec<&str> = options.iter().map(|(name, _)| *name).collect();

@@ -185,6 +185,16 @@ fn mistakes_name_the_label_and_what_to_do() {
             "warning: unknown option `tls` is ignored\n  at  tls.options.x.minversion  (container a, label `traefik.tls.options.x.minversion`)\n  hint: of TLS, labels set only `tls.stores.default.defaultgeneratedcert`; write the rest to a file",
         ),
         (
+            "traefik.http.services.s.loadbalancer",
+            "true",
+            "error: `loadbalancer` cannot stand alone\n  at  http.services.s.loadBalancer  (container a, label `traefik.http.services.s.loadbalancer`)\n  hint: write an option of it, such as `loadbalancer.server.port`",
+        ),
+        (
+            "traefik.http.routers.a.tls.domains[0]",
+            "x",
+            "warning: `domains` is a list of blocks, this is ignored\n  at  http.routers.a.tls.domains  (container a, label `traefik.http.routers.a.tls.domains[0]`)\n  hint: write `domains[0].main`",
+        ),
+        (
             "traefik.enabled",
             "true",
             "warning: unknown option `enabled` is ignored\n  at  enabled  (container a, label `traefik.enabled`)\n  hint: did you mean `enable`?",

@@ -49,11 +49,13 @@ impl InstallConfig {
         let mut v = Validate { config: self, node, out: Vec::new() };
         v.entry_points();
         v.rest();
+        v.docker();
         v.stores();
         v.http_provider();
         v.catalogues();
         v.plugins();
         v.resolvers();
+        v.secrets();
         v.out
     }
 }

@@ -78,7 +78,7 @@ functions! {
         Value::Map(m) => m.len(),
         other => return Err(format!("{} has no length", other.kind())),
     } as i64));
-    "print" 0 ANY |v| Ok(v.iter().map(ToString::to_string).collect::<String>().into());
+    "print" 0 ANY |v| Ok(print(v).into());
     "printf" 1 ANY |v| printf(text(v, 0)?, &v[1..]).map(Value::Text);
     // texts
     "trim" 1 1 |v| Ok(text(v, 0)?.trim().into());
@@ -225,6 +225,19 @@ fn index(at: &Value, key: &Value) -> Result<Value, String> {
 
 fn words(values: &[Value], each: impl Fn(String) -> String) -> Value {
     values.iter().filter(|v| **v != Value::None).map(|v| each(v.to_string())).collect::<Vec<_>>().join(" ").into()
+}
+
+/// With a space between two values that are no texts.
+fn print(values: &[Value]) -> String {
+    let mut out = String::new();
+    for (i, value) in values.iter().enumerate() {
+        let text = |v: &Value| matches!(v, Value::Text(_));
+        if i > 0 && !text(value) && !text(&values[i - 1]) {
+            out.push(' ');
+        }
+        out.push_str(&value.to_string());
+    }
+    out
 }
 
 fn title(text: &str) -> String {

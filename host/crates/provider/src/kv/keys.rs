@@ -158,7 +158,8 @@ impl Keys {
         let mut diagnostics = self.notes.clone();
         if let Some(first) = self.strangers.iter().find(|k| !k.starts_with("x-")) {
             let n = self.strangers.len();
-            let d = Diagnostic::warning("", format!("{n} keys below `{}` are ignored: they belong to no part of a configuration", self.root));
+            let d =
+                Diagnostic::warning("", format!("{n} keys below `{}` are ignored: they belong to no part of a configuration", self.root));
             diagnostics.push(d.at(&place(first)).hint(format!("configuration begins with one of {}", TREES.join(", "))));
         }
         diagnostics.extend(self.found.values().flat_map(|f| f.diagnostics.iter().cloned()));
@@ -166,7 +167,13 @@ impl Keys {
         let rejected = rejected.map(|(g, f)| RejectedObject { name: format!("{}/{g}", self.root), reasons: f.reasons.clone() }).collect();
         let mut config = self.config.clone();
         config.rejected = self.found.values().flat_map(|f| f.unbuilt.iter().cloned()).collect();
-        Document { provider: self.provider, config, diagnostics, objects: Objects { seen: self.groups.len(), rejected } }
+        Document {
+            provider: self.provider,
+            config,
+            diagnostics,
+            objects: Objects { seen: self.groups.len(), rejected },
+            ..Document::default()
+        }
     }
 }
 

@@ -55,9 +55,23 @@ fn only_what_changed_is_decoded_again() {
 /// Any order of changes gives what reading everything gives.
 #[test]
 fn changes_and_the_whole_agree() {
-    let names = ["http/routers/a/rule", "http/routers/a/priority", "http/services/a/loadBalancer/servers/0/url", "tls/certificates/0/certFile",
-        "tls/certificates/0/keyFile", "tls/certificates/1/certFile", "tls/options/o/minVersion", "udp/services/u/loadBalancer/servers/0/address",
-        "tcp/routers/t/rule", "plugins/p/path", "http/routers", "http", "x/y", "http/bogus/z", "tls/stores/default/defaultCertificate/certFile"];
+    let names = [
+        "http/routers/a/rule",
+        "http/routers/a/priority",
+        "http/services/a/loadBalancer/servers/0/url",
+        "tls/certificates/0/certFile",
+        "tls/certificates/0/keyFile",
+        "tls/certificates/1/certFile",
+        "tls/options/o/minVersion",
+        "udp/services/u/loadBalancer/servers/0/address",
+        "tcp/routers/t/rule",
+        "plugins/p/path",
+        "http/routers",
+        "http",
+        "x/y",
+        "http/bogus/z",
+        "tls/stores/default/defaultCertificate/certFile",
+    ];
     let values = ["1", "a,b", "true", "", "x y", "\u{e4}"];
     let mut random = 12345u32;
     let mut next = |n: usize| {
@@ -85,16 +99,21 @@ fn changes_and_the_whole_agree() {
 #[test]
 fn what_is_wrong_is_named_and_harms_nothing_else() {
     let mut keys = keys(&TWO);
-    set(&mut keys, &[
-        ("http/routers/bad/priority", Some("high")),
-        ("http/routers/bad/rule", Some("Path(`/bad`)")),
-        ("http/nothing/x", Some("1")),
-        ("other/program", Some("1")),
-        ("x-note", Some("hello")),
-    ]);
+    set(
+        &mut keys,
+        &[
+            ("http/routers/bad/priority", Some("high")),
+            ("http/routers/bad/rule", Some("Path(`/bad`)")),
+            ("http/nothing/x", Some("1")),
+            ("other/program", Some("1")),
+            ("x-note", Some("hello")),
+        ],
+    );
     assert!(keys.take(Ok(Change::Some(vec![("http/routers/bin/rule".into(), Some(b"\xff\xfe".to_vec()))]))).is_ok());
     let d = keys.document();
-    assert!(!d.config.http.routers["a"].has_errors() && d.config.http.routers["bad"].has_errors() && d.config.http.routers["bin"].has_errors());
+    assert!(
+        !d.config.http.routers["a"].has_errors() && d.config.http.routers["bad"].has_errors() && d.config.http.routers["bin"].has_errors()
+    );
     let rejected: Vec<&str> = d.objects.rejected.iter().map(|r| r.name.as_str()).collect();
     assert_eq!(rejected, ["traefik/http/nothing/x", "traefik/http/routers/bad", "traefik/http/routers/bin"]);
     assert!(d.objects.rejected[2].reasons[0].contains("UTF-8"), "{:?}", d.objects.rejected);
@@ -169,7 +188,8 @@ async fn connections_come_and_go() {
         });
     }
     // two changes at once are one document; nothing new is none
-    let expected = ["refused", "connected", "a Path(`/a`)", "a Path(`/a`), b Path(`/c`)", "cut", "connected", "cut", "connected", "", "cut"];
+    let expected =
+        ["refused", "connected", "a Path(`/a`)", "a Path(`/a`), b Path(`/c`)", "cut", "connected", "cut", "connected", "", "cut"];
     assert_eq!(seen, expected);
     running.abort();
 }
