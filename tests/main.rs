@@ -9,6 +9,7 @@ mod cases {
     mod acme;
     mod acme_dns_plugin;
     mod acme_renewal;
+    mod catalog;
     mod cli;
     mod deployment;
     mod docker;
