@@ -13,6 +13,7 @@ mod cases {
     mod http2;
     mod http3;
     mod http3_limits;
+    mod k8s;
     mod ladder;
     mod lifecycle;
     mod memory;
