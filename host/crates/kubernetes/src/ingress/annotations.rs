@@ -76,6 +76,11 @@ impl RouterAnnotations {
         Read { value: wrong.map_or(Ok(read), Err), warnings }
     }
 
+    /// Names of other objects.
+    pub(super) fn references(&self) -> impl Iterator<Item = &str> {
+        self.middlewares.iter().chain(&self.tls_options).map(String::as_str)
+    }
+
     /// A router with all of it but rule and service.
     pub(super) fn router(&self) -> Map<String, Json> {
         let mut router = Map::new();
@@ -190,6 +195,12 @@ impl ServiceAnnotations {
             read.load_balancer.insert("sticky".into(), json!({ "cookie": cookie }));
         }
         Read { value: wrong.map_or(Ok(read), Err), warnings }
+    }
+
+    /// Names of other objects.
+    pub(super) fn references(&self) -> impl Iterator<Item = &str> {
+        let transport = self.load_balancer.get("serversTransport").and_then(Json::as_str);
+        self.middlewares.iter().map(String::as_str).chain(transport)
     }
 }
 

@@ -19,6 +19,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 use torana_base::{Place, normalize};
 use torana_config::install::KubernetesIngressConfig;
+use torana_config::routing::RoutingConfig;
 
 /// Behind `@` in references.
 pub const NAME: &str = "kubernetes";
@@ -35,11 +36,13 @@ const LAST: i64 = i32::MIN as i64;
 /// Translates ingresses.
 pub struct Ingresses {
     config: KubernetesIngressConfig,
+    /// What the last translation said.
+    last: RoutingConfig,
 }
 
 impl Ingresses {
     pub fn new(config: KubernetesIngressConfig) -> Self {
-        Ingresses { config }
+        Ingresses { config, last: RoutingConfig::default() }
     }
 
     fn reads_classes(&self) -> bool {
@@ -92,7 +95,7 @@ impl Translate for Ingresses {
         }
         cx.put_routers();
         let statuses = publish::statuses(&self.config, cluster, &ours, &mut tree);
-        Translated { document: tree.finish(NAME), statuses }
+        Translated { document: tree.finish_after(NAME, &mut self.last), statuses }
     }
 }
 
@@ -124,7 +127,7 @@ impl Context<'_> {
         for w in &read.warnings {
             self.tree.warn(&place, "metadata.annotations", w.clone());
         }
-        let annotations = match read.value.and_then(|a| self.may_refer(namespace, &a).map(|()| a)) {
+        let annotations = match read.value.and_then(|a| self.may_refer(namespace, a.references()).map(|()| a)) {
             Ok(a) => a,
             Err(e) => return self.tree.reject(&place, format!("metadata.annotations: {e}")),
         };
@@ -149,10 +152,9 @@ impl Context<'_> {
     }
 
     /// Whether the objects of a namespace may name those of other providers, as annotations do.
-    fn may_refer(&self, namespace: &str, annotations: &RouterAnnotations) -> Result<(), String> {
+    fn may_refer<'n>(&self, namespace: &str, mut names: impl Iterator<Item = &'n str>) -> Result<(), String> {
         let Some(allowed) = &self.config.cross_provider_namespaces else { return Ok(()) };
-        let foreign = annotations.middlewares.iter().chain(&annotations.tls_options).find(|n| is_foreign(n));
-        match foreign {
+        match names.find(|n| is_foreign(n)) {
             Some(name) if !allowed.iter().any(|n| n == namespace) => {
                 Err(format!("namespace `{namespace}` may not refer to `{name}` of another provider (`crossProviderNamespaces`)"))
             }
@@ -240,7 +242,8 @@ impl Context<'_> {
         for w in &read.warnings {
             self.tree.warn(&at, "metadata.annotations", w.clone());
         }
-        let annotations = read.value.map_err(|e| format!("service {namespace}/{}: metadata.annotations: {e}", backend.name))?;
+        let annotations = read.value.and_then(|a| self.may_refer(namespace, a.references()).map(|()| a));
+        let annotations = annotations.map_err(|e| format!("service {namespace}/{}: metadata.annotations: {e}", backend.name))?;
         let found = self.find(namespace, backend, &annotations)?;
         let scheme = backends::scheme(&annotations.scheme, &found)?;
         let servers: Vec<Json> = backends::in_use(&found).map(|s| json!({ "url": format!("{scheme}://{}", s.address) })).collect();
