@@ -18,6 +18,7 @@ mod cases {
     mod http3;
     mod http3_limits;
     mod http_rest;
+    mod k8s;
     mod kv;
     mod ladder;
     mod lifecycle;
