@@ -128,6 +128,7 @@ pub(crate) fn workers() -> usize {
 /// Native providers and those that are plugins.
 fn providers(install: &InstallConfig, plugins: &Plugins) -> Vec<Box<dyn Provider>> {
     let mut all = torana_provider::configured(&install.providers);
+    all.extend(torana_kubernetes::configured(&install.providers));
     all.extend(install.providers.plugin.iter().map(|(name, config)| plugins.provider(name, config.clone())));
     all
 }

@@ -15,6 +15,9 @@ pub struct Document {
     pub diagnostics: Vec<Diagnostic>,
     /// What stands in the source: containers, services, keys, objects of an API.
     pub objects: Objects,
+    /// The provider keeps a pace of its own (`throttleDuration`): `providers.providersThrottleDuration` does not
+    /// hold this document up.
+    pub own_pace: bool,
 }
 
 /// What a source holds, as of one document.

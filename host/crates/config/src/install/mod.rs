@@ -11,6 +11,7 @@ mod help;
 mod load;
 mod metrics;
 mod plugins;
+mod providers;
 mod removed;
 
 pub use acme::*;
@@ -20,6 +21,7 @@ pub use help::help;
 pub use load::{Loaded, Sources, load};
 pub use metrics::*;
 pub use plugins::*;
+pub use providers::*;
 
 use crate::de;
 use crate::node::Node;
@@ -104,6 +106,10 @@ pub struct ProvidersConfig {
     pub precedence: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<FileProviderConfig>,
+    #[serde(rename = "kubernetesCRD", skip_serializing_if = "Option::is_none")]
+    pub kubernetes_crd: Option<KubernetesCrdConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kubernetes_ingress: Option<KubernetesIngressConfig>,
     /// Free-form maps, keys as written, by the name of the plugin that provides.
     #[serde(deserialize_with = "de::trees", skip_serializing_if = "BTreeMap::is_empty")]
     pub plugin: BTreeMap<String, Node>,
@@ -138,6 +144,8 @@ impl Default for ProvidersConfig {
             startup_timeout: None,
             precedence: PRECEDENCE.map(str::to_owned).into(),
             file: None,
+            kubernetes_crd: None,
+            kubernetes_ingress: None,
             plugin: BTreeMap::new(),
         }
     }

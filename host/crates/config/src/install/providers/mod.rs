@@ -1,0 +1,5 @@
+//! `providers.<name>`: one file for each family.
+
+mod kubernetes;
+
+pub use kubernetes::*;
