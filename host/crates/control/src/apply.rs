@@ -208,8 +208,8 @@ impl Apply {
                 Some(Event::Document(document)) => {
                     let now = Instant::now();
                     let provider = document.provider;
-                    let throttle = if document.own_pace { Duration::ZERO } else { self.throttle.pause() };
-                    let due = last.get(provider).map_or(now, |l| *l + throttle).max(now);
+                    let pause = if document.own_pace { Duration::ZERO } else { self.throttle.pause() };
+                    let due = last.get(provider).map_or(now, |l| *l + pause).max(now);
                     waiting.insert(provider, Waiting { document: *document, due });
                 }
                 None => {}

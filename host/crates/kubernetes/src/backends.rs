@@ -200,6 +200,12 @@ fn server(host: &str, port: i32, draining: bool) -> Server {
     Server { address, draining }
 }
 
+/// The servers that get requests: those that are going away only where there are no others.
+pub fn in_use(found: &Backends) -> impl Iterator<Item = &Server> {
+    let staying = found.servers.iter().any(|s| !s.draining);
+    found.servers.iter().filter(move |s| !(staying && s.draining))
+}
+
 /// What to speak to servers: as written, else `https` where the port is 443 or its name begins so, else `http`.
 pub fn scheme(written: &str, found: &Backends) -> Result<&'static str, String> {
     match written {
@@ -266,6 +272,9 @@ status: {addresses: [{type: Hostname, address: n1}, {type: InternalIP, address: 
         assert_eq!(addresses(&found), ["10.1.0.1:8080", "10.1.0.2:8080", "10.1.0.4:8080", "[fd00::1]:8080"]);
         assert_eq!(found.servers.iter().map(|s| s.draining).collect::<Vec<_>>(), [false, true, false, false]);
         assert_eq!(scheme("", &found), Ok("http"));
+        assert_eq!(in_use(&found).count(), 3, "one is going away");
+        let leaving: Vec<Server> = found.servers.iter().filter(|s| s.draining).cloned().collect();
+        assert_eq!(in_use(&Backends { servers: leaving, ..found }).count(), 1, "better than nothing");
         let found = find(&c, Allowed::default(), &reference("whoami", Some(Port::Number(443)))).unwrap();
         assert_eq!((found.servers.len(), scheme("", &found)), (3, Ok("https")));
         let none = reference("whoami", Some(Port::Number(8443)));

@@ -12,6 +12,7 @@ pub mod cluster;
 pub mod crd;
 pub mod ingress;
 pub mod run;
+mod secrets;
 pub mod status;
 pub mod tree;
 pub mod watched;

@@ -13,7 +13,7 @@ use torana_extend::{Document, Objects, RejectedObject};
 #[derive(Debug, Default)]
 pub struct Tree {
     /// `http.routers` and the like, to the objects below them.
-    sections: BTreeMap<&'static str, Vec<(Key, Node)>>,
+    sections: BTreeMap<&'static str, BTreeMap<String, (Key, Node)>>,
     certificates: Vec<Node>,
     rejected: BTreeMap<String, Vec<String>>,
     diagnostics: Vec<Diagnostic>,
@@ -33,24 +33,29 @@ impl Tree {
         self.seen += 1;
     }
 
-    /// Puts `value` under `section` (`http.routers`); whether the name was free.
+    /// Puts `value` under `section` (`http.routers`); whether the name was free, else nothing is changed.
     pub fn put(&mut self, section: &'static str, name: &str, value: &Json, place: &Place) -> bool {
-        let entries = self.sections.entry(section).or_default();
-        if entries.iter().any(|(k, _)| k.text == name) {
+        if self.has(section, name) {
             return false;
         }
-        entries.push((key(name, place), node(value, place)));
+        self.replace(section, name, value, place);
         true
     }
 
+    /// Puts `value` under `section`, in the place of what is there.
+    pub fn replace(&mut self, section: &'static str, name: &str, value: &Json, place: &Place) {
+        let entry = (key(name, place), node(value, place));
+        self.sections.entry(section).or_default().insert(name.to_owned(), entry);
+    }
+
     pub fn has(&self, section: &str, name: &str) -> bool {
-        self.sections.get(section).is_some_and(|entries| entries.iter().any(|(k, _)| k.text == name))
+        self.sections.get(section).is_some_and(|entries| entries.contains_key(name))
     }
 
     /// Takes out what was put there.
     pub fn remove(&mut self, section: &str, name: &str) {
         if let Some(entries) = self.sections.get_mut(section) {
-            entries.retain(|(k, _)| k.text != name);
+            entries.remove(name);
         }
     }
 
@@ -86,7 +91,7 @@ impl Tree {
             if root.child(tree).is_none() {
                 root.insert(key(tree, &whole), Node::empty(whole.clone()));
             }
-            let below = Node::new(whole.clone(), Value::Map(entries));
+            let below = Node::new(whole.clone(), Value::Map(entries.into_values().collect()));
             if let Value::Map(trees) = &mut root.value
                 && let Some((_, at)) = trees.iter_mut().find(|(k, _)| k.text == tree)
             {
