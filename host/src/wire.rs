@@ -129,6 +129,7 @@ pub(crate) fn workers() -> usize {
 fn providers(install: &InstallConfig, plugins: &Plugins) -> Vec<Box<dyn Provider>> {
     let mut all = torana_provider::configured(&install.providers);
     all.extend(torana_kubernetes::configured(&install.providers));
+    all.extend(torana_kubernetes::gateway::configured(install));
     all.extend(install.providers.plugin.iter().map(|(name, config)| plugins.provider(name, config.clone())));
     all
 }

@@ -4,25 +4,25 @@ use serde_json::{Value, json};
 
 /// What is so of an object, and why.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Condition {
-    pub kind: &'static str,
-    pub holds: bool,
-    pub reason: &'static str,
+pub(super) struct Condition {
+    pub(super) kind: &'static str,
+    pub(super) holds: bool,
+    pub(super) reason: &'static str,
     /// Never empty.
-    pub message: String,
+    pub(super) message: String,
 }
 
 impl Condition {
-    pub fn yes(kind: &'static str, reason: &'static str, message: impl Into<String>) -> Condition {
+    pub(super) fn yes(kind: &'static str, reason: &'static str, message: impl Into<String>) -> Condition {
         Condition { kind, holds: true, reason, message: message.into() }
     }
 
-    pub fn no(kind: &'static str, reason: &'static str, message: impl Into<String>) -> Condition {
+    pub(super) fn no(kind: &'static str, reason: &'static str, message: impl Into<String>) -> Condition {
         Condition { kind, holds: false, reason, message: message.into() }
     }
 
     /// Of the object's `generation`; the time is filled in by [`stamp`].
-    pub fn to_json(&self, generation: i64) -> Value {
+    pub(super) fn to_json(&self, generation: i64) -> Value {
         json!({
             "type": self.kind,
             "status": if self.holds { "True" } else { "False" },
@@ -34,13 +34,13 @@ impl Condition {
     }
 }
 
-pub fn list(conditions: &[Condition], generation: i64) -> Value {
+pub(super) fn list(conditions: &[Condition], generation: i64) -> Value {
     conditions.iter().map(|c| c.to_json(generation)).collect()
 }
 
 /// Gives each condition of `status` its time: that of the same condition in one of `before` if it held or did not hold
 /// there too, else `now`.
-pub fn stamp(status: &mut Value, before: &[&Value], now: &str) {
+pub(super) fn stamp(status: &mut Value, before: &[&Value], now: &str) {
     match status {
         Value::Object(map) if map.contains_key("lastTransitionTime") => {
             let same = before.iter().find(|b| b.get("status") == map.get("status"));
@@ -55,8 +55,7 @@ pub fn stamp(status: &mut Value, before: &[&Value], now: &str) {
         }
         Value::Array(items) => {
             for item in items {
-                let there: Vec<&Value> =
-                    before.iter().filter_map(|b| b.as_array()?.iter().find(|other| is_same(item, other))).collect();
+                let there: Vec<&Value> = before.iter().filter_map(|b| b.as_array()?.iter().find(|other| is_same(item, other))).collect();
                 stamp(item, &there, now);
             }
         }

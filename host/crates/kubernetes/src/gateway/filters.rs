@@ -1,12 +1,21 @@
 //! Filters of a rule or a backend to middlewares.
 
+use super::Options;
+use super::made::Made;
 use super::model::{Filter, HeaderModifier, PathMatch, PathModifier};
-use super::{Made, Options};
 use serde_json::{Map, Value, json};
 use torana_base::Place;
 
 /// Names of the middlewares, in the order of the filters. They are called after `owner`, a router or a service.
-pub fn load(made: &mut Made, options: &Options, place: &Place, namespace: &str, owner: &str, filters: &[Filter], path: Option<&PathMatch>) -> Result<Vec<String>, String> {
+pub(super) fn load(
+    made: &mut Made,
+    options: &Options,
+    place: &Place,
+    namespace: &str,
+    owner: &str,
+    filters: &[Filter],
+    path: Option<&PathMatch>,
+) -> Result<Vec<String>, String> {
     let mut all = Vec::with_capacity(filters.len());
     for (i, filter) in filters.iter().enumerate() {
         let missing = || format!("the filter {} has no options", filter.kind);

@@ -1,10 +1,11 @@
 //! Rules of `HTTPRoute` and `GRPCRoute` to routers and services.
 
+use super::filters;
 use super::listeners::Listener;
+use super::made::Made;
 use super::model::{Match, MethodMatch, Object, PathMatch, Reference, RouteSpec, Rule, ValueMatch};
 use super::names::{self, quote, quote_regex};
 use super::refs::{Backend, Found, Refs, Unresolved};
-use super::{Made, filters};
 use torana_base::Place;
 use torana_config::routing::{
     LoadBalancerConfig, RouterConfig, RouterTlsConfig, ServerConfig, ServersTransportConfig, ServiceConfig, ShareAnswer, WeightedConfig,
@@ -13,13 +14,13 @@ use torana_config::routing::{
 
 /// One of the two kinds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(super) enum Kind {
     Http,
     Grpc,
 }
 
 impl Kind {
-    pub fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Kind::Http => "HTTPRoute",
             Kind::Grpc => "GRPCRoute",
@@ -36,17 +37,17 @@ impl Kind {
 }
 
 /// A route on a listener that has accepted it.
-pub struct Attached<'a> {
-    pub kind: Kind,
-    pub route: &'a Object<RouteSpec>,
-    pub listener: &'a Listener,
-    pub hostnames: &'a [String],
-    pub place: &'a Place,
+pub(super) struct Attached<'a> {
+    pub(super) kind: Kind,
+    pub(super) route: &'a Object<RouteSpec>,
+    pub(super) listener: &'a Listener,
+    pub(super) hostnames: &'a [String],
+    pub(super) place: &'a Place,
 }
 
 impl Attached<'_> {
     /// Makes its routers; what of its references leads nowhere.
-    pub fn build(&self, refs: &mut Refs<'_>, made: &mut Made) -> Vec<Unresolved> {
+    pub(super) fn build(&self, refs: &mut Refs<'_>, made: &mut Made) -> Vec<Unresolved> {
         let mut wrong = Vec::new();
         let rules = &self.route.spec.rules;
         let mut seen: Vec<String> = Vec::new();
@@ -73,7 +74,17 @@ impl Attached<'_> {
     }
 
     #[allow(clippy::too_many_arguments)]
-    fn router(&self, refs: &mut Refs<'_>, made: &mut Made, rule: &Rule, m: &Match, name: String, text: String, priority: i64, wrong: &mut Vec<Unresolved>) {
+    fn router(
+        &self,
+        refs: &mut Refs<'_>,
+        made: &mut Made,
+        rule: &Rule,
+        m: &Match,
+        name: String,
+        text: String,
+        priority: i64,
+        wrong: &mut Vec<Unresolved>,
+    ) {
         let namespace = &self.route.key.0;
         let root = PathMatch::default();
         let path = Some(m.path.as_ref().unwrap_or(&root));
@@ -81,7 +92,11 @@ impl Attached<'_> {
             Err(why) => {
                 made.tree.reject(self.place, format!("{why}; requests of its rule are answered with 500"));
                 let service = format!("{name}-err-wrr");
-                let share = WeightedServiceConfig { name: format!("invalid-{}-filter", self.kind.name().to_ascii_lowercase()), answer: Some(self.kind.failure()), ..Default::default() };
+                let share = WeightedServiceConfig {
+                    name: format!("invalid-{}-filter", self.kind.name().to_ascii_lowercase()),
+                    answer: Some(self.kind.failure()),
+                    ..Default::default()
+                };
                 made.weighted(&service, vec![share], self.place);
                 (Vec::new(), service)
             }
@@ -100,7 +115,15 @@ impl Attached<'_> {
     }
 
     /// The service of a rule: one that weighs its backends.
-    fn service(&self, refs: &mut Refs<'_>, made: &mut Made, rule: &Rule, path: Option<&PathMatch>, router: &str, wrong: &mut Vec<Unresolved>) -> String {
+    fn service(
+        &self,
+        refs: &mut Refs<'_>,
+        made: &mut Made,
+        rule: &Rule,
+        path: Option<&PathMatch>,
+        router: &str,
+        wrong: &mut Vec<Unresolved>,
+    ) -> String {
         if let [only] = rule.backend_refs.as_slice()
             && only.filters.is_empty()
             && let Ok(Backend::Named(internal)) = refs.http(self.kind.name(), &self.route.key, self.listener, only, "http")
@@ -132,11 +155,19 @@ impl Attached<'_> {
         name
     }
 
-    fn backend(&self, refs: &mut Refs<'_>, made: &mut Made, reference: &Reference, path: Option<&PathMatch>, name: &str) -> Result<String, Unresolved> {
+    fn backend(
+        &self,
+        refs: &mut Refs<'_>,
+        made: &mut Made,
+        reference: &Reference,
+        path: Option<&PathMatch>,
+        name: &str,
+    ) -> Result<String, Unresolved> {
         let plain = if self.kind == Kind::Grpc { "h2c" } else { "http" };
         let found = refs.http(self.kind.name(), &self.route.key, self.listener, reference, plain)?;
         let unsupported = |message| Unresolved { reason: "UnsupportedValue", message };
-        let middlewares = filters::load(made, refs.options, self.place, &self.route.key.0, name, &reference.filters, path).map_err(unsupported)?;
+        let middlewares =
+            filters::load(made, refs.options, self.place, &self.route.key.0, name, &reference.filters, path).map_err(unsupported)?;
         let service = match found {
             Backend::Named(named) if middlewares.is_empty() => return Ok(named),
             Backend::Named(named) => {
@@ -155,7 +186,8 @@ impl Attached<'_> {
 
 fn load_balancer(made: &mut Made, name: &str, found: Found, place: &Place) -> LoadBalancerConfig {
     let scheme = found.scheme;
-    let server = |s: &crate::backends::Server| ServerConfig { url: format!("{scheme}://{}", s.address), fenced: s.draining, ..Default::default() };
+    let server =
+        |s: &crate::backends::Server| ServerConfig { url: format!("{scheme}://{}", s.address), fenced: s.draining, ..Default::default() };
     let servers = found.backends.servers.iter().map(server).collect();
     let servers_transport = found.tls.map(|tls| {
         let transport = ServersTransportConfig { server_name: tls.server_name, root_cas: tls.authorities, ..Default::default() };

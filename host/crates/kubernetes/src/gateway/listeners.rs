@@ -9,7 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Protocol {
+pub(super) enum Protocol {
     Http,
     Https,
     Tls,
@@ -26,34 +26,34 @@ enum From {
 
 /// A listener of a gateway.
 #[derive(Clone, Debug)]
-pub struct Listener {
-    pub gateway: Key,
-    pub name: String,
-    pub hostname: String,
-    pub port: i32,
-    pub protocol: Option<Protocol>,
-    pub entry_point: String,
-    pub passthrough: bool,
+pub(super) struct Listener {
+    pub(super) gateway: Key,
+    pub(super) name: String,
+    pub(super) hostname: String,
+    pub(super) port: i32,
+    pub(super) protocol: Option<Protocol>,
+    pub(super) entry_point: String,
+    pub(super) passthrough: bool,
     /// Kinds of routes that it takes.
-    pub kinds: Vec<&'static str>,
+    pub(super) kinds: Vec<&'static str>,
     from: From,
     /// It is served: nothing is wrong with it.
-    pub attached: bool,
+    pub(super) attached: bool,
     /// Routes that it has accepted.
-    pub routes: usize,
+    pub(super) routes: usize,
     /// Empty where all is well.
-    pub conditions: Vec<Condition>,
+    pub(super) conditions: Vec<Condition>,
     /// Names that routes of a kind have taken.
-    pub claims: Vec<(&'static str, Vec<String>)>,
+    pub(super) claims: Vec<(&'static str, Vec<String>)>,
 }
 
 impl Listener {
-    pub fn is_tls(&self) -> bool {
+    pub(super) fn is_tls(&self) -> bool {
         self.protocol == Some(Protocol::Https)
     }
 
     /// Whether it takes routes of `kind` from `namespace`.
-    pub fn allows(&self, cluster: &Cluster, kind: &str, namespace: &str) -> bool {
+    pub(super) fn allows(&self, cluster: &Cluster, kind: &str, namespace: &str) -> bool {
         let from = match &self.from {
             From::All => true,
             From::Same => self.gateway.0 == namespace,
@@ -67,10 +67,10 @@ impl Listener {
 }
 
 /// A certificate that a listener asks for: its secret and the two PEM texts.
-pub type Certificate = (Key, String, String);
+pub(super) type Certificate = (Key, String, String);
 
 /// All listeners of a gateway, and their certificates.
-pub fn of_gateway(
+pub(super) fn of_gateway(
     cluster: &Cluster,
     options: &Options,
     grants: &Grants,
@@ -90,7 +90,12 @@ struct Of<'a> {
 }
 
 impl Of<'_> {
-    fn listener(&self, spec: &ListenerSpec, taken: &mut BTreeSet<(Protocol, i32, String)>, certificates: &mut BTreeMap<Key, Certificate>) -> Listener {
+    fn listener(
+        &self,
+        spec: &ListenerSpec,
+        taken: &mut BTreeSet<(Protocol, i32, String)>,
+        certificates: &mut BTreeMap<Key, Certificate>,
+    ) -> Listener {
         let mut l = Listener {
             gateway: self.gateway.key.clone(),
             name: spec.name.clone(),
@@ -127,11 +132,17 @@ impl Of<'_> {
             "TLS" => Protocol::Tls,
             "TCP" if self.options.config.experimental_channel => Protocol::Tcp,
             "TCP" => return refuse("UnsupportedProtocol", "TCP needs `experimentalChannel` of the provider kubernetesGateway".into()),
-            other => return refuse("UnsupportedProtocol", format!("{other} is not a protocol of this gateway: there are HTTP, HTTPS, TLS and TCP")),
+            other => {
+                return refuse(
+                    "UnsupportedProtocol",
+                    format!("{other} is not a protocol of this gateway: there are HTTP, HTTPS, TLS and TCP"),
+                );
+            }
         };
         let Some(entry_point) = self.options.entry_points.iter().find(|e| serves(e, spec.port, protocol)) else {
             let known: Vec<String> = self.options.entry_points.iter().map(|e| format!("{} ({})", e.name, e.port)).collect();
-            let message = format!("no entry point of the gateway has port {} for {}; there are {}", spec.port, spec.protocol, known.join(", "));
+            let message =
+                format!("no entry point of the gateway has port {} for {}; there are {}", spec.port, spec.protocol, known.join(", "));
             return refuse("PortUnavailable", message);
         };
         l.entry_point.clone_from(&entry_point.name);
@@ -183,7 +194,11 @@ impl Of<'_> {
             (Protocol::Http | Protocol::Tcp, Some(_)) => return refuse("`tls` has no place in a listener for HTTP or TCP"),
             (_, None) => return refuse("a listener for HTTPS or TLS needs `tls`"),
             (Protocol::Https, Some(_)) if l.passthrough => {
-                return Err(Condition::no("Accepted", "UnsupportedProtocol", "HTTPS is ended by the gateway: for `mode: Passthrough` take the protocol TLS"));
+                return Err(Condition::no(
+                    "Accepted",
+                    "UnsupportedProtocol",
+                    "HTTPS is ended by the gateway: for `mode: Passthrough` take the protocol TLS",
+                ));
             }
             (_, Some(_)) if l.passthrough => return Ok(()),
             (_, Some(tls)) => tls,
@@ -227,7 +242,7 @@ fn serves(entry_point: &EntryPoint, port: i32, protocol: Protocol) -> bool {
 }
 
 /// Whether labels are as a selector wants them.
-pub fn selects(selector: &LabelSelector, labels: &BTreeMap<String, String>) -> bool {
+pub(super) fn selects(selector: &LabelSelector, labels: &BTreeMap<String, String>) -> bool {
     selector.match_labels.iter().flatten().all(|(k, v)| labels.get(k) == Some(v))
         && selector.match_expressions.iter().flatten().all(|e| {
             let value = labels.get(&e.key);

@@ -9,77 +9,77 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 /// The group of the API's own kinds.
-pub const GROUP: &str = "gateway.networking.k8s.io";
+pub(super) const GROUP: &str = "gateway.networking.k8s.io";
 /// Who answers for a class.
-pub const CONTROLLER: &str = "traefik.io/gateway-controller";
+pub(super) const CONTROLLER: &str = "traefik.io/gateway-controller";
 
 /// `GatewayClass.spec`
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-pub struct ClassSpec {
-    pub controller_name: String,
+pub(super) struct ClassSpec {
+    pub(super) controller_name: String,
 }
 
 /// `Gateway.spec`
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-pub struct GatewaySpec {
-    pub gateway_class_name: String,
-    pub listeners: Vec<ListenerSpec>,
+pub(super) struct GatewaySpec {
+    pub(super) gateway_class_name: String,
+    pub(super) listeners: Vec<ListenerSpec>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-pub struct ListenerSpec {
-    pub name: String,
-    pub hostname: String,
-    pub port: i32,
-    pub protocol: String,
-    pub tls: Option<ListenerTls>,
-    pub allowed_routes: AllowedRoutes,
+pub(super) struct ListenerSpec {
+    pub(super) name: String,
+    pub(super) hostname: String,
+    pub(super) port: i32,
+    pub(super) protocol: String,
+    pub(super) tls: Option<ListenerTls>,
+    pub(super) allowed_routes: AllowedRoutes,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-pub struct ListenerTls {
+pub(super) struct ListenerTls {
     /// Empty for `Terminate`.
-    pub mode: String,
-    pub certificate_refs: Vec<Reference>,
+    pub(super) mode: String,
+    pub(super) certificate_refs: Vec<Reference>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-pub struct AllowedRoutes {
-    pub namespaces: AllowedNamespaces,
-    pub kinds: Vec<Reference>,
+pub(super) struct AllowedRoutes {
+    pub(super) namespaces: AllowedNamespaces,
+    pub(super) kinds: Vec<Reference>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-pub struct AllowedNamespaces {
+pub(super) struct AllowedNamespaces {
     /// Empty for `Same`.
-    pub from: String,
-    pub selector: Option<LabelSelector>,
+    pub(super) from: String,
+    pub(super) selector: Option<LabelSelector>,
 }
 
 /// Every reference to another object, of whatever kind; what does not belong to it is empty.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-pub struct Reference {
-    pub group: Option<String>,
-    pub kind: Option<String>,
-    pub name: String,
-    pub namespace: Option<String>,
-    pub section_name: Option<String>,
-    pub port: Option<i32>,
+pub(super) struct Reference {
+    pub(super) group: Option<String>,
+    pub(super) kind: Option<String>,
+    pub(super) name: String,
+    pub(super) namespace: Option<String>,
+    pub(super) section_name: Option<String>,
+    pub(super) port: Option<i32>,
     /// Of a backend.
-    pub weight: Option<i64>,
-    pub filters: Vec<Filter>,
+    pub(super) weight: Option<i64>,
+    pub(super) filters: Vec<Filter>,
 }
 
 impl Reference {
     /// Group and kind, `default` where they are not written.
-    pub fn what<'a>(&'a self, default: (&'a str, &'a str)) -> (&'a str, &'a str) {
+    pub(super) fn what<'a>(&'a self, default: (&'a str, &'a str)) -> (&'a str, &'a str) {
         (self.group.as_deref().unwrap_or(default.0), self.kind.as_deref().unwrap_or(default.1))
     }
 }
@@ -87,194 +87,195 @@ impl Reference {
 /// `spec` of every kind of route.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-pub struct RouteSpec {
-    pub parent_refs: Vec<Reference>,
-    pub hostnames: Vec<String>,
-    pub rules: Vec<Rule>,
+pub(super) struct RouteSpec {
+    /// As written: statuses repeat them.
+    pub(super) parent_refs: Vec<Value>,
+    pub(super) hostnames: Vec<String>,
+    pub(super) rules: Vec<Rule>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-pub struct Rule {
-    pub matches: Vec<Match>,
-    pub filters: Vec<Filter>,
-    pub backend_refs: Vec<Reference>,
+pub(super) struct Rule {
+    pub(super) matches: Vec<Match>,
+    pub(super) filters: Vec<Filter>,
+    pub(super) backend_refs: Vec<Reference>,
     /// Not built.
-    pub timeouts: Option<Value>,
-    pub retry: Option<Value>,
-    pub session_persistence: Option<Value>,
+    pub(super) timeouts: Option<Value>,
+    pub(super) retry: Option<Value>,
+    pub(super) session_persistence: Option<Value>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-pub struct Match {
-    pub path: Option<PathMatch>,
-    pub headers: Vec<ValueMatch>,
-    pub query_params: Vec<ValueMatch>,
-    pub method: Option<MethodMatch>,
+pub(super) struct Match {
+    pub(super) path: Option<PathMatch>,
+    pub(super) headers: Vec<ValueMatch>,
+    pub(super) query_params: Vec<ValueMatch>,
+    pub(super) method: Option<MethodMatch>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
-pub struct PathMatch {
+pub(super) struct PathMatch {
     /// `Exact`, `PathPrefix` (also where it is empty) or `RegularExpression`.
     #[serde(rename = "type")]
-    pub kind: String,
-    pub value: Option<String>,
+    pub(super) kind: String,
+    pub(super) value: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct ValueMatch {
+pub(super) struct ValueMatch {
     /// Empty for `Exact`.
     #[serde(rename = "type")]
-    pub kind: String,
-    pub name: String,
-    pub value: String,
+    pub(super) kind: String,
+    pub(super) name: String,
+    pub(super) value: String,
 }
 
 /// A method of HTTP, or one of a gRPC service.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(untagged)]
-pub enum MethodMatch {
+pub(super) enum MethodMatch {
     Http(String),
     Grpc(GrpcMethod),
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct GrpcMethod {
+pub(super) struct GrpcMethod {
     /// Empty for `Exact`.
     #[serde(rename = "type")]
-    pub kind: String,
-    pub service: Option<String>,
-    pub method: Option<String>,
+    pub(super) kind: String,
+    pub(super) service: Option<String>,
+    pub(super) method: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-pub struct Filter {
+pub(super) struct Filter {
     #[serde(rename = "type")]
-    pub kind: String,
-    pub request_header_modifier: Option<HeaderModifier>,
-    pub response_header_modifier: Option<HeaderModifier>,
-    pub request_redirect: Option<Redirect>,
-    pub url_rewrite: Option<Rewrite>,
-    pub extension_ref: Option<Extension>,
+    pub(super) kind: String,
+    pub(super) request_header_modifier: Option<HeaderModifier>,
+    pub(super) response_header_modifier: Option<HeaderModifier>,
+    pub(super) request_redirect: Option<Redirect>,
+    pub(super) url_rewrite: Option<Rewrite>,
+    pub(super) extension_ref: Option<Extension>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
-pub struct Extension {
-    pub group: String,
-    pub kind: String,
-    pub name: String,
+pub(super) struct Extension {
+    pub(super) group: String,
+    pub(super) kind: String,
+    pub(super) name: String,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
-pub struct HeaderModifier {
-    pub set: Vec<Header>,
-    pub add: Vec<Header>,
-    pub remove: Vec<String>,
+pub(super) struct HeaderModifier {
+    pub(super) set: Vec<Header>,
+    pub(super) add: Vec<Header>,
+    pub(super) remove: Vec<String>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
-pub struct Header {
-    pub name: String,
-    pub value: String,
+pub(super) struct Header {
+    pub(super) name: String,
+    pub(super) value: String,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-pub struct Redirect {
-    pub scheme: Option<String>,
-    pub hostname: Option<String>,
-    pub path: Option<PathModifier>,
-    pub port: Option<i32>,
-    pub status_code: Option<u16>,
+pub(super) struct Redirect {
+    pub(super) scheme: Option<String>,
+    pub(super) hostname: Option<String>,
+    pub(super) path: Option<PathModifier>,
+    pub(super) port: Option<i32>,
+    pub(super) status_code: Option<u16>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
-pub struct Rewrite {
-    pub hostname: Option<String>,
-    pub path: Option<PathModifier>,
+pub(super) struct Rewrite {
+    pub(super) hostname: Option<String>,
+    pub(super) path: Option<PathModifier>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-pub struct PathModifier {
+pub(super) struct PathModifier {
     #[serde(rename = "type")]
-    pub kind: String,
-    pub replace_full_path: Option<String>,
-    pub replace_prefix_match: Option<String>,
+    pub(super) kind: String,
+    pub(super) replace_full_path: Option<String>,
+    pub(super) replace_prefix_match: Option<String>,
 }
 
 /// `ReferenceGrant.spec`
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct GrantSpec {
-    pub from: Vec<GrantFrom>,
-    pub to: Vec<GrantTo>,
+pub(super) struct GrantSpec {
+    pub(super) from: Vec<GrantFrom>,
+    pub(super) to: Vec<GrantTo>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct GrantFrom {
-    pub group: String,
-    pub kind: String,
-    pub namespace: String,
+pub(super) struct GrantFrom {
+    pub(super) group: String,
+    pub(super) kind: String,
+    pub(super) namespace: String,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct GrantTo {
-    pub group: String,
-    pub kind: String,
-    pub name: Option<String>,
+pub(super) struct GrantTo {
+    pub(super) group: String,
+    pub(super) kind: String,
+    pub(super) name: Option<String>,
 }
 
 /// `BackendTLSPolicy.spec`
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-pub struct PolicySpec {
-    pub target_refs: Vec<Reference>,
-    pub validation: Validation,
+pub(super) struct PolicySpec {
+    pub(super) target_refs: Vec<Reference>,
+    pub(super) validation: Validation,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-pub struct Validation {
-    pub hostname: String,
-    pub ca_certificate_refs: Vec<Reference>,
+pub(super) struct Validation {
+    pub(super) hostname: String,
+    pub(super) ca_certificate_refs: Vec<Reference>,
     #[serde(rename = "wellKnownCACertificates")]
-    pub well_known_ca_certificates: Option<String>,
+    pub(super) well_known_ca_certificates: Option<String>,
     #[serde(rename = "subjectAltNames")]
-    pub subject_alt_names: Vec<Value>,
+    pub(super) subject_alt_names: Vec<Value>,
 }
 
 /// An object and what it says.
 #[derive(Clone, Debug)]
-pub struct Object<S> {
-    pub key: Key,
-    pub generation: i64,
+pub(super) struct Object<S> {
+    pub(super) key: Key,
+    pub(super) generation: i64,
     /// RFC 3339, which sorts by time; objects without one are the newest.
-    pub created: String,
-    pub status: Value,
-    pub spec: S,
+    pub(super) created: String,
+    pub(super) status: Value,
+    pub(super) spec: S,
 }
 
 impl<S> Object<S> {
     /// Older objects go first, then by namespace and name.
-    pub fn age(&self) -> (bool, &str, &Key) {
+    pub(super) fn age(&self) -> (bool, &str, &Key) {
         (self.created.is_empty(), &self.created, &self.key)
     }
 }
 
 /// Reads an object's `spec`.
-pub fn read<S: DeserializeOwned + Default>(key: &Key, object: &DynamicObject) -> Result<Object<S>, String> {
+pub(super) fn read<S: DeserializeOwned + Default>(key: &Key, object: &DynamicObject) -> Result<Object<S>, String> {
     let spec = match object.data.get("spec") {
         Some(spec) => serde_json::from_value(without_nulls(spec)).map_err(|e| format!("`spec` cannot be read: {e}"))?,
         None => S::default(),

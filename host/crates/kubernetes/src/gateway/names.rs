@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 /// The names that a listener (empty for any name) and a route (none for any name) have in common; `None` where they
 /// have nothing in common, an empty list where both take any name.
-pub fn common(listener: &str, route: &[String]) -> Option<Vec<String>> {
+pub(super) fn common(listener: &str, route: &[String]) -> Option<Vec<String>> {
     match (listener, route) {
         ("", names) => Some(names.to_vec()),
         (one, []) => Some(vec![one.to_owned()]),
@@ -22,7 +22,7 @@ pub fn common(listener: &str, route: &[String]) -> Option<Vec<String>> {
 }
 
 /// Whether two lists of names, of which an empty one means any name, have one in common.
-pub fn overlap(a: &[String], b: &[String]) -> bool {
+pub(super) fn overlap(a: &[String], b: &[String]) -> bool {
     a.is_empty() || b.is_empty() || a.iter().any(|x| b.iter().any(|y| narrower(x, y).is_some()))
 }
 
@@ -37,7 +37,7 @@ fn narrower<'a>(a: &'a str, b: &'a str) -> Option<&'a str> {
 }
 
 /// Matchers for the host of a request, empty for any.
-pub fn http_rule(names: &[String]) -> String {
+pub(super) fn http_rule(names: &[String]) -> String {
     let one = |name: &String| match name.strip_prefix("*.") {
         Some(rest) => format!("HostRegexp({})", quote(&format!("^[a-z0-9-\\.]+\\.{}$", quote_regex(rest)))),
         None => format!("Host({})", quote(name)),
@@ -50,7 +50,7 @@ pub fn http_rule(names: &[String]) -> String {
 }
 
 /// Matchers for the server name of a connection; a wildcard takes one label.
-pub fn sni_rule(names: &[String]) -> String {
+pub(super) fn sni_rule(names: &[String]) -> String {
     let one = |name: &String| match name.strip_prefix("*.") {
         Some(rest) => format!("HostSNIRegexp({})", quote(&format!("^[a-z0-9-]+\\.{}$", quote_regex(rest)))),
         None => format!("HostSNI({})", quote(name)),
@@ -59,12 +59,12 @@ pub fn sni_rule(names: &[String]) -> String {
 }
 
 /// The length of the longest name.
-pub fn longest(names: &[String]) -> i64 {
+pub(super) fn longest(names: &[String]) -> i64 {
     names.iter().map(String::len).max().unwrap_or(0) as i64
 }
 
 /// A string literal of Go, as rules have them.
-pub fn quote(text: &str) -> String {
+pub(super) fn quote(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     out.push('"');
     for c in text.chars() {
@@ -82,7 +82,7 @@ pub fn quote(text: &str) -> String {
 }
 
 /// A text that matches itself in a regular expression.
-pub fn quote_regex(text: &str) -> String {
+pub(super) fn quote_regex(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         if r"\.+*?()|[]{}^$".contains(c) {
@@ -94,7 +94,7 @@ pub fn quote_regex(text: &str) -> String {
 }
 
 /// `key`, and what tells `rule` from the others of the same key.
-pub fn router(key: &str, rule: &str) -> String {
+pub(super) fn router(key: &str, rule: &str) -> String {
     let mut name = format!("{}-", torana_base::normalize(key));
     for byte in Sha256::digest(rule.as_bytes()).iter().take(10) {
         _ = write!(name, "{byte:02x}");
@@ -133,7 +133,10 @@ mod tests {
             router("httproute-default-basic-gw-default-gw-ep-web-0", &format!(r#"{rule} && PathPrefix("/")"#)),
             "httproute-default-basic-gw-default-gw-ep-web-0-cd00729b9940deae41fd"
         );
-        assert_eq!(router("tcproute-default-tcpr-gw-default-gw-ep-tcp-0", &sni_rule(&[])), "tcproute-default-tcpr-gw-default-gw-ep-tcp-0-f6e41ed100ac1d7460c1");
+        assert_eq!(
+            router("tcproute-default-tcpr-gw-default-gw-ep-tcp-0", &sni_rule(&[])),
+            "tcproute-default-tcpr-gw-default-gw-ep-tcp-0-f6e41ed100ac1d7460c1"
+        );
         assert_eq!(sni_rule(&list(&["a.test", "*.b.test"])), r#"HostSNI("a.test") || HostSNIRegexp("^[a-z0-9-]+\\.b\\.test$")"#);
     }
 }

@@ -7,32 +7,32 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// TLS to the servers of a service.
 #[derive(Clone, Debug, PartialEq)]
-pub struct BackendTls {
-    pub server_name: String,
+pub(super) struct BackendTls {
+    pub(super) server_name: String,
     /// PEM texts; none for the system's authorities.
-    pub authorities: Vec<String>,
+    pub(super) authorities: Vec<String>,
 }
 
 /// A policy and what came of it.
 #[derive(Debug)]
-pub struct Policy {
-    pub object: Object<PolicySpec>,
+pub(super) struct Policy {
+    pub(super) object: Object<PolicySpec>,
     outcome: Result<BackendTls, Vec<Condition>>,
     /// An older policy has the same target.
     conflicted: bool,
     /// Gateways through which it has an effect.
-    pub gateways: BTreeSet<Key>,
+    pub(super) gateways: BTreeSet<Key>,
 }
 
 #[derive(Debug, Default)]
-pub struct Policies {
-    pub all: Vec<Policy>,
+pub(super) struct Policies {
+    pub(super) all: Vec<Policy>,
     /// By service and name of its port (empty for all), in order of age.
     targets: BTreeMap<(Key, String), Vec<usize>>,
 }
 
 impl Policies {
-    pub fn new(cluster: &Cluster, mut objects: Vec<Object<PolicySpec>>) -> Policies {
+    pub(super) fn new(cluster: &Cluster, mut objects: Vec<Object<PolicySpec>>) -> Policies {
         objects.sort_by(|a, b| a.age().cmp(&b.age()));
         let mut made = Policies::default();
         for (i, object) in objects.into_iter().enumerate() {
@@ -50,7 +50,7 @@ impl Policies {
     }
 
     /// The policy for a port of a service, `None` for none; it notes that `gateway` uses it.
-    pub fn find(&mut self, service: &Key, port: &str, gateway: &Key) -> Option<Result<BackendTls, String>> {
+    pub(super) fn find(&mut self, service: &Key, port: &str, gateway: &Key) -> Option<Result<BackendTls, String>> {
         let all = [port, ""].into_iter().find_map(|section| self.targets.get(&(service.clone(), section.to_owned())))?;
         for i in all {
             self.all[*i].gateways.insert(gateway.clone());
@@ -65,7 +65,7 @@ impl Policies {
 }
 
 impl Policy {
-    pub fn conditions(&self) -> Vec<Condition> {
+    pub(super) fn conditions(&self) -> Vec<Condition> {
         if self.conflicted {
             return vec![Condition::no("Accepted", "Conflicted", "an older policy has the same target")];
         }
@@ -93,7 +93,11 @@ fn resolve(cluster: &Cluster, policy: &Object<PolicySpec>) -> Result<BackendTls,
     if v.ca_certificate_refs.is_empty() {
         return match v.well_known_ca_certificates.as_deref() {
             Some("System") => Ok(tls),
-            _ => Err(vec![Condition::no("Accepted", "Invalid", "`validation` needs `caCertificateRefs`, or `wellKnownCACertificates: System`")]),
+            _ => Err(vec![Condition::no(
+                "Accepted",
+                "Invalid",
+                "`validation` needs `caCertificateRefs`, or `wellKnownCACertificates: System`",
+            )]),
         };
     }
     for reference in &v.ca_certificate_refs {

@@ -1,10 +1,10 @@
 //! References of routes to backends: which servers stand behind them, and how they are spoken to.
 
+use super::Options;
 use super::grants::Grants;
 use super::listeners::Listener;
 use super::model::Reference;
 use super::policies::{BackendTls, Policies};
-use super::Options;
 use crate::backends::{self, Allowed, Backends, Port};
 use crate::cluster::{Cluster, Key};
 
@@ -13,9 +13,9 @@ const NATIVE_LB: &str = "traefik.io/service.nativelb";
 
 /// Why a reference leads nowhere.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Unresolved {
-    pub reason: &'static str,
-    pub message: String,
+pub(super) struct Unresolved {
+    pub(super) reason: &'static str,
+    pub(super) message: String,
 }
 
 fn unresolved<T>(reason: &'static str, message: impl Into<String>) -> Result<T, Unresolved> {
@@ -24,36 +24,48 @@ fn unresolved<T>(reason: &'static str, message: impl Into<String>) -> Result<T, 
 
 /// What a reference leads to.
 #[derive(Debug)]
-pub enum Backend {
+pub(super) enum Backend {
     /// A service of another provider, by its qualified name.
     Named(String),
     Servers(Found),
 }
 
 #[derive(Debug)]
-pub struct Found {
-    pub backends: Backends,
+pub(super) struct Found {
+    pub(super) backends: Backends,
     /// `http`, `https` or `h2c`; of a TCP service nothing.
-    pub scheme: &'static str,
-    pub tls: Option<BackendTls>,
+    pub(super) scheme: &'static str,
+    pub(super) tls: Option<BackendTls>,
 }
 
 /// What references are resolved with.
-pub struct Refs<'a> {
-    pub cluster: &'a Cluster,
-    pub options: &'a Options,
-    pub grants: &'a Grants,
-    pub policies: &'a mut Policies,
+pub(super) struct Refs<'a> {
+    pub(super) cluster: &'a Cluster,
+    pub(super) options: &'a Options,
+    pub(super) grants: &'a Grants,
+    pub(super) policies: &'a mut Policies,
 }
 
 impl Refs<'_> {
     /// A backend for requests of `route` (of `kind`); `plain` is the scheme where nothing says another.
-    pub fn http(&mut self, kind: &str, route: &Key, listener: &Listener, reference: &Reference, plain: &'static str) -> Result<Backend, Unresolved> {
+    pub(super) fn http(
+        &mut self,
+        kind: &str,
+        route: &Key,
+        listener: &Listener,
+        reference: &Reference,
+        plain: &'static str,
+    ) -> Result<Backend, Unresolved> {
         let namespace = self.namespace(kind, route, reference)?;
         match reference.what(("", "Service")) {
             ("" | "core", "Service") => {}
             ("traefik.io", "TraefikService") => return self.traefik_service(route, reference),
-            (group, kind) => return unresolved("InvalidKind", format!("a backend cannot be a {group}/{kind}: take a Service or a traefik.io/TraefikService")),
+            (group, kind) => {
+                return unresolved(
+                    "InvalidKind",
+                    format!("a backend cannot be a {group}/{kind}: take a Service or a traefik.io/TraefikService"),
+                );
+            }
         }
         let backends = self.service(&namespace, reference)?;
         let service = (namespace, reference.name.clone());
@@ -69,7 +81,10 @@ impl Refs<'_> {
             Some("http" | "kubernetes.io/ws") => "http",
             Some("https" | "kubernetes.io/wss") => "https",
             Some(other) if !other.is_empty() => {
-                return unresolved("UnsupportedProtocol", format!("service {}/{} has an `appProtocol` that is not supported: {other}", service.0, service.1));
+                return unresolved(
+                    "UnsupportedProtocol",
+                    format!("service {}/{} has an `appProtocol` that is not supported: {other}", service.0, service.1),
+                );
             }
             _ if plain == "http" && (backends.port == 443 || backends.port_name.starts_with("https")) => "https",
             _ => plain,
@@ -78,12 +93,14 @@ impl Refs<'_> {
     }
 
     /// A backend for connections.
-    pub fn tcp(&mut self, kind: &str, route: &Key, reference: &Reference) -> Result<Backend, Unresolved> {
+    pub(super) fn tcp(&mut self, kind: &str, route: &Key, reference: &Reference) -> Result<Backend, Unresolved> {
         let namespace = self.namespace(kind, route, reference)?;
         match reference.what(("", "Service")) {
             ("" | "core", "Service") => {}
             ("traefik.io", "TraefikService") if reference.name.contains('@') => return self.traefik_service(route, reference),
-            (group, kind) => return unresolved("InvalidKind", format!("a backend for connections cannot be a {group}/{kind}: take a Service")),
+            (group, kind) => {
+                return unresolved("InvalidKind", format!("a backend for connections cannot be a {group}/{kind}: take a Service"));
+            }
         }
         let backends = self.service(&namespace, reference)?;
         Ok(Backend::Servers(Found { backends, scheme: "", tls: None }))
@@ -105,7 +122,10 @@ impl Refs<'_> {
         };
         let service = self.cluster.service(namespace, &reference.name);
         if service.and_then(|s| s.spec.as_ref()?.type_.as_deref()) == Some("ExternalName") {
-            return unresolved("BackendNotFound", format!("service {namespace}/{} is an external name, which the Gateway API does not allow here", reference.name));
+            return unresolved(
+                "BackendNotFound",
+                format!("service {namespace}/{} is an external name, which the Gateway API does not allow here", reference.name),
+            );
         }
         let annotation = service.and_then(|s| s.metadata.annotations.as_ref()?.get(NATIVE_LB));
         let allowed = Allowed { empty: true, native_lb_by_default: self.options.config.native_lb_by_default, ..Allowed::default() };

@@ -1,7 +1,7 @@
 //! Rules of `TLSRoute` and `TCPRoute` to routers and services of connections.
 
-use super::Made;
 use super::listeners::{Listener, Protocol};
+use super::made::Made;
 use super::model::{Object, RouteSpec};
 use super::names;
 use super::refs::{Backend, Refs, Unresolved};
@@ -11,18 +11,18 @@ use torana_config::routing::{
 };
 
 /// A route on a listener that has accepted it.
-pub struct Attached<'a> {
+pub(super) struct Attached<'a> {
     /// `TLSRoute` or `TCPRoute`
-    pub kind: &'static str,
-    pub route: &'a Object<RouteSpec>,
-    pub listener: &'a Listener,
-    pub hostnames: &'a [String],
-    pub place: &'a Place,
+    pub(super) kind: &'static str,
+    pub(super) route: &'a Object<RouteSpec>,
+    pub(super) listener: &'a Listener,
+    pub(super) hostnames: &'a [String],
+    pub(super) place: &'a Place,
 }
 
 impl Attached<'_> {
     /// Makes its routers; what of its references leads nowhere.
-    pub fn build(&self, refs: &mut Refs<'_>, made: &mut Made) -> Vec<Unresolved> {
+    pub(super) fn build(&self, refs: &mut Refs<'_>, made: &mut Made) -> Vec<Unresolved> {
         let mut wrong = Vec::new();
         let tls = self.listener.protocol == Some(Protocol::Tls);
         let (ns, name) = &self.route.key;
@@ -63,7 +63,7 @@ impl Attached<'_> {
                 entry_points: vec![self.listener.entry_point.clone()],
                 service: Some(service),
                 rule: rule.clone(),
-                priority: if tls { longest } else { 0 },
+                priority: if tls { longest } else { -1 },
                 tls: tls.then(|| TcpRouterTlsConfig { passthrough: self.listener.passthrough, ..Default::default() }),
                 ..TcpRouterConfig::default()
             };
@@ -74,7 +74,7 @@ impl Attached<'_> {
 }
 
 /// Closes connections whose server name no route knows, on the entry points of listeners for TLS.
-pub fn deny_unknown_hosts(made: &mut Made, entry_points: Vec<String>, place: &Place) {
+pub(super) fn deny_unknown_hosts(made: &mut Made, entry_points: Vec<String>, place: &Place) {
     const NAME: &str = "deny-unknown-host";
     made.tcp_servers(NAME, Vec::new(), place);
     let config = TcpRouterConfig {
@@ -89,7 +89,7 @@ pub fn deny_unknown_hosts(made: &mut Made, entry_points: Vec<String>, place: &Pl
 }
 
 impl Made {
-    pub fn tcp_servers(&mut self, name: &str, servers: Vec<TcpServerConfig>, place: &Place) {
+    pub(super) fn tcp_servers(&mut self, name: &str, servers: Vec<TcpServerConfig>, place: &Place) {
         let load_balancer = Some(TcpLoadBalancerConfig { servers, ..Default::default() });
         self.tcp_service(name, TcpServiceConfig { load_balancer, ..Default::default() }, place);
     }
