@@ -17,6 +17,7 @@ use torana_control::apply::{Apply, Throttle};
 use torana_control::{Compiler, Parts, Published, Resolvers, internal_routing, internal_services};
 use torana_dataplane::{Drain, Live, Workers};
 use torana_extend::{Egress, Event, PluginHost, Provider, ProviderOut};
+use torana_provider::rest::{self, Rest};
 use torana_telemetry::metrics::Metrics;
 use torana_upstream::Transport;
 use torana_wasm::Plugins;
@@ -34,6 +35,7 @@ const SAME_SIGNAL: Duration = Duration::from_secs(1);
 /// Documents on their way to the task that applies.
 const CHANNEL: usize = 64;
 
+#[allow(clippy::too_many_arguments, reason = "this is where all parts meet")]
 fn compiler(
     install: &Arc<InstallConfig>,
     plugins: &Plugins,
@@ -42,16 +44,20 @@ fn compiler(
     published: &Published,
     drain: &Drain,
     metrics: Option<Arc<Metrics>>,
+    rest: &Rest,
 ) -> Result<Compiler, Diagnostic> {
     let ready = published.clone();
     let mut internals = internal_services(install, drain, move || ready.is_ready());
     if install.api.is_some() {
         internals.insert(
             "api",
-            Arc::new(torana_api::Api::new(install.clone(), published.clone(), Arc::new(plugins.clone()), resolvers.clone())),
+            Arc::new(torana_api::Api::new(install.shown(), published.clone(), Arc::new(plugins.clone()), resolvers.clone())),
         );
     }
     internals.insert("acme-http", resolvers.endpoint());
+    if install.providers.rest.is_some() {
+        internals.insert(rest::NAME, rest.endpoint());
+    }
     let plugins: Arc<dyn PluginHost> = Arc::new(plugins.clone());
     if let Some(metrics) = &metrics {
         internals.insert(
@@ -126,8 +132,10 @@ pub(crate) fn workers() -> usize {
 }
 
 /// Native providers and those that are plugins.
-fn providers(install: &InstallConfig, plugins: &Plugins) -> Vec<Box<dyn Provider>> {
+fn providers(install: &InstallConfig, plugins: &Plugins, rest: &Rest) -> Vec<Box<dyn Provider>> {
     let mut all = torana_provider::configured(&install.providers);
+    all.extend(install.providers.rest.as_ref().and_then(|_| rest.provider()));
+    all.extend(torana_docker::configured(&install.providers));
     all.extend(torana_kubernetes::configured(&install.providers));
     all.extend(torana_kubernetes::gateway::configured(install));
     all.extend(install.providers.plugin.iter().map(|(name, config)| plugins.provider(name, config.clone())));
@@ -158,13 +166,14 @@ pub(crate) fn serve(loaded: Loaded) -> Result<(), Vec<Diagnostic>> {
     let sockets = listen(entry_points, udp_entry_points)?;
     let drain = Drain::default();
     let live = Live::default();
-    let providers = providers(&install, &plugins);
+    let rest = Rest::default();
+    let providers = providers(&install, &plugins, &rest);
     let published = Published::new(providers.iter().map(|p| p.name()));
     let (resolvers, wrong) = Resolvers::open(&install, Arc::new(plugins.clone()));
     for d in &wrong {
         tracing::error!("{}", d.to_string().replace('\n', " "));
     }
-    let compiler = compiler(&install, &plugins, out, &resolvers, &published, &drain, metrics).map_err(|d| vec![d])?;
+    let compiler = compiler(&install, &plugins, out, &resolvers, &published, &drain, metrics, &rest).map_err(|d| vec![d])?;
     let startup = install.providers.startup_timeout.map(|t| t.as_duration());
     let apply = Apply {
         compiler,
@@ -340,10 +349,11 @@ pub(crate) fn check(loaded: Loaded) -> Vec<Diagnostic> {
     };
     found.extend(torana_control::entry_points::compile_udp(&install.entry_points).err().into_iter().flatten());
     found.extend(wrong);
-    let providers = providers(&install, &plugins);
+    let rest = Rest::default();
+    let providers = providers(&install, &plugins, &rest);
     let published = Published::new(providers.iter().map(|p| p.name()));
     let resolvers = Resolvers::idle(&install);
-    let mut compiler = match compiler(&install, &plugins, out, &resolvers, &published, &Drain::default(), metrics(&install)) {
+    let mut compiler = match compiler(&install, &plugins, out, &resolvers, &published, &Drain::default(), metrics(&install), &rest) {
         Ok(c) => c,
         Err(d) => {
             found.push(d);

@@ -9,16 +9,23 @@ pub(super) struct Ca {
     pub(super) dir: tempfile::TempDir,
     /// In the order of [`NAMES`].
     pub(super) ports: Vec<u16>,
+    env: Vec<(&'static str, String)>,
 }
 
 pub(super) const NAMES: [&str; 6] = ["PORT", "PORT_MANAGEMENT", "PORT_DNS", "PORT_DNS_API", "PORT_HTTP", "PORT_TLS"];
 
 impl Ca {
     pub(super) fn start() -> Option<Ca> {
+        Ca::with(&[])
+    }
+
+    /// With settings of the script.
+    pub(super) fn with(env: &[(&'static str, &str)]) -> Option<Ca> {
+        let env: Vec<_> = env.iter().map(|(n, v)| (*n, (*v).to_owned())).collect();
         // Somebody may have taken one of the ports meanwhile.
         let mut tries = 0;
         let output = loop {
-            let ca = Ca { dir: tempfile::tempdir().unwrap(), ports: NAMES.iter().map(|_| free_port()).collect() };
+            let ca = Ca { dir: tempfile::tempdir().unwrap(), ports: NAMES.iter().map(|_| free_port()).collect(), env: env.clone() };
             let output = ca.script("start").output().unwrap();
             if output.status.success() {
                 return Some(ca);
@@ -38,7 +45,7 @@ impl Ca {
         let mut c = Command::new(root().join("tests/services/pebble.sh"));
         let ports = NAMES.iter().zip(&self.ports).map(|(n, p)| (n, p.to_string()));
         // Orders are counted: none is to be sent twice.
-        c.arg(verb).arg(self.dir.path()).env("NONCE_REJECT", "0").envs(ports);
+        c.arg(verb).arg(self.dir.path()).env("NONCE_REJECT", "0").envs(ports).envs(self.env.iter().map(|(n, v)| (n, v)));
         c
     }
 
@@ -135,13 +142,13 @@ fn certificates_are_obtained_served_and_kept() {
 }
 
 /// Redis (`tests/services/redis.sh`).
-struct Redis {
+pub(super) struct Redis {
     dir: tempfile::TempDir,
-    port: u16,
+    pub(super) port: u16,
 }
 
 impl Redis {
-    fn start() -> Option<Redis> {
+    pub(super) fn start() -> Option<Redis> {
         let redis = Redis { dir: tempfile::tempdir().unwrap(), port: free_port() };
         let output = redis.script("start").output().unwrap();
         if output.status.success() {

@@ -18,7 +18,9 @@ macro_rules! examples {
 examples! {
     acme_dns: "acme-dns",
     basic_auth_and_rate_limit: "basic-auth-and-rate-limit",
+    on_demand_tls: "on-demand-tls",
     quickstart: "quickstart",
+    systemd: "systemd",
     tcp_udp: "tcp-udp",
     toml: "toml",
     weighted_canary: "weighted-canary",

@@ -209,6 +209,8 @@ fn a_broken_default_certificate_fails_alone() {
     assert_eq!(TlsClient::new().open(at, "good.test").get("good.test", "/").status, 200);
     TlsClient::new().refused(at, "other.test");
     assert!(gateway.log().contains("/nowhere/d.pem"));
+    let told = gateway.admin("/api/diagnostics").text().to_owned();
+    assert!(told.contains("\"tls.stores.default.defaultCertificate.certFile\""), "{told}");
 }
 
 /// A key on one line is no path and no PEM: it is told that it cannot be used, and not what it is.

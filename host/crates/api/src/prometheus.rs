@@ -67,7 +67,9 @@ impl Shared {
         text.sample("", &[], status.generation as f64);
         providers(&mut text, &self.published.providers.load());
         plugins(&mut text, &self.plugins.status());
-        resolvers(&mut text, &self.resolvers.status());
+        let resolving = self.resolvers.status();
+        resolvers(&mut text, &resolving);
+        on_demand(&mut text, &resolving);
         write_process(&mut text);
         let text = text.finish().into_bytes();
         if !gzip {
@@ -140,10 +142,31 @@ fn resolvers(text: &mut Text, all: &[Arc<AcmeStatus>]) {
     for r in all {
         // Two resolvers' own names never meet, and of one each set of names stands once.
         for c in &r.certificates {
+            // Of thousands of names those that are well are not told one by one.
+            if c.on_demand && c.failures == 0 {
+                continue;
+            }
             let state = c.state.name();
             let labels = [(label::DOMAINS, &*c.domains.join(",")), (label::RESOLVER, &r.resolver), (label::STATE, state)];
             text.sample("", &labels, f64::from(c.failures));
         }
+    }
+}
+
+/// What handshakes asked of resolvers.
+fn on_demand(text: &mut Text, all: &[Arc<AcmeStatus>]) {
+    let all: Vec<_> = all.iter().filter_map(|r| Some((&*r.resolver, r.on_demand.as_ref()?))).collect();
+    if all.is_empty() {
+        return;
+    }
+    begin(text, names::ACME_ON_DEMAND_CERTIFICATES);
+    all.iter().for_each(|(r, o)| text.sample("", &[(label::RESOLVER, r)], o.certificates as f64));
+    begin(text, names::ACME_ON_DEMAND_PENDING);
+    all.iter().for_each(|(r, o)| text.sample("", &[(label::RESOLVER, r)], o.pending.len() as f64));
+    begin(text, names::ACME_ON_DEMAND);
+    for (r, o) in &all {
+        let outcomes = [("obtained", o.obtained), ("failed", o.failures)].into_iter().chain(o.refused.iter().map(|(w, n)| (*w, *n)));
+        outcomes.for_each(|(outcome, n)| text.sample("", &[(label::OUTCOME, outcome), (label::RESOLVER, r)], n as f64));
     }
 }
 

@@ -3,11 +3,14 @@
 //! [`install`] (static, read once at start) and [`routing`] (dynamic, from providers). No async, no network.
 
 pub mod de;
+mod flat;
 pub mod install;
 pub mod node;
 pub mod parse;
+pub mod reference;
 pub mod routing;
 pub mod schema;
 mod size;
 
+pub use flat::{kv, labels};
 pub use size::ByteSize;

@@ -462,13 +462,15 @@ mod tests {
             "tcp.services.<s>.loadBalancer.redispatch",
             "certificatesResolvers.<name>.acme.dnsChallenge.config",
             "certificatesResolvers.<name>.acme.cluster",
+            "certificatesResolvers.<name>.acme.onDemand",
             "providers.startupTimeout",
+            "secrets.",
         ];
         let count = |t: &Table| {
             let ours = t.rows.iter().filter(|r| own.iter().any(|o| r.path.starts_with(o))).count();
             (t.rows.len() - ours, ours)
         };
-        assert_eq!(count(install()), (547, 30));
+        assert_eq!(count(install()), (547, 42));
         assert!(install().rows.iter().all(|r| !r.help.is_empty()));
         assert_eq!(count(routing()), (421, 35));
         let features: std::collections::HashSet<&str> = install()

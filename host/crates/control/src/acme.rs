@@ -1,10 +1,12 @@
 //! Certificate resolvers between the configuration, which says what is wanted, and TLS, which serves what they
 //! obtain.
 
+use crate::expand::Models;
 use crate::resolve::{Inputs, known};
 use crate::tls_plan::DEFAULT;
 use arc_swap::ArcSwap;
 use http::StatusCode;
+use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -16,7 +18,7 @@ use torana_extend::{PluginHost, Stop};
 use torana_http::{Body, Endpoint, Exchange, LocalFuture, Response, respond};
 use torana_router::canonical_host;
 use torana_tls::Store;
-use torana_tls::acme::{AcmeResolver, AcmeShared, AcmeStatus, Challenges, ObtainedCertificate, Wanted};
+use torana_tls::acme::{AcmeResolver, AcmeShared, AcmeStatus, Challenges, ObtainedCertificate, OnDemandNames, Wanted};
 
 /// Where authorities ask for the answer to a challenge (RFC 8555, 8.3).
 pub(crate) const CHALLENGE_PATH: &str = "/.well-known/acme-challenge/";
@@ -100,7 +102,7 @@ impl Resolvers {
     }
 
     pub fn status(&self) -> Vec<Arc<AcmeStatus>> {
-        self.0.all.values().map(|e| e.resolver.status().borrow().clone()).collect()
+        self.0.all.values().map(|e| e.resolver.status_now()).collect()
     }
 
     /// `acme-http@internal`: answers challenges over HTTP.
@@ -130,6 +132,11 @@ impl Resolvers {
         }
     }
 
+    /// Tells those who wait for certificates on demand what handshakes see from now on.
+    pub(crate) fn served(&self, store: &Arc<Store>) {
+        self.0.all.values().filter_map(|e| e.resolver.on_demand()).for_each(|o| o.serve(store));
+    }
+
     /// What is wrong with the name of a resolver.
     fn unknown(&self, name: &str) -> Option<String> {
         (!self.0.names.iter().any(|n| n == name)).then(|| known(name, &self.0.names, "certificate resolvers"))
@@ -140,17 +147,22 @@ impl Resolvers {
 #[derive(Default)]
 pub(crate) struct Wishes {
     by_resolver: BTreeMap<String, Vec<Wanted>>,
+    /// By entry point.
+    pub on_demand: FxHashMap<Arc<str>, OnDemandNames>,
     pub diagnostics: Vec<Diagnostic>,
 }
 
 impl Wishes {
-    /// Of a router or a store at `key`: a certificate for each of `domains`, or else one for all `hosts`.
+    /// Of a router or a store at `key`: a certificate for each of `domains`, or else one for all `hosts`. Where a router
+    /// on some of `entry_points` names no host by which one could be ordered, handshakes may ask for it.
+    #[expect(clippy::too_many_arguments, reason = "what a router says")]
     pub(crate) fn add<T>(
         &mut self,
         resolvers: &Resolvers,
         resolver: &str,
         domains: &[DomainConfig],
         hosts: impl FnOnce() -> Vec<String>,
+        entry_points: &[Arc<str>],
         item: &Item<T>,
         key: &str,
     ) {
@@ -166,7 +178,7 @@ impl Wishes {
             return;
         }
         let sets = if domains.is_empty() {
-            vec![hosts()]
+            vec![self.known_before(resolvers, resolver, hosts(), entry_points)]
         } else {
             domains.iter().map(|d| std::iter::once(&d.main).chain(&d.sans).filter(|n| !n.is_empty()).cloned().collect()).collect()
         };
@@ -179,8 +191,25 @@ impl Wishes {
         }
     }
 
+    /// Those of `hosts` that can be ordered without a handshake; the others are left to handshakes, if the resolver
+    /// lets them ask.
+    fn known_before(&mut self, resolvers: &Resolvers, resolver: &str, hosts: Vec<String>, entry_points: &[Arc<str>]) -> Vec<String> {
+        let Some((resolver, on_demand)) = resolvers.0.all.get(resolver).and_then(|e| Some((&e.resolver, e.resolver.on_demand()?))) else {
+            return hosts;
+        };
+        let any = hosts.is_empty();
+        let (wildcards, names): (Vec<_>, Vec<_>) = hosts.into_iter().partition(|h| h.starts_with("*.") && !resolver.proves_wildcards());
+        let tails = wildcards.iter().filter_map(|w| w.strip_prefix("*.")).map(Some).chain(any.then_some(None));
+        for tail in tails {
+            for e in entry_points {
+                self.on_demand.entry(e.clone()).or_default().add(tail, on_demand);
+            }
+        }
+        names
+    }
+
     /// `tls.stores.default.defaultGeneratedCert`, and TCP routers.
-    pub(crate) fn add_others(&mut self, resolvers: &Resolvers, inputs: &Inputs) {
+    pub(crate) fn add_others(&mut self, resolvers: &Resolvers, inputs: &Inputs, models: &Models) {
         for config in inputs.values() {
             for (name, item) in &config.tls.stores {
                 let Some(generated) = item.config.default_generated_cert.as_ref().filter(|_| item.config.default_certificate.is_none())
@@ -189,7 +218,7 @@ impl Wishes {
                 };
                 let domains: Vec<DomainConfig> = generated.domain.iter().cloned().collect();
                 let key = format!("tls.stores.{name}.defaultGeneratedCert.resolver");
-                self.add(resolvers, &generated.resolver, &domains, Vec::new, item, &key);
+                self.add(resolvers, &generated.resolver, &domains, Vec::new, &[], item, &key);
             }
             for (name, item) in &config.tcp.routers {
                 let Some(tls) = item.config.tls.as_ref().filter(|t| !t.passthrough) else { continue };
@@ -198,7 +227,8 @@ impl Wishes {
                     rule.iter().flat_map(|r| r.sni_values()).filter(|n| *n != "*").map(str::to_owned).collect()
                 };
                 let key = format!("tcp.routers.{}.tls.certResolver", unqualified(name));
-                self.add(resolvers, &tls.cert_resolver, &tls.domains, hosts, item, &key);
+                let (entry_points, _) = models.effective(&item.config.entry_points);
+                self.add(resolvers, &tls.cert_resolver, &tls.domains, hosts, &entry_points, item, &key);
             }
         }
     }

@@ -119,7 +119,9 @@ impl Apply {
         let mut logged = BTreeSet::new();
         self = self.apply(&mut logged).await;
         let files = watch::Sender::new(self.compiler.tls_files().clone());
+        let referred = watch::Sender::new(self.compiler.referred_files().clone());
         let (tell, mut rewritten) = mpsc::channel(1);
+        let (tell_referred, mut replaced) = mpsc::channel(1);
         let again = tell.clone();
         // A call that is under way already will see the newest answers too.
         if let Some(work) = self.compiler.tls().stapling(move || {
@@ -128,14 +130,17 @@ impl Apply {
             tokio::task::spawn_local(work);
         }
         tokio::task::spawn_local(follow(files.subscribe(), tell));
+        tokio::task::spawn_local(follow(referred.subscribe(), tell_referred));
         let mut over = false;
+        let mut tomorrow = Instant::now() + DAY;
         loop {
-            files.send_if_modified(|f| {
-                let now = self.compiler.tls_files();
-                let other = !Arc::ptr_eq(f, now);
-                f.clone_from(now);
-                other
-            });
+            for (sender, now) in [(&files, self.compiler.tls_files()), (&referred, self.compiler.referred_files())] {
+                sender.send_if_modified(|f| {
+                    let other = !Arc::ptr_eq(f, now);
+                    f.clone_from(now);
+                    other
+                });
+            }
             let due = waiting.values().map(|w| w.due).min();
             let ready_by = self.ready_by;
             let event = tokio::select! {
@@ -154,6 +159,20 @@ impl Apply {
                     self.compiler.read_tls_files_again();
                     self = self.apply(&mut logged).await;
                     files.send_replace(self.compiler.tls_files().clone());
+                    continue;
+                }
+                Some(()) = replaced.recv() => {
+                    self.compiler.read_referred_files_again();
+                    self = self.apply(&mut logged).await;
+                    referred.send_replace(self.compiler.referred_files().clone());
+                    continue;
+                }
+                () = sleep_until(Some(tomorrow)) => {
+                    tomorrow = Instant::now() + DAY;
+                    if self.compiler.tls().is_due(SystemTime::now()) {
+                        self.compiler.read_tls_files_again();
+                        self = self.apply(&mut logged).await;
+                    }
                     continue;
                 }
                 Ok(()) = obtained.changed() => {
@@ -285,6 +304,9 @@ impl Apply {
         let Compiled { snapshot, status, activate, rest, tcp_checks } = compiled;
         let generation = snapshot.generation;
         live.publish(snapshot);
+        if let Some(store) = compiler.tls().what_is_served() {
+            compiler.resolvers().served(store);
+        }
         for service in activate {
             service.activate();
         }
@@ -337,7 +359,9 @@ impl Apply {
     }
 }
 
-/// How often the files of certificates are looked at.
+/// How often it is looked whether the certificate that signs itself has to be made again.
+const DAY: Duration = Duration::from_secs(86_400);
+/// How often the files of certificates, and those that values refer to, are looked at.
 const FILE_LOOK: Duration = Duration::from_secs(1);
 /// A certificate and its key are two files, and writing takes time: so long nothing must have changed.
 const FILE_REST: Duration = Duration::from_millis(100);

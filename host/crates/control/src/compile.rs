@@ -1,10 +1,12 @@
-//! Documents to a snapshot. No I/O but the certificates that a transport names, and no clock.
+//! Documents to a snapshot. No I/O but the certificates that a transport names and the files that values refer
+//! to, and no clock.
 
 use crate::acme::{Resolvers, Wishes};
 use crate::copies::{self, RouterCopy};
 use crate::expand::{Model, Models};
 use crate::internal::Internals;
 use crate::plugins::PluginMatchers;
+use crate::references::Referred;
 use crate::resolve::{Inputs, Kept, Kinds, Resolver, known};
 use crate::secure::{Files, TlsState, secure};
 use crate::services::{Outcome, Services, Store, transport_problems};
@@ -17,6 +19,7 @@ use std::sync::Arc;
 use torana_base::{Diagnostic, Severity, qualify, unqualified};
 use torana_config::install::InstallConfig;
 use torana_config::routing::{Item, RouterConfig, RouterTlsConfig};
+use torana_dataplane::snapshot::recursion_mark;
 use torana_dataplane::{Router, Snapshot};
 use torana_extend::PluginHost;
 use torana_http::{Endpoint, Step};
@@ -91,6 +94,7 @@ pub struct Compiler {
     tls: TlsState,
     tcp: TcpCompiler,
     udp: UdpCompiler,
+    referred: Referred,
     generation: u64,
 }
 
@@ -103,6 +107,7 @@ impl Compiler {
         let models = Models::new(&parts.install);
         let ranks = parts.install.providers.precedence.iter().enumerate().map(|(i, n)| (n.to_lowercase(), i as u32)).collect();
         let stapler = parts.stapler.clone();
+        let referred = Referred::new(parts.install.secrets.clone());
         Ok(Compiler {
             parts,
             models,
@@ -115,6 +120,7 @@ impl Compiler {
             tls: TlsState::new(stapler),
             tcp,
             udp,
+            referred,
             generation: 0,
         })
     }
@@ -138,6 +144,16 @@ impl Compiler {
         self.tls.files()
     }
 
+    /// The files that values refer to.
+    pub(crate) fn referred_files(&self) -> &Arc<Files> {
+        self.referred.files()
+    }
+
+    /// Reads anew what values refer to.
+    pub(crate) fn read_referred_files_again(&mut self) {
+        self.referred.read_again();
+    }
+
     /// See [`TlsState::stapling`].
     pub(crate) fn tls(&self) -> &TlsState {
         &self.tls
@@ -151,6 +167,7 @@ impl Compiler {
     /// Compiles all documents. Bad objects are disabled alone; there is always a snapshot.
     pub fn compile(&mut self, inputs: &Inputs) -> Compiled {
         self.generation += 1;
+        let inputs = &self.referred.follow(inputs);
         let mut status = RuntimeStatus { generation: self.generation, ..RuntimeStatus::default() };
         for config in inputs.values() {
             status.diagnostics.extend(config.rejected.iter().map(|r| r.diagnostic.clone()));
@@ -230,13 +247,14 @@ impl Compiler {
         let mut parsed = Parsed::default();
         let before = &self.routers;
         let mut wishes = Wishes::default();
-        let wanted = |name: &str, item: &Item<RouterConfig>, tls: &RouterTlsConfig, hosts: &[Arc<str>]| {
+        let wanted = |name: &str, item: &Item<RouterConfig>, tls: &RouterTlsConfig, hosts: &[Arc<str>], entry_point: &Arc<str>| {
             let key = format!("http.routers.{name}.tls.certResolver");
             wishes.add(
                 &resolvers,
                 &tls.cert_resolver,
                 &tls.domains,
                 || hosts.iter().filter(|h| &***h != "*").map(|h| h.to_string()).collect(),
+                std::slice::from_ref(entry_point),
                 item,
                 &key,
             );
@@ -252,8 +270,9 @@ impl Compiler {
             parsed.insert(qualify(name, provider).into(), rule.clone());
             Some(rule)
         });
-        wishes.add_others(&resolvers, inputs);
+        wishes.add_others(&resolvers, inputs, &self.models);
         status.diagnostics.append(&mut wishes.diagnostics);
+        let on_demand = std::mem::take(&mut wishes.on_demand);
         resolvers.want(wishes, self.tls.configured().clone());
         let severity = if self.parts.install.core.strict_tls_options { Severity::Error } else { Severity::Warning };
         status.diagnostics.extend(plan.told.iter().map(|t| Diagnostic { severity, ..Diagnostic::warning("", t.clone()) }));
@@ -345,6 +364,7 @@ impl Compiler {
         let cx = TcpCx { inputs, models: &self.models, ranks: &self.ranks, tls_options: &|name| self.tls.handshake(name).is_some() };
         let (tcp, tcp_checks) = self.tcp.compile(&cx, &mut status);
         let udp = self.udp.compile(inputs, &mut status);
+        self.referred.conceal(&mut status, self.parts.kinds, self.parts.tcp_kinds);
         let snapshot = Snapshot {
             generation: self.generation,
             routes,
@@ -352,6 +372,7 @@ impl Compiler {
             default_handshake: self.tls.handshake(DEFAULT).cloned(),
             handshakes: self.tls.handshakes().clone(),
             challenges: resolvers.in_handshakes(),
+            on_demand,
             tcp,
             udp,
         };
@@ -516,6 +537,7 @@ impl RouterBuild<'_, '_> {
                             name: name.clone(),
                             steps,
                             service: service.clone(),
+                            recursion_mark: config.default_rule.then(|| recursion_mark(&name)).flatten(),
                             denied_escapes: model.map_or(0, |m| m.denied_escapes),
                             tls_options: copy.tls.clone(),
                             metered: metrics.is_some(),

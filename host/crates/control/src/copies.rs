@@ -28,7 +28,7 @@ fn named(prefix: Option<&Arc<str>>, qualified: &Arc<str>) -> Arc<str> {
 pub(crate) fn plan(
     models: &Models,
     inputs: &Inputs,
-    mut wanted: impl FnMut(&str, &Item<RouterConfig>, &RouterTlsConfig, &[Arc<str>]),
+    mut wanted: impl FnMut(&str, &Item<RouterConfig>, &RouterTlsConfig, &[Arc<str>], &Arc<str>),
     mut rule_of: impl FnMut(&'static str, &String, &Item<RouterConfig>) -> Option<Arc<CompiledRule>>,
 ) -> TlsPlan {
     let mut wishes = Vec::new();
@@ -51,7 +51,7 @@ pub(crate) fn plan(
                             .map(|h| Arc::from(h.strip_suffix('.').unwrap_or(h)))
                             .collect()
                     });
-                    wanted(name, item, tls, hosts);
+                    wanted(name, item, tls, hosts, &e);
                     let options = options_name(&tls.options, provider);
                     wishes.push(Wish { router: router.clone(), entry_point: e, hosts: hosts.clone(), options });
                 }

@@ -11,6 +11,7 @@ mod internal;
 #[cfg(test)]
 mod l4_tests;
 mod plugins;
+mod references;
 mod resolve;
 mod secure;
 mod services;

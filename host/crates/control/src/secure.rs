@@ -4,7 +4,7 @@ use crate::resolve::{Inputs, known};
 use crate::tls_plan::{DEFAULT, Hosts};
 use rustc_hash::{FxHashMap, FxHasher};
 use std::hash::{Hash, Hasher};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
@@ -18,10 +18,10 @@ use torana_tls::{Certificate, Loaded, SessionShared, Stapler, Store, TlsOptions,
 
 /// A file as it was when it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Stamp(Option<(SystemTime, u64, u64)>);
+pub(crate) struct Stamp(Option<(SystemTime, u64, u64)>);
 
 impl Stamp {
-    fn of(path: &PathBuf) -> Stamp {
+    pub(crate) fn of(path: &Path) -> Stamp {
         use std::os::unix::fs::MetadataExt;
         Stamp(std::fs::metadata(path).ok().and_then(|m| Some((m.modified().ok()?, m.len(), m.ino()))))
     }
@@ -43,6 +43,11 @@ impl Files {
 
     pub(crate) fn same(&self, other: &Files) -> bool {
         self.0 == other.0
+    }
+
+    /// Files with what each was just before it was read.
+    pub(crate) fn of(files: impl IntoIterator<Item = (PathBuf, Stamp)>) -> Files {
+        Files(files.into_iter().collect())
     }
 
     /// PEM text stands for itself; everything else is a path.
@@ -92,8 +97,18 @@ impl TlsState {
         &self.files
     }
 
+    /// What handshakes choose from; `None` where no options can be used.
+    pub(crate) fn what_is_served(&self) -> Option<&Arc<Store>> {
+        self.handshakes.values().next().map(|h| &h.store)
+    }
+
     pub(crate) fn configured(&self) -> &Arc<Store> {
         &self.configured
+    }
+
+    /// Whether the certificate for names that nobody has is to be made again.
+    pub(crate) fn is_due(&self, now: SystemTime) -> bool {
+        self.loaded.self_signed_due(now)
     }
 
     pub(crate) fn forget_digest(&mut self) {
@@ -114,8 +129,7 @@ impl TlsState {
     pub(crate) fn served(&self) -> Vec<metrics::Certificate> {
         let seconds =
             |c: &Certificate| c.not_after().duration_since(UNIX_EPOCH).map_or(0, |d| i64::try_from(d.as_secs()).unwrap_or(i64::MAX));
-        let store = self.handshakes.values().next().map(|h| &h.store);
-        let all = store.iter().flat_map(|s| s.certificates());
+        let all = self.what_is_served().into_iter().flat_map(|s| s.certificates());
         all.map(|c| {
             let mut sans = c.sans().to_vec();
             sans.sort_unstable();
@@ -173,7 +187,8 @@ impl TlsState {
                     continue;
                 }
                 let key = format!("tls.certificates[{i}]");
-                all.extend(self.take(&item.config.cert_file, &item.config.key_file, &key, item, &mut kept, read, wrong));
+                let certificate = self.take(&item.config.cert_file, &item.config.key_file, (&key, ""), item, &mut kept, read, wrong);
+                all.extend(certificate);
             }
         }
         self.configured = Arc::new(Store::new(all.iter().cloned(), None));
@@ -184,7 +199,7 @@ impl TlsState {
             let certificate = match before {
                 Some(same) => same.clone(),
                 None => match Certificate::from_pem(c.chain.as_bytes(), c.key.expose().as_bytes()) {
-                    Ok(certificate) => Arc::new(certificate),
+                    Ok(certificate) => Arc::new(certificate.noting(c.used.clone())),
                     Err(e) => {
                         let text = format!("the certificate of {} cannot be used: {}", c.domains.join(", "), e.message);
                         wrong.push(Diagnostic::error(format!("certificatesResolvers.{}", c.resolver), text));
@@ -199,8 +214,8 @@ impl TlsState {
         let (mut default, mut broken) = (None, false);
         if let Some(item) = only("tls.stores.default", inputs, |c| c.tls.stores.get(DEFAULT), wrong) {
             if let Some(pair) = &item.config.default_certificate {
-                let key = "tls.stores.default.defaultCertificate";
-                default = self.take(&pair.cert_file, &pair.key_file, key, item, &mut kept, read, wrong);
+                let at = ("tls.stores.default", "defaultCertificate.");
+                default = self.take(&pair.cert_file, &pair.key_file, at, item, &mut kept, read, wrong);
                 // Then handshakes that need it fail, as in Traefik: a certificate that nobody trusts would hide the mistake.
                 broken = default.is_none();
             } else if let Some(generated) = &item.config.default_generated_cert {
@@ -228,13 +243,14 @@ impl TlsState {
         Store::new(all, default)
     }
 
-    /// A certificate that is written somewhere; tells what is wrong with it.
+    /// A certificate that is written in the object at a path, in it below a prefix of options; tells what is wrong
+    /// with it.
     #[expect(clippy::too_many_arguments, reason = "three of them collect")]
     fn take<T>(
         &self,
         cert: &str,
         key: &Secret,
-        at: &str,
+        (at, below): (&str, &str),
         item: &Item<T>,
         kept: &mut Certificates,
         read: &mut Files,
@@ -244,23 +260,28 @@ impl TlsState {
         read.note(key.expose());
         let by = (cert.to_owned(), key.expose().to_owned());
         let before = self.certificates.get(&by);
-        let certificate = match self.loaded.load(cert, key) {
-            Ok(new) => {
-                let old = new.out_of_date(SystemTime::now());
-                wrong.extend(old.map(|(message, hint)| Diagnostic::warning(at, message).at(&item.place).hint(hint)));
-                new
-            }
-            Err(e) => {
-                let kept = if before.is_some() { "; the last good one stays in use" } else { "" };
-                let path = if e.option == "keyFile" { key.expose() } else { cert };
-                // What is no path may be a key: only what looks like a path is shown.
-                let is_path = path.len() <= 256 && path.contains('.') && !path.contains('\n') && !path.contains("-----");
-                let path = if !is_path || e.message.contains(path) { String::new() } else { format!("{path}: ") };
-                let d = Diagnostic::error(format!("{at}.{}", e.option), format!("{path}{}{kept}", e.message)).at(&item.place_of(e.option));
-                wrong.push(Diagnostic { hint: e.hint.map(str::to_owned), ..d });
-                before?.clone()
-            }
-        };
+        let certificate =
+            match self.loaded.load(cert, key) {
+                Ok(new) => {
+                    let old = new.out_of_date(SystemTime::now());
+                    let option = format!("{below}certFile");
+                    wrong.extend(old.map(|(message, hint)| {
+                        Diagnostic::warning(format!("{at}.{option}"), message).at(&item.place_of(&option)).hint(hint)
+                    }));
+                    new
+                }
+                Err(e) => {
+                    let kept = if before.is_some() { "; the last good one stays in use" } else { "" };
+                    let path = if e.option == "keyFile" { key.expose() } else { cert };
+                    // What is no path may be a key: only what looks like a path is shown.
+                    let is_path = path.len() <= 256 && path.contains('.') && !path.contains('\n') && !path.contains("-----");
+                    let path = if !is_path || e.message.contains(path) { String::new() } else { format!("{path}: ") };
+                    let option = format!("{below}{}", e.option);
+                    let d = Diagnostic::error(format!("{at}.{option}"), format!("{path}{}{kept}", e.message)).at(&item.place_of(&option));
+                    wrong.push(Diagnostic { hint: e.hint.map(str::to_owned), ..d });
+                    before?.clone()
+                }
+            };
         kept.insert(by, certificate.clone());
         Some(certificate)
     }

@@ -212,7 +212,7 @@ fn checks(status: &TcpStatus) -> TcpChecks {
 }
 
 /// Every kind of a middleware that is written, with the options as the kind shows them.
-fn shown(config: &TcpMiddlewareConfig, kinds: TcpKinds) -> serde_json::Value {
+pub(crate) fn shown(config: &TcpMiddlewareConfig, kinds: TcpKinds) -> serde_json::Value {
     let own = (!config.kind.is_empty()).then_some((&config.kind, &config.node));
     let all = config.others.iter().map(|(k, n)| (k, n)).chain(own);
     let read = |(kind, node): (&String, _)| Some((kind.clone(), kinds(kind).and_then(|k| (k.show)(node, "").ok())?));

@@ -27,7 +27,7 @@ use torana_http::proxy_protocol::{self, Header};
 use torana_http::{Peer, TlsFacts};
 use torana_router::TcpFacts;
 use torana_tls::acme::Challenges;
-use torana_tls::{Peeked, TlsOptions, UNRECOGNIZED_NAME, cipher_name, peek, version_name};
+use torana_tls::{Peeked, Peeker, TlsOptions, UNRECOGNIZED_NAME, cipher_name, version_name};
 use torana_upstream::l4::{Ends, Opening, POSTGRES_SSL_ACCEPTED, POSTGRES_SSL_REQUEST};
 
 /// What a ClientHello asks for.
@@ -204,8 +204,9 @@ impl Accepted {
 
     /// What the client asks for; `None` if it goes away, or its time is over.
     async fn hello(&self, io: &mut Io<TcpStream>) -> Option<Hello> {
+        let mut peeker = Peeker::default();
         loop {
-            match peek(&io.read) {
+            match peeker.peek(&io.read) {
                 Peeked::Hello { sni, alpn } => return Some(Hello { sni, alpn }),
                 Peeked::More if self.fill(io).await => {}
                 Peeked::More => return None,
@@ -299,6 +300,7 @@ impl Accepted {
         };
         let Some(_held) = router.admit(self.from.ip().to_canonical()) else { return };
         let Some(handshake) = self.view.current().handshakes.get(options).cloned() else { return };
+        let handshake = self.on_demand(&hello, handshake).await;
         if let Some(mut stream) = self.handshake(io, &hello, &handshake).await {
             self.deadline.set(None);
             router.serve(&mut stream, &[], self.ends(), Opening::None).await;
@@ -306,6 +308,7 @@ impl Accepted {
     }
 
     async fn https(self, io: Io<TcpStream>, hello: Hello, handshake: Arc<Handshake>) -> Option<Https> {
+        let handshake = self.on_demand(&hello, handshake).await;
         let stream = self.handshake(io, &hello, &handshake).await?;
         let (h2, facts) = {
             let (_, tls) = stream.get_ref();
@@ -314,6 +317,20 @@ impl Accepted {
         let connection = self.into_connection(Some(Rc::new(facts)));
         connection.deadline.set(connection.entry_point.read_timeout);
         Some(Https { stream, connection, h2 })
+    }
+
+    /// Where no certificate has the name and one may be ordered, waits for it a little.
+    async fn on_demand(&self, hello: &Hello, handshake: Arc<Handshake>) -> Arc<Handshake> {
+        let entry_point = &self.entry_point.name;
+        let waiting = hello.sni.as_deref().and_then(|sni| self.view.current().demand(entry_point, sni, &handshake));
+        let Some(waiting) = waiting else { return handshake };
+        let mut over = Box::pin(waiting.over());
+        poll_fn(|cx| match self.deadline.poll(cx) {
+            Signal::Expired => Poll::Ready(()),
+            _ => over.as_mut().poll(cx),
+        })
+        .await;
+        self.view.current().handshakes.get(handshake.options.name()).cloned().unwrap_or(handshake)
     }
 
     /// Shakes hands within the connection's time.

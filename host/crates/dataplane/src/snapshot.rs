@@ -1,4 +1,5 @@
 use arc_swap::ArcSwap;
+use http::HeaderValue;
 use rustc_hash::FxHashMap;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -6,7 +7,7 @@ use std::sync::Arc;
 use torana_http::{Endpoint, Step};
 use torana_router::RouteTable;
 use torana_telemetry::metrics::Scope;
-use torana_tls::acme::Challenges;
+use torana_tls::acme::{Challenges, OnDemandNames, Waiting};
 
 use crate::secure::{Handshake, Secure};
 
@@ -16,6 +17,9 @@ pub struct Router {
     pub name: Arc<str>,
     pub steps: Vec<Step>,
     pub service: Arc<dyn Endpoint>,
+    /// For rules that no user wrote: what `X-Traefik-Router` says behind this router. A request that brings it
+    /// has been here, and is refused before it goes round for ever.
+    pub recursion_mark: Option<HeaderValue>,
     /// Escaped characters that are refused, as bits of `torana_http::path::encoded`.
     pub denied_escapes: u8,
     /// Qualified name of the TLS options that the connection must have been opened with; `None` without TLS.
@@ -40,9 +44,22 @@ pub struct Snapshot {
     pub default_handshake: Option<Arc<Handshake>>,
     /// Answers to the TLS-ALPN challenges of ACME (RFC 8737), if some resolver uses them.
     pub challenges: Option<Arc<Challenges>>,
+    /// Who orders certificates when a handshake asks for them, by name of entry point.
+    pub on_demand: FxHashMap<Arc<str>, OnDemandNames>,
     pub tcp: crate::tcp::TcpEntryPoints,
     /// The one router of each UDP entry point that has any.
     pub udp: FxHashMap<Arc<str>, Arc<crate::udp::UdpRouter>>,
+}
+
+impl Snapshot {
+    /// Sees to a certificate for a name of which the store has none, where somebody orders on demand; what there is
+    /// to wait for.
+    pub(crate) fn demand(&self, entry_point: &str, sni: &str, handshake: &Handshake) -> Option<Waiting> {
+        let names = self.on_demand.get(entry_point)?;
+        // What a router names is ordered without being asked for.
+        let named = self.secure.get(entry_point).is_some_and(|s| s.exact.contains_key(sni));
+        if named || handshake.store.find(Some(sni), None).is_some() { None } else { names.demand(sni) }
+    }
 }
 
 /// The current snapshot.
@@ -96,5 +113,23 @@ impl View {
             *held = Rc::new(Held(arc_swap::Guard::into_inner(now)));
         }
         held.clone()
+    }
+}
+
+/// The mark of a router in `X-Traefik-Router`: 64-bit FNV-1 of its name, in hex.
+pub fn recursion_mark(router: &str) -> Option<HeaderValue> {
+    let hash = router.bytes().fold(0xcbf2_9ce4_8422_2325u64, |h, b| h.wrapping_mul(0x100_0000_01b3) ^ u64::from(b));
+    HeaderValue::try_from(format!("{hash:016x}")).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Test vectors of FNV's authors.
+    #[test]
+    fn marks_are_fnv() {
+        assert_eq!(recursion_mark("a").unwrap(), "af63bd4c8601b7be");
+        assert_eq!(recursion_mark("foobar").unwrap(), "340d8765a4dda9c2");
     }
 }

@@ -128,6 +128,14 @@ pub const ACME_OBTAINED: Family = counter("torana_acme_obtained_total", "Certifi
 pub const ACME_FAILED: Family = counter("torana_acme_failed_total", "Tries of a resolver to obtain a certificate that failed.");
 pub const ACME_FAILURES: Family =
     gauge("torana_acme_failures", "Tries in a row that failed for the names of one certificate; 0 when all is well.");
+pub const ACME_ON_DEMAND_CERTIFICATES: Family =
+    gauge("torana_acme_on_demand_certificates", "Certificates of a resolver that no router names: handshakes asked for them.");
+pub const ACME_ON_DEMAND_PENDING: Family =
+    gauge("torana_acme_on_demand_pending", "Names that a resolver asks about or orders because of a handshake.");
+pub const ACME_ON_DEMAND: Family = counter(
+    "torana_acme_on_demand_total",
+    "Names that handshakes asked a certificate for, by what came of it: obtained, failed, or the option that refused.",
+);
 
 pub const PROCESS_CPU: Family = counter("process_cpu_seconds_total", "User and system time of the process.");
 pub const PROCESS_OPEN_FDS: Family = gauge("process_open_fds", "Open file descriptors.");
@@ -163,6 +171,7 @@ pub mod label {
     pub const RESOLVER: &str = "resolver";
     pub const DOMAINS: &str = "domains";
     pub const STATE: &str = "state";
+    pub const OUTCOME: &str = "outcome";
     pub const NAME: &str = "name";
     pub const PROVIDER: &str = "provider";
 }

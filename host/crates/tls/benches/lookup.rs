@@ -3,7 +3,7 @@
 use divan::{AllocProfiler, Bencher, black_box};
 use rcgen::{CertificateParams, KeyPair};
 use std::sync::Arc;
-use torana_tls::{Certificate, Store, peek};
+use torana_tls::{Certificate, Peeker, Store};
 
 #[global_allocator]
 static ALLOC: AllocProfiler = AllocProfiler::system();
@@ -47,5 +47,5 @@ fn none(bencher: Bencher<'_, '_>, n: usize) {
 #[divan::bench]
 fn first_message(bencher: Bencher<'_, '_>) {
     let hello = include_bytes!("../../../fuzz/corpus/hello/openssl-tls13");
-    bencher.bench_local(|| peek(black_box(hello)));
+    bencher.bench_local(|| Peeker::default().peek(black_box(hello)));
 }

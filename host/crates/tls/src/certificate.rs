@@ -1,3 +1,4 @@
+use crate::acme::Used;
 use crate::provider;
 use crate::self_signed;
 use rustls::pki_types::pem::PemObject;
@@ -7,8 +8,7 @@ use sha2::{Digest, Sha256};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use torana_base::{Checked, Diagnostic, Keep, Place, Secret};
-use torana_config::routing::{Item, TlsCertificateConfig, TlsStoreConfig};
+use torana_base::{Keep, Secret};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 
@@ -23,6 +23,7 @@ pub struct Certificate {
     not_before: SystemTime,
     not_after: SystemTime,
     digest: [u8; 32],
+    used: Option<Arc<Used>>,
 }
 
 /// Why a certificate cannot be used. Holds nothing of a key.
@@ -93,33 +94,9 @@ impl Certificate {
             common_name,
             sans,
             digest,
+            used: None,
             key: Arc::new(CertifiedKey::new(chain, key)),
         })
-    }
-
-    /// One of `tls.certificates`; `key` is its path, such as `tls.certificates[0]`. `None` if it cannot be
-    /// used, or belongs to a store that serves nobody; one out of date is used with a warning, as Traefik does.
-    pub fn build(item: &Item<TlsCertificateConfig>, key: &str, loaded: &Loaded) -> Checked<Option<Arc<Certificate>>> {
-        if item.has_errors() || !item.config.is_served() {
-            return Checked::default();
-        }
-        loaded.checked(&item.config.cert_file, &item.config.key_file, key, |option| item.place_of(option))
-    }
-
-    /// The default one of a store, for names that no certificate has: what `defaultCertificate` says, else one
-    /// signed by itself. `None` if it cannot be used: then handshakes that need it fail, as in Traefik.
-    pub fn build_default(item: Option<&Item<TlsStoreConfig>>, key: &str, loaded: &Loaded) -> Checked<Option<Arc<Certificate>>> {
-        let pair = item.and_then(|i| Some((i, i.config.default_certificate.as_ref()?)));
-        match pair {
-            Some((item, _)) if item.has_errors() => Checked::default(),
-            Some((item, pair)) => loaded.checked(&pair.cert_file, &pair.key_file, &format!("{key}.defaultCertificate"), |option| {
-                item.place_of(&format!("defaultCertificate.{option}"))
-            }),
-            None => match loaded.self_signed() {
-                Ok(made) => Checked::ok(Some(made)),
-                Err(e) => Checked { value: None, diagnostics: vec![Diagnostic::error(key, e.message)] },
-            },
-        }
     }
 
     /// The same with an OCSP answer that is sent along in handshakes.
@@ -132,7 +109,21 @@ impl Certificate {
             common_name: self.common_name.clone(),
             sans: self.sans.clone(),
             serial: self.serial.clone(),
+            used: self.used.clone(),
             ..*self
+        }
+    }
+
+    /// The same, telling `used` when a client is shown it.
+    #[must_use]
+    pub fn noting(self, used: Arc<Used>) -> Self {
+        Certificate { used: Some(used), ..self }
+    }
+
+    /// Notes that a client is shown it.
+    pub(crate) fn shown(&self) {
+        if let Some(used) = &self.used {
+            used.touch();
         }
     }
 
@@ -263,6 +254,9 @@ pub(crate) fn read_or_content(text: &str) -> std::io::Result<Vec<u8>> {
     if text.contains("-----BEGIN") { Ok(text.as_bytes().to_vec()) } else { std::fs::read(text) }
 }
 
+/// So long before its end the one that signed itself is made again.
+const SELF_SIGNED_REST: Duration = Duration::from_secs(30 * 24 * 3600);
+
 /// Certificates that are loaded: while somebody holds one, loading the same files again gives the same one.
 /// Lives as long as the process.
 #[derive(Debug, Default)]
@@ -281,35 +275,26 @@ impl Loaded {
         self.certificates.try_get_or(digest, || Certificate::from_pem(&cert, &key))
     }
 
-    fn checked(&self, cert: &str, secret: &Secret, key: &str, place: impl Fn(&str) -> Place) -> Checked<Option<Arc<Certificate>>> {
-        match self.load(cert, secret) {
-            Ok(certificate) => {
-                let warning = certificate
-                    .out_of_date(SystemTime::now())
-                    .map(|(message, hint)| Diagnostic::warning(format!("{key}.certFile"), message).at(&place("certFile")).hint(hint));
-                Checked { value: Some(certificate), diagnostics: warning.into_iter().collect() }
-            }
-            Err(e) => {
-                let d = Diagnostic::error(format!("{key}.{}", e.option), e.message).at(&place(e.option));
-                Checked { value: None, diagnostics: vec![Diagnostic { hint: e.hint.map(str::to_owned), ..d }] }
-            }
-        }
-    }
-
     /// What is served where no certificate has the right name and none is the default: signed by itself.
-    /// Made once, and again a month before it expires.
+    /// Made once, and again when [`Loaded::self_signed_due`] says so.
     ///
     /// An ECDSA key, for making an RSA key takes a noticeable part of a second; and not a new one with each
     /// reload as in Traefik, so that a reload leaves handshakes and their resumption alone.
     pub fn self_signed(&self) -> Result<Arc<Certificate>, CertificateError> {
+        let now = SystemTime::now();
         let mut made = self.self_signed.lock().unwrap_or_else(PoisonError::into_inner);
-        let soon = SystemTime::now() + Duration::from_secs(30 * 24 * 3600);
-        if let Some(good) = made.as_ref().filter(|c| c.not_after > soon) {
+        if let Some(good) = made.as_ref().filter(|c| c.not_after > now + SELF_SIGNED_REST) {
             return Ok(good.clone());
         }
-        let new = Arc::new(self_signed::make()?);
+        let new = Arc::new(self_signed::make(now)?);
         *made = Some(new.clone());
         Ok(new)
+    }
+
+    /// Whether the one that signed itself has been made, and is to be made again.
+    pub fn self_signed_due(&self, now: SystemTime) -> bool {
+        let made = self.self_signed.lock().unwrap_or_else(PoisonError::into_inner);
+        made.as_ref().is_some_and(|c| c.not_after <= now + SELF_SIGNED_REST)
     }
 
     /// Forgets certificates that nobody holds; called after each compile.

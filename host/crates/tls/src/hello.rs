@@ -29,16 +29,81 @@ const ALPN: u16 = 16;
 /// The largest plaintext record (RFC 8446, 5.1).
 const MAX_RECORD: usize = 16 * 1024;
 
-/// Reads from the first byte of a connection and takes none away. Never panics, whatever the bytes.
-pub fn peek(bytes: &[u8]) -> Peeked {
-    let bytes = bytes.get(..MAX_HELLO).unwrap_or(bytes);
-    // Most hellos are one record: then nothing is copied.
-    match message(bytes) {
-        Ok(Message::Whole(body)) => hello(body).unwrap_or(Peeked::Malformed),
-        Ok(Message::Pieces(body)) => hello(&body).unwrap_or(Peeked::Malformed),
-        Ok(Message::More) if bytes.len() >= MAX_HELLO => Peeked::Malformed,
-        Ok(Message::More) => Peeked::More,
-        Err(wrong) => wrong,
+#[cfg(test)]
+fn peek(bytes: &[u8]) -> Peeked {
+    Peeker::default().peek(bytes)
+}
+
+/// Looks at the beginning of one connection, as more and more of it comes, and takes nothing away: goes on where it stopped, so that a hello
+/// in many small records costs no more than one in few. Never panics, whatever the bytes.
+#[derive(Debug, Default)]
+pub struct Peeker {
+    /// Where the first record begins that is not in `pieces`.
+    at: usize,
+    /// What the records before it hold.
+    pieces: Vec<u8>,
+    /// Records looked at, again and again.
+    #[cfg(test)]
+    looks: usize,
+}
+
+impl Peeker {
+    /// `bytes` from the first one of the connection, all that has come; never less than the last time.
+    pub fn peek(&mut self, bytes: &[u8]) -> Peeked {
+        let bytes = bytes.get(..MAX_HELLO).unwrap_or(bytes);
+        match self.message(bytes) {
+            Ok(Message::Whole(body)) => hello(body).unwrap_or(Peeked::Malformed),
+            Ok(Message::Pieces(body)) => hello(&body).unwrap_or(Peeked::Malformed),
+            Ok(Message::More) if bytes.len() >= MAX_HELLO => Peeked::Malformed,
+            Ok(Message::More) => Peeked::More,
+            Err(wrong) => wrong,
+        }
+    }
+
+    /// The body of the first handshake message, which may be spread over records. Most hellos are one record: then
+    /// nothing is copied.
+    fn message<'a>(&mut self, bytes: &'a [u8]) -> Result<Message<'a>, Peeked> {
+        loop {
+            #[cfg(test)]
+            {
+                self.looks += 1;
+            }
+            let rest = bytes.get(self.at..).unwrap_or_default();
+            let wrong = if self.at == 0 { Peeked::NotTls } else { Peeked::Malformed };
+            // A record: type, version (its first byte is 3), length.
+            if rest.first().is_some_and(|t| *t != HANDSHAKE) || rest.get(1).is_some_and(|v| *v != 3) {
+                return Err(wrong);
+            }
+            let Some((header, after)) = rest.split_at_checked(5) else { return Ok(Message::More) };
+            let length = usize::from(be16(header.get(3..)));
+            if length == 0 || length > MAX_RECORD {
+                return Err(Peeked::Malformed);
+            }
+            let content = after.get(..length.min(after.len())).unwrap_or_default();
+            if self.pieces.first().or(content.first()).is_some_and(|t| *t != CLIENT_HELLO) {
+                return Err(Peeked::Malformed);
+            }
+            let byte = |i: usize| self.pieces.get(i).or_else(|| content.get(i - self.pieces.len())).copied().map(usize::from);
+            if let (Some(high), Some(middle), Some(low)) = (byte(1), byte(2), byte(3)) {
+                let wanted = high << 16 | middle << 8 | low;
+                if wanted > MAX_HELLO {
+                    return Err(Peeked::Malformed);
+                }
+                if self.pieces.len() + content.len() >= 4 + wanted {
+                    if self.pieces.is_empty() {
+                        return Ok(Message::Whole(content.get(4..4 + wanted).unwrap_or_default()));
+                    }
+                    let mut all = std::mem::take(&mut self.pieces);
+                    all.extend_from_slice(content);
+                    return Ok(Message::Pieces(all.drain(4..4 + wanted).collect()));
+                }
+            }
+            if content.len() < length {
+                return Ok(Message::More);
+            }
+            self.pieces.extend_from_slice(content);
+            self.at += 5 + length;
+        }
     }
 }
 
@@ -59,54 +124,6 @@ enum Message<'a> {
     More,
     Whole(&'a [u8]),
     Pieces(Vec<u8>),
-}
-
-/// The body of the first handshake message, which may be spread over records.
-fn message(bytes: &[u8]) -> Result<Message<'_>, Peeked> {
-    let mut pieces: Vec<u8> = Vec::new();
-    let mut rest = bytes;
-    let mut first = true;
-    loop {
-        let wrong = if first { Peeked::NotTls } else { Peeked::Malformed };
-        // A record: type, version (its first byte is 3), length.
-        if rest.first().is_some_and(|t| *t != HANDSHAKE) || rest.get(1).is_some_and(|v| *v != 3) {
-            return Err(wrong);
-        }
-        let Some((header, after)) = rest.split_at_checked(5) else { return Ok(Message::More) };
-        let length = usize::from(be16(header.get(3..)));
-        if length == 0 || length > MAX_RECORD {
-            return Err(Peeked::Malformed);
-        }
-        let content = after.get(..length.min(after.len())).unwrap_or_default();
-        if first && content.first().is_some_and(|t| *t != CLIENT_HELLO) {
-            return Err(Peeked::Malformed);
-        }
-        let so_far = if pieces.is_empty() { content } else { &[] };
-        if !pieces.is_empty() {
-            pieces.extend_from_slice(content);
-        }
-        let all = if pieces.is_empty() { so_far } else { &pieces };
-        if let Some((header, body)) = all.split_at_checked(4) {
-            let wanted = usize::from(header.get(1).copied().unwrap_or(0)) << 16 | usize::from(be16(header.get(2..)));
-            if wanted > MAX_HELLO {
-                return Err(Peeked::Malformed);
-            }
-            if body.len() >= wanted {
-                return Ok(match pieces.is_empty() {
-                    true => Message::Whole(content.get(4..4 + wanted).unwrap_or_default()),
-                    false => Message::Pieces(pieces.drain(4..4 + wanted).collect()),
-                });
-            }
-        }
-        if content.len() < length {
-            return Ok(Message::More);
-        }
-        if first {
-            pieces.extend_from_slice(content);
-        }
-        first = false;
-        rest = after.get(length..).unwrap_or_default();
-    }
 }
 
 fn be16(bytes: Option<&[u8]>) -> u16 {
@@ -269,9 +286,26 @@ mod tests {
         // the same message in many records, one byte of it in each
         let pieces: Vec<u8> = wire[5..].iter().flat_map(|b| record(&[*b])).collect();
         assert_eq!(peek(&pieces), expected);
+        let mut peeker = Peeker::default();
         for cut in 0..pieces.len() {
             assert_eq!(peek(&pieces[..cut]), Peeked::More, "{cut}");
+            assert_eq!(peeker.peek(&pieces[..cut]), Peeked::More, "{cut}");
         }
+        assert_eq!(peeker.peek(&pieces), expected);
+    }
+
+    #[test]
+    fn a_drip_costs_no_more_than_its_length() {
+        let huge = [&[1, 0, 0x7f, 0xf0][..], &vec![0; 0x7ff0]].concat();
+        let drip: Vec<u8> = huge.iter().flat_map(|b| record(&[*b])).take(MAX_HELLO).collect();
+        let mut peeker = Peeker::default();
+        for end in 0..MAX_HELLO {
+            assert_eq!(peeker.peek(&drip[..end]), Peeked::More);
+        }
+        // one look for what came, one more for each record that ended
+        assert!(peeker.looks <= MAX_HELLO + MAX_HELLO / 6 + 1, "{}", peeker.looks);
+        assert!(peeker.pieces.len() <= MAX_HELLO / 6 + 1);
+        assert_eq!(peeker.peek(&drip), Peeked::Malformed);
     }
 
     #[test]
@@ -352,10 +386,15 @@ mod tests {
             let n = damaged.len();
             damaged[at % n] = to;
             let whole = peek(&damaged);
+            let (mut peeker, mut going) = (Peeker::default(), Peeked::More);
             for end in 0..n {
                 // what is told of a part stays true of the whole
                 let part = peek(&damaged[..end]);
                 prop_assert!(part == Peeked::More || part == whole, "{part:?} {whole:?}");
+                if going == Peeked::More {
+                    going = peeker.peek(&damaged[..end]);
+                    prop_assert_eq!(&going, &part);
+                }
             }
             let mut rest = &wire[5..];
             let mut pieces = Vec::new();

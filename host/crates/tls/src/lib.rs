@@ -15,7 +15,7 @@ mod store;
 mod testing;
 
 pub use certificate::{Certificate, CertificateError, Loaded};
-pub use hello::{MAX_HELLO, Peeked, peek, peek_message};
+pub use hello::{MAX_HELLO, Peeked, Peeker, peek_message};
 pub use names::{cipher_name, version_name};
 pub use ocsp::Stapler;
 pub use options::TlsOptions;

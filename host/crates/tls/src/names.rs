@@ -1,44 +1,5 @@
 use rustls::{CipherSuite, NamedGroup, ProtocolVersion};
-
-/// Suites that rustls has, as Go names them.
-const SUITES: [(CipherSuite, &str); 9] = [
-    (CipherSuite::TLS13_AES_128_GCM_SHA256, "TLS_AES_128_GCM_SHA256"),
-    (CipherSuite::TLS13_AES_256_GCM_SHA384, "TLS_AES_256_GCM_SHA384"),
-    (CipherSuite::TLS13_CHACHA20_POLY1305_SHA256, "TLS_CHACHA20_POLY1305_SHA256"),
-    (CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"),
-    (CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384"),
-    (CipherSuite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256"),
-    (CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"),
-    (CipherSuite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384, "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384"),
-    (CipherSuite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256, "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256"),
-];
-
-/// Suites that Traefik takes and rustls, for good reasons, does not have.
-const OLD_SUITES: [&str; 17] = [
-    "TLS_RSA_WITH_RC4_128_SHA",
-    "TLS_RSA_WITH_3DES_EDE_CBC_SHA",
-    "TLS_RSA_WITH_AES_128_CBC_SHA",
-    "TLS_RSA_WITH_AES_256_CBC_SHA",
-    "TLS_RSA_WITH_AES_128_CBC_SHA256",
-    "TLS_RSA_WITH_AES_128_GCM_SHA256",
-    "TLS_RSA_WITH_AES_256_GCM_SHA384",
-    "TLS_ECDHE_ECDSA_WITH_RC4_128_SHA",
-    "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA",
-    "TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA",
-    "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA256",
-    "TLS_ECDHE_RSA_WITH_RC4_128_SHA",
-    "TLS_ECDHE_RSA_WITH_3DES_EDE_CBC_SHA",
-    "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA",
-    "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA",
-    "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256",
-    "TLS_FALLBACK_SCSV",
-];
-
-/// The names that Go had before the hash was part of them.
-const ALIASES: [(&str, CipherSuite); 2] = [
-    ("TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305", CipherSuite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256),
-    ("TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305", CipherSuite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256),
-];
+pub(crate) use torana_base::tls::Named;
 
 /// Curves by both of their names; `None` for those that rustls does not have.
 const CURVES: [(&str, Option<NamedGroup>); 14] = [
@@ -58,18 +19,9 @@ const CURVES: [(&str, Option<NamedGroup>); 14] = [
     ("secp384r1mlkem1024", None),
 ];
 
-/// What a name in a configuration stands for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Named<T> {
-    Known(T),
-    /// Traefik has it and Torana does not.
-    Missing,
-    Unknown,
-}
-
 /// The suite as Go names it, for access logs, metrics and tracing; `0x..` is written as `unknown`.
 pub fn cipher_name(suite: CipherSuite) -> &'static str {
-    SUITES.iter().find(|(s, _)| *s == suite).map_or("unknown", |(_, name)| name)
+    torana_base::tls::suite_name(suite.into()).unwrap_or("unknown")
 }
 
 /// `1.2` or `1.3`, as Traefik writes it in access logs.
@@ -82,17 +34,11 @@ pub fn version_name(version: ProtocolVersion) -> &'static str {
 }
 
 pub(crate) fn suite(name: &str) -> Named<CipherSuite> {
-    let known = SUITES.iter().find(|(_, n)| n.eq_ignore_ascii_case(name)).map(|(s, _)| *s);
-    let known = known.or_else(|| ALIASES.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, s)| *s));
-    match known {
-        Some(suite) => Named::Known(suite),
-        None if OLD_SUITES.iter().any(|s| s.eq_ignore_ascii_case(name)) => Named::Missing,
-        None => Named::Unknown,
+    match torana_base::tls::suite(name) {
+        Named::Known(code) => Named::Known(code.into()),
+        Named::Missing => Named::Missing,
+        Named::Unknown => Named::Unknown,
     }
-}
-
-pub(crate) fn suites() -> impl Iterator<Item = &'static str> {
-    SUITES.iter().map(|(_, name)| *name)
 }
 
 pub(crate) fn curve(name: &str) -> Named<NamedGroup> {
@@ -105,12 +51,6 @@ pub(crate) fn curve(name: &str) -> Named<NamedGroup> {
 
 pub(crate) fn curves() -> impl Iterator<Item = &'static str> {
     CURVES.iter().filter(|(n, c)| c.is_some() && n.starts_with(char::is_uppercase)).map(|(n, _)| *n)
-}
-
-/// 10 to 13 for `VersionTLS10` to `VersionTLS13`.
-pub(crate) fn version(name: &str) -> Option<u8> {
-    let number = name.get(..10).filter(|p| p.eq_ignore_ascii_case("VersionTLS")).and_then(|_| name.get(10..))?;
-    number.parse().ok().filter(|n| (10..=13).contains(n))
 }
 
 #[cfg(test)]
@@ -134,10 +74,6 @@ mod tests {
         assert_eq!(
             (curve("curvep256"), curve("CurveP521"), curve("P")),
             (Named::Known(NamedGroup::secp256r1), Named::Missing, Named::Unknown)
-        );
-        assert_eq!(
-            ["VersionTLS10", "VersionTLS13", "VersionTLS14", "VersionTLS1", "TLS1.2", "é"].map(version),
-            [Some(10), Some(13), None, None, None, None]
         );
     }
 }

@@ -9,7 +9,7 @@ use rustls::server::{NoServerSessionStorage, ResolvesServerCertUsingSni};
 use rustls::{ServerConfig, SupportedProtocolVersion};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
-use torana_base::{Checked, Diagnostic, closest};
+use torana_base::{Checked, Diagnostic, closest, tls};
 use torana_config::routing::{Item, TlsOptionsConfig};
 
 /// Compiled `tls.options.<name>`.
@@ -169,7 +169,7 @@ impl Told<'_> {
                 ),
                 Named::Unknown => {
                     bad = true;
-                    self.unknown(&option, "cipher suite", name, names::suites().collect());
+                    self.unknown(&option, "cipher suite", name, tls::suites().collect());
                 }
             }
         }
@@ -177,7 +177,7 @@ impl Told<'_> {
             self.error(
                 "cipherSuites",
                 "no secure cipher suite is left".into(),
-                format!("add one of {}", names::suites().collect::<Vec<_>>().join(", ")),
+                format!("add one of {}", tls::suites().collect::<Vec<_>>().join(", ")),
             );
         }
         provider.cipher_suites.retain(|s| s.tls13().is_some() || wanted.contains(&s.suite()));
@@ -221,7 +221,7 @@ impl Told<'_> {
         if name.is_empty() {
             return default;
         }
-        names::version(name).unwrap_or_else(|| {
+        tls::version(name).unwrap_or_else(|| {
             let known = ["VersionTLS12", "VersionTLS13"];
             let near = closest(name, known)
                 .map_or_else(|| "write `VersionTLS12` or `VersionTLS13`".to_owned(), |n| format!("did you mean `{n}`?"));

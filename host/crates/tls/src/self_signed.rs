@@ -2,8 +2,8 @@ use crate::certificate::{Certificate, CertificateError};
 use rcgen::{CertificateParams, DnType, IsCa, KeyPair, KeyUsagePurpose, SanType};
 use std::time::{Duration, SystemTime};
 
-/// A certificate with the names of Traefik's, valid for a year.
-pub(crate) fn make() -> Result<Certificate, CertificateError> {
+/// A certificate with the names of Traefik's, valid for a year from `now`.
+pub(crate) fn make(now: SystemTime) -> Result<Certificate, CertificateError> {
     let failed = |e: rcgen::Error| CertificateError {
         option: "certFile",
         message: format!("no default certificate could be made: {e}"),
@@ -14,7 +14,6 @@ pub(crate) fn make() -> Result<Certificate, CertificateError> {
     params.distinguished_name.push(DnType::CommonName, "TRAEFIK DEFAULT CERT");
     let name = format!("{}.{}.traefik.default", hex(), hex());
     params.subject_alt_names.push(SanType::DnsName(name.try_into().map_err(failed)?));
-    let now = SystemTime::now();
     params.not_before = now.into();
     params.not_after = (now + Duration::from_secs(365 * 24 * 3600)).into();
     params.is_ca = IsCa::ExplicitNoCa;

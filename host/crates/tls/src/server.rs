@@ -83,7 +83,7 @@ pub fn quic_config(config: &ServerConfig) -> Arc<ServerConfig> {
     Arc::new(config)
 }
 
-/// What serves a client of whose first message [`crate::peek`] told `sni` and `alpn`, and that connected to
+/// What serves a client of whose first message [`crate::Peeker`] told `sni` and `alpn`, and that connected to
 /// `local`; `config` is that of these options and this store. `None` for a handshake that fails with
 /// [`UNRECOGNIZED_NAME`]. Nearly always `config` itself.
 pub fn choose(
@@ -149,7 +149,10 @@ impl ResolvesServerCert for ByName {
         let name = hello.server_name();
         let found = self.store.find(name, None);
         let found = if self.strict { found } else { found.or(self.store.default_certificate()) };
-        found.map(|c| c.key().clone())
+        found.map(|c| {
+            c.shown();
+            c.key().clone()
+        })
     }
 }
 

@@ -10,6 +10,7 @@ use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+use torana_base::tls::{self, Named};
 use torana_config::routing::ServersTransportConfig;
 
 /// TLS handshakes with servers take at most this long (fixed in Traefik too).
@@ -103,12 +104,12 @@ pub(crate) fn tls_config(config: &ServersTransportConfig, problems: &mut Vec<Tra
     if !config.cipher_suites.is_empty() {
         let mut chosen = Vec::new();
         for name in &config.cipher_suites {
-            match provider.cipher_suites.iter().find(|s| suite_name(s.suite()).eq_ignore_ascii_case(name)) {
-                Some(known) => chosen.push(*known),
-                None if INSECURE_SUITES.iter().any(|s| s.eq_ignore_ascii_case(name)) => {
+            match tls::suite(name) {
+                Named::Known(code) => chosen.extend(provider.cipher_suites.iter().filter(|s| u16::from(s.suite()) == code)),
+                Named::Missing => {
                     problems.push(error("cipherSuites", format!("cipher suite `{name}` is not secure enough to be supported")));
                 }
-                None => return Err(error("cipherSuites", format!("there is no cipher suite `{name}`"))),
+                Named::Unknown => return Err(error("cipherSuites", format!("there is no cipher suite `{name}`"))),
             }
         }
         if chosen.is_empty() {
@@ -163,32 +164,6 @@ pub(crate) fn tls_config(config: &ServersTransportConfig, problems: &mut Vec<Tra
         builder.with_client_cert_resolver(Arc::new(ClientCertificates(certificates)))
     };
     Ok(tls)
-}
-
-/// Suites that Go knows and rustls, for good reasons, does not: they are passed over.
-const INSECURE_SUITES: [&str; 16] = [
-    "TLS_RSA_WITH_RC4_128_SHA",
-    "TLS_RSA_WITH_3DES_EDE_CBC_SHA",
-    "TLS_RSA_WITH_AES_128_CBC_SHA",
-    "TLS_RSA_WITH_AES_256_CBC_SHA",
-    "TLS_RSA_WITH_AES_128_CBC_SHA256",
-    "TLS_RSA_WITH_AES_128_GCM_SHA256",
-    "TLS_RSA_WITH_AES_256_GCM_SHA384",
-    "TLS_ECDHE_ECDSA_WITH_RC4_128_SHA",
-    "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA",
-    "TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA",
-    "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA256",
-    "TLS_ECDHE_RSA_WITH_RC4_128_SHA",
-    "TLS_ECDHE_RSA_WITH_3DES_EDE_CBC_SHA",
-    "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA",
-    "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA",
-    "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256",
-];
-
-/// The name Go gives a suite: TLS 1.2 ones carry `WITH`.
-fn suite_name(suite: rustls::CipherSuite) -> String {
-    let name = suite.as_str().map_or_else(|| format!("{suite:?}"), str::to_owned);
-    name.replacen("TLS13_", "TLS_", 1)
 }
 
 /// The first certificate whose issuer the server asks for, as Go chooses; none of them where it asks for

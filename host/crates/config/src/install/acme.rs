@@ -8,6 +8,11 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use torana_base::{Diagnostic, GoDuration, Place, Secret};
 
+#[path = "acme_on_demand.rs"]
+mod on_demand;
+
+pub use on_demand::{OnDemandConfig, OnDemandRateConfig};
+
 /// `certificatesResolvers.<name>`: a source of certificates.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(default, rename_all = "camelCase")]
@@ -67,6 +72,9 @@ pub struct AcmeConfig {
     pub http_challenge: Option<HttpChallengeConfig>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls_challenge: Option<TlsChallengeConfig>,
+    /// Our own: certificates that the first handshake for a name asks for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_demand: Option<OnDemandConfig>,
 }
 
 impl Default for AcmeConfig {
@@ -92,6 +100,7 @@ impl Default for AcmeConfig {
             dns_challenge: None,
             http_challenge: None,
             tls_challenge: None,
+            on_demand: None,
         }
     }
 }
@@ -309,6 +318,11 @@ impl Validate<'_> {
                 self.push(d, &format!("known here: {}", KEY_TYPES.join(", ")));
             }
             self.challenges(name, acme);
+            if let Some(on_demand) = &acme.on_demand {
+                for (option, message, hint) in on_demand.wrong() {
+                    self.push(Diagnostic::error(key(&format!(".acme.onDemand{option}")), message), hint);
+                }
+            }
         }
     }
 

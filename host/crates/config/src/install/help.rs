@@ -4,7 +4,7 @@ use crate::schema::{self, Kind, Row, State};
 use std::fmt::Write;
 
 /// Heading and first part of the paths below it.
-const GROUPS: [(&str, &str); 15] = [
+const GROUPS: [(&str, &str); 16] = [
     ("Configuration file", "configFile"),
     ("Entry points", "entryPoints"),
     ("Providers", "providers"),
@@ -19,6 +19,7 @@ const GROUPS: [(&str, &str); 15] = [
     ("Log", "log"),
     ("Core", "core"),
     ("Global", "global"),
+    ("Secrets", "secrets"),
     ("Experimental", "experimental"),
 ];
 

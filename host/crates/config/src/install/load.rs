@@ -4,9 +4,11 @@ use super::{InstallConfig, env, flags, removed};
 use crate::de;
 use crate::node::{Node, Value};
 use crate::parse::{Format, parse};
+use crate::reference::{self, Conceal, Trusted, Values};
 use crate::schema;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use torana_base::{Diagnostic, Place};
 
 /// Where the static configuration may come from.
@@ -23,7 +25,7 @@ pub struct Sources {
 #[derive(Clone, Debug)]
 pub struct Loaded {
     pub config: InstallConfig,
-    /// All sources laid over each other, as written.
+    /// All sources laid over each other, as written, with what references lead to.
     pub node: Node,
     /// The file that was read.
     pub file: Option<PathBuf>,
@@ -79,6 +81,21 @@ pub fn load(sources: &Sources) -> Result<Loaded, Vec<Diagnostic>> {
         }
     }
     layers.extend([theirs, ours, flags]);
+    let mut written = None;
+    let mut values = Values::new();
+    if layers.iter().any(reference::any) {
+        let mut tree = Node::empty(Place::whole("defaults"));
+        for layer in &mut layers {
+            let mut before = layer.clone();
+            schema::canonicalise(&mut before, root);
+            tree.merge(before);
+            let expanded = reference::expand(layer, "", &|_| true, &mut Trusted);
+            *layer = expanded.node;
+            diagnostics.extend(expanded.diagnostics);
+            values.extend(expanded.values);
+        }
+        written = Some(tree);
+    }
     for mut layer in layers {
         for mut d in schema::check(&mut layer, root, "") {
             let key = d.key.clone();
@@ -111,6 +128,11 @@ pub fn load(sources: &Sources) -> Result<Loaded, Vec<Diagnostic>> {
             diagnostics.push(d);
         }
     }
+    let conceal = Conceal::new(values);
+    diagnostics.iter_mut().for_each(|d| conceal.diagnostic(d));
+    if let Some(tree) = written {
+        config.written = Some(Arc::new(as_written(&tree)));
+    }
     if diagnostics.iter().any(Diagnostic::is_error) {
         return Err(diagnostics);
     }
@@ -121,6 +143,19 @@ pub fn load(sources: &Sources) -> Result<Loaded, Vec<Diagnostic>> {
         }
     });
     Ok(Loaded { config, node, file, origins, warnings: diagnostics })
+}
+
+/// What may be shown: references where text belongs, and what they lead to where a number does.
+fn as_written(tree: &Node) -> InstallConfig {
+    let read = de::read::<InstallConfig>(tree, "");
+    let mut config = if read.diagnostics.is_empty() {
+        read.value
+    } else {
+        let wrong = |key: &str| read.diagnostics.iter().any(|d| d.key == key);
+        de::read(&reference::expand(tree, "", &wrong, &mut Trusted).node, "").value
+    };
+    config.complete();
+    config
 }
 
 /// The first file there is in the usual directories.

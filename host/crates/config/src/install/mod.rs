@@ -13,6 +13,7 @@ mod metrics;
 mod plugins;
 mod providers;
 mod removed;
+mod secrets;
 
 pub use acme::*;
 pub use address::{Address, Protocol};
@@ -22,12 +23,14 @@ pub use load::{Loaded, Sources, load};
 pub use metrics::*;
 pub use plugins::*;
 pub use providers::*;
+pub use secrets::*;
 
 use crate::de;
 use crate::node::Node;
 use crate::routing::{ForwardingTimeoutsConfig, PluginConfig, ServersTransportConfig, TcpClientTlsConfig, TcpServersTransportConfig};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use torana_base::GoDuration;
 
 /// The whole static configuration. The JSON form is the one of Traefik's API.
@@ -54,8 +57,13 @@ pub struct InstallConfig {
     pub certificates_resolvers: BTreeMap<String, CertificatesResolverConfig>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub plugins: BTreeMap<String, PluginConfig>,
+    #[serde(skip_serializing_if = "is_zero")]
+    pub secrets: SecretsConfig,
     #[serde(skip_serializing)]
     pub experimental: ExperimentalConfig,
+    /// Itself with the references that it was written with, if there are any.
+    #[serde(skip)]
+    written: Option<Arc<InstallConfig>>,
     /// `configFile`: where the file was looked for; kept so that the option may stand in any source.
     #[serde(skip_serializing)]
     config_file: Option<String>,
@@ -106,6 +114,28 @@ pub struct ProvidersConfig {
     pub precedence: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<FileProviderConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub docker: Option<DockerConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub swarm: Option<SwarmConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub consul: Option<ConsulProviderConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub consul_catalog: Option<ConsulCatalogConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ecs: Option<EcsConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub etcd: Option<EtcdProviderConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http: Option<HttpProviderConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nomad: Option<NomadConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub redis: Option<RedisProviderConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rest: Option<RestProviderConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zoo_keeper: Option<ZooKeeperProviderConfig>,
     #[serde(rename = "kubernetesCRD", skip_serializing_if = "Option::is_none")]
     pub kubernetes_crd: Option<KubernetesCrdConfig>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -146,6 +176,17 @@ impl Default for ProvidersConfig {
             startup_timeout: None,
             precedence: PRECEDENCE.map(str::to_owned).into(),
             file: None,
+            docker: None,
+            swarm: None,
+            consul: None,
+            consul_catalog: None,
+            ecs: None,
+            etcd: None,
+            http: None,
+            nomad: None,
+            redis: None,
+            rest: None,
+            zoo_keeper: None,
             kubernetes_crd: None,
             kubernetes_ingress: None,
             kubernetes_gateway: None,
@@ -403,6 +444,11 @@ impl Default for CoreConfig {
 }
 
 impl InstallConfig {
+    /// The same with references in place of what they lead to: what may be shown.
+    pub fn shown(self: &Arc<Self>) -> Arc<InstallConfig> {
+        self.written.as_ref().unwrap_or(self).clone()
+    }
+
     /// `metrics.prometheus`, if it is there.
     pub fn prometheus(&self) -> Option<&PrometheusConfig> {
         self.metrics.as_ref()?.prometheus.as_ref()

@@ -501,3 +501,46 @@ fn metrics_that_cannot_be_counted_are_refused() {
     let told = yaml("metrics: {datadog: {}}").unwrap_err();
     assert!(told.contains("MET-03"), "{told}");
 }
+
+#[test]
+fn references_are_followed_and_shown_as_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let (token, port, file) = (dir.path().join("token"), dir.path().join("port"), dir.path().join("torana.yml"));
+    std::fs::write(&token, "hunter2hunter2\n").unwrap();
+    std::fs::write(&port, "8443").unwrap();
+    let text = format!(
+        "entryPoints: {{web: {{address: ':${{file:{p}}}'}}}}\nserversTransport: {{rootCAs: ['${{file:{t}}}']}}\nproviders: {{providersThrottleDuration: '${{file:{p}}}'}}\nlog: {{filePath: '$${{file:x}}'}}\n",
+        p = port.display(),
+        t = token.display()
+    );
+    let load_it = |text: &str, flags: &[&str]| {
+        std::fs::write(&file, text).unwrap();
+        let args = [&[&*format!("--configFile={}", file.display())], flags].concat().iter().map(|a| (*a).to_owned()).collect();
+        load(&Sources { args, ..Sources::default() })
+    };
+    let config = Arc::new(load_it(&text, &[]).unwrap().config);
+    assert_eq!(config.entry_points["web"].address.port, 8443);
+    assert_eq!(config.servers_transport.root_cas, ["hunter2hunter2"]);
+    assert_eq!(config.log.file_path, "${file:x}");
+    let shown = serde_json::to_string(&*config.shown()).unwrap();
+    assert!(!shown.contains("hunter2") && shown.contains(&format!("${{file:{}}}", token.display())), "{shown}");
+    assert!(shown.contains(":8443") && shown.contains("8443s") || shown.contains("2h20m43s"), "{shown}");
+    let plain = Arc::new(load_it("ping: {}", &[]).unwrap().config);
+    assert!(Arc::ptr_eq(&plain.shown(), &plain));
+
+    let told = |text: &str, flags: &[&str]| load_it(text, flags).unwrap_err().iter().map(ToString::to_string).collect::<Vec<_>>();
+    std::fs::remove_file(&port).unwrap();
+    let wrong = told(&text, &[]);
+    assert!(wrong[0].starts_with(&format!("error: the file `{}` cannot be read: ", port.display())), "{wrong:?}");
+    assert!(wrong[0].contains(&format!("at  entryPoints.web.address  ({}:1:30)", file.display())), "{wrong:?}");
+    let wrong = told("ping: {}", &["--api.basePath=${env:TORANA_IS_NOT_SET}"]);
+    assert!(
+        wrong[0].starts_with("error: the environment variable `TORANA_IS_NOT_SET` is not set\n  at  api.basePath  (flag "),
+        "{wrong:?}"
+    );
+    let wrong = told(&format!("ping: {{terminatingStatusCode: '${{file:{}}}'}}", token.display()), &[]);
+    assert!(!wrong.concat().contains("hunter2") && wrong[0].contains("not `${file:"), "{wrong:?}");
+    let wrong = told("secrets: {allow: {dokcer: {files: [run]}, docker: {env: ['A B']}}}", &[]);
+    assert_eq!(wrong.len(), 3, "{wrong:?}");
+    assert!(wrong.concat().contains("did you mean `docker`?"));
+}

@@ -1,5 +1,6 @@
 //! A tree to routing configuration, object by object.
 
+use super::written::{Object, Read};
 use super::{
     HttpConfig, Item, Items, MiddlewareConfig, PluginConfig, PluginUse, Rejected, RouterConfig, RoutingConfig, ServersTransportConfig,
     ServiceConfig, Strategy, TlsCertificateConfig, TlsConfig, TlsOptionsConfig, TlsStoreConfig, decode_tcp, plugin,
@@ -64,16 +65,16 @@ fn http(node: &Node, config: &mut HttpConfig, diagnostics: &mut Vec<Diagnostic>)
         let Some(options) = section.any.as_deref() else { continue };
         let mut cx = Section { path: &path, options, objects, diagnostics };
         match HTTP.iter().position(|name| *name == section.name) {
-            Some(0) => cx.items(&mut config.routers, |node, key, item| typed(node, key, item, finish_router)),
-            Some(1) => cx.items(&mut config.services, |node, key, item| typed(node, key, item, finish_service)),
-            Some(2) => cx.items(&mut config.middlewares, |node, key, item| middleware(node, key, options, item)),
-            Some(3) => cx.items(&mut config.servers_transports, |node, key, item| typed(node, key, item, |_, _, _| {})),
+            Some(0) => cx.items(&mut config.routers, |node, key, _, item| typed(node, key, item, finish_router)),
+            Some(1) => cx.items(&mut config.services, |node, key, _, item| typed(node, key, item, finish_service)),
+            Some(2) => cx.items(&mut config.middlewares, middleware),
+            Some(3) => cx.items(&mut config.servers_transports, |node, key, _, item| typed(node, key, item, |_, _, _| {})),
             _ => {}
         }
     }
 }
 
-fn tls(tree: &Branch, node: &Node, config: &mut TlsConfig, diagnostics: &mut Vec<Diagnostic>) {
+fn tls(tree: &'static Branch, node: &Node, config: &mut TlsConfig, diagnostics: &mut Vec<Diagnostic>) {
     let Some(entries) = block(node, "tls", diagnostics) else { return };
     for (key, value) in entries {
         let Some(section) = tree.known(&key.text) else {
@@ -90,35 +91,38 @@ fn tls(tree: &Branch, node: &Node, config: &mut TlsConfig, diagnostics: &mut Vec
         let Some(options) = section.any.as_deref() else { continue };
         let mut cx = Section { path: &path, options, objects, diagnostics };
         match section.name {
-            "options" => cx.items(&mut config.options, |node, key, item| typed(node, key, item, finish_tls_options)),
-            "stores" => cx.items(&mut config.stores, |node, key, item| typed(node, key, item, finish_tls_store)),
+            "options" => cx.items(&mut config.options, |node, key, _, item| typed(node, key, item, finish_tls_options)),
+            "stores" => cx.items(&mut config.stores, |node, key, _, item| typed(node, key, item, finish_tls_store)),
             _ => {}
         }
     }
 }
 
-fn certificates(options: &Branch, node: &Node, path: &str, config: &mut TlsConfig, diagnostics: &mut Vec<Diagnostic>) {
+fn certificates(options: &'static Branch, node: &Node, path: &str, config: &mut TlsConfig, diagnostics: &mut Vec<Diagnostic>) {
     if !matches!(node.value, Value::List(_) | Value::Null) {
         diagnostics
             .push(Diagnostic::error(path, "a list belongs here").at(&node.place).hint("write `- certFile:` and `keyFile:` below it"));
     }
     for (i, node) in node.items().iter().enumerate() {
         let key = format!("{path}[{i}]");
-        let mut item = Item::new(TlsCertificateConfig::default(), node.place.clone(), node.digest());
-        item.diagnostics = schema::inspect(node, options, &key);
-        typed(node, &key, &mut item, finish_tls_certificate);
-        for d in &mut item.diagnostics {
-            d.place.get_or_insert_with(|| node.place.clone());
-        }
-        config.certificates.push(Arc::new(item));
+        let object = Object { place: &node.place, node, key: &key, options };
+        config.certificates.push(Arc::new(object.read(|node, key, _, item| typed(node, key, item, finish_tls_certificate))));
     }
 }
 
-fn plugins(tree: &Branch, node: &Node, out: &mut Checked<RoutingConfig>) {
+fn plugins(tree: &'static Branch, node: &Node, out: &mut Checked<RoutingConfig>) {
     let Some(objects) = block(node, tree.name, &mut out.diagnostics) else { return };
     let Some(options) = tree.any.as_deref() else { return };
     let mut cx = Section { path: tree.name, options, objects, diagnostics: &mut out.diagnostics };
-    cx.items(&mut out.value.plugins, |node, key, item| typed(node, key, item, finish_plugin));
+    cx.items(&mut out.value.plugins, |node, key, _, item| typed(node, key, item, finish_plugin));
+    for (name, item) in &mut out.value.plugins {
+        if item.written.is_some() {
+            let d = Diagnostic::error(format!("{}.{name}", tree.name), "references such as `${file:...}` are not followed here");
+            let item = Arc::make_mut(item);
+            item.diagnostics.push(d.at(&item.place).hint("give the plugin a secret: `permissions.secrets.<name>.file` or `.env`"));
+            item.written = None;
+        }
+    }
 }
 
 /// The entries of a block, none for a null one; anything else is a mistake of the document.
@@ -136,21 +140,16 @@ pub(super) fn block<'n>(node: &'n Node, path: &str, diagnostics: &mut Vec<Diagno
 
 pub(super) struct Section<'a> {
     pub(super) path: &'a str,
-    pub(super) options: &'a Branch,
+    pub(super) options: &'static Branch,
     pub(super) objects: &'a [(Key, Node)],
     pub(super) diagnostics: &'a mut Vec<Diagnostic>,
 }
 
 impl Section<'_> {
-    pub(super) fn items<T: Empty>(&mut self, items: &mut Items<T>, read: impl Fn(&Node, &str, &mut Item<T>)) {
+    pub(super) fn items<T: Empty>(&mut self, items: &mut Items<T>, read: Read<T>) {
         for (name, node) in self.objects {
             let key = format!("{}.{}", self.path, name.text);
-            let mut item = Item::new(T::empty(node), name.place.clone(), node.digest());
-            item.diagnostics = schema::inspect(node, self.options, &key);
-            read(node, &key, &mut item);
-            for d in &mut item.diagnostics {
-                d.place.get_or_insert_with(|| name.place.clone());
-            }
+            let item = Object { place: &name.place, node, key: &key, options: self.options }.read(read);
             if let Some(first) = items.get(&name.text) {
                 let d = Diagnostic::error(key, "the name is used twice").at(&name.place);
                 self.diagnostics.push(d.hint(format!("the first is at {}", first.place)));
@@ -174,7 +173,7 @@ macro_rules! empty {
 
 pub(super) use empty;
 
-empty!(RouterConfig ServiceConfig ServersTransportConfig PluginConfig TlsOptionsConfig TlsStoreConfig);
+empty!(RouterConfig ServiceConfig ServersTransportConfig PluginConfig TlsOptionsConfig TlsStoreConfig TlsCertificateConfig);
 
 impl Empty for MiddlewareConfig {
     fn empty(node: &Node) -> Self {
@@ -298,7 +297,7 @@ pub(super) fn present(node: &Node) -> bool {
     !node.is_null() && node.as_bool() != Some(false)
 }
 
-fn middleware(node: &Node, key: &str, options: &Branch, item: &mut Item<MiddlewareConfig>) {
+fn middleware(node: &Node, key: &str, options: &'static Branch, item: &mut Item<MiddlewareConfig>) {
     let kinds: Vec<(&'static str, &Node)> = node
         .entries()
         .iter()

@@ -18,7 +18,7 @@ impl Empty for TcpMiddlewareConfig {
 super::decode::empty!(TcpRouterConfig TcpServiceConfig TcpServersTransportConfig UdpRouterConfig UdpServiceConfig);
 
 /// Calls `each` with every known section of a tree that is a block.
-fn sections(tree: &Branch, node: &Node, diagnostics: &mut Vec<Diagnostic>, mut each: impl FnMut(&str, &mut Section<'_>)) {
+fn sections(tree: &'static Branch, node: &Node, diagnostics: &mut Vec<Diagnostic>, mut each: impl FnMut(&str, &mut Section<'_>)) {
     let Some(entries) = block(node, tree.name, diagnostics) else { return };
     for (key, value) in entries {
         let Some(section) = tree.known(&key.text) else {
@@ -33,28 +33,25 @@ fn sections(tree: &Branch, node: &Node, diagnostics: &mut Vec<Diagnostic>, mut e
     }
 }
 
-pub(super) fn tcp(tree: &Branch, node: &Node, config: &mut TcpConfig, diagnostics: &mut Vec<Diagnostic>) {
-    sections(tree, node, diagnostics, |name, cx| {
-        let options = cx.options;
-        match name {
-            "routers" => cx.items(&mut config.routers, |node, key, item| typed(node, key, item, finish_router)),
-            "services" => cx.items(&mut config.services, |node, key, item| typed(node, key, item, finish_service)),
-            "middlewares" => cx.items(&mut config.middlewares, |node, key, item| middleware(node, key, options, item)),
-            "serversTransports" => cx.items(&mut config.servers_transports, |node, key, item| typed(node, key, item, finish_transport)),
-            _ => {}
-        }
+pub(super) fn tcp(tree: &'static Branch, node: &Node, config: &mut TcpConfig, diagnostics: &mut Vec<Diagnostic>) {
+    sections(tree, node, diagnostics, |name, cx| match name {
+        "routers" => cx.items(&mut config.routers, |node, key, _, item| typed(node, key, item, finish_router)),
+        "services" => cx.items(&mut config.services, |node, key, _, item| typed(node, key, item, finish_service)),
+        "middlewares" => cx.items(&mut config.middlewares, middleware),
+        "serversTransports" => cx.items(&mut config.servers_transports, |node, key, _, item| typed(node, key, item, finish_transport)),
+        _ => {}
     });
 }
 
-pub(super) fn udp(tree: &Branch, node: &Node, config: &mut UdpConfig, diagnostics: &mut Vec<Diagnostic>) {
+pub(super) fn udp(tree: &'static Branch, node: &Node, config: &mut UdpConfig, diagnostics: &mut Vec<Diagnostic>) {
     sections(tree, node, diagnostics, |name, cx| match name {
-        "routers" => cx.items(&mut config.routers, |node, key, item| {
+        "routers" => cx.items(&mut config.routers, |node, key, _, item| {
             typed(node, key, item, |node, _, item| {
                 item.keep(node, "service", "", "service");
                 item.keep(node, "entryPoints", "", "entryPoints[]");
             });
         }),
-        "services" => cx.items(&mut config.services, |node, key, item| {
+        "services" => cx.items(&mut config.services, |node, key, _, item| {
             typed(node, key, item, |node, key, item| {
                 finish_kinds(node, key, item, &["loadBalancer", "weighted"]);
                 item.keep(node, "loadBalancer.servers", "address", "loadBalancer.servers[].address");
@@ -93,7 +90,7 @@ fn finish_transport(node: &Node, _: &str, item: &mut Item<TcpServersTransportCon
     }
 }
 
-fn middleware(node: &Node, key: &str, options: &Branch, item: &mut Item<TcpMiddlewareConfig>) {
+fn middleware(node: &Node, key: &str, options: &'static Branch, item: &mut Item<TcpMiddlewareConfig>) {
     // In the order in which Traefik looks at them: of several the last one counts.
     let known = ["inFlightConn", "ipWhiteList", "ipAllowList"].into_iter().filter_map(|k| options.known(k));
     let mut kinds: Vec<(&Branch, Node)> =

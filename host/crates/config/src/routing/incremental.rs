@@ -194,15 +194,15 @@ impl Incremental {
     }
 
     /// Whether an object may be taken over to other lines: a middleware keeps its places deep inside, and so
-    /// does the configuration of a plugin.
+    /// does the configuration of a plugin, and what is read again for its references.
     fn can_move(&self, c: &Chunk<'_>) -> bool {
         let http = &self.config.http;
         match c.section {
-            Section::Routers => http.routers.get(c.name).is_some_and(|i| i.diagnostics.is_empty()),
-            Section::Services => http.services.get(c.name).is_some_and(|i| i.diagnostics.is_empty() && i.config.plugins().next().is_none()),
-            Section::ServersTransports => http.servers_transports.get(c.name).is_some_and(|i| i.diagnostics.is_empty()),
-            Section::TcpRouters => self.config.tcp.routers.get(c.name).is_some_and(|i| i.diagnostics.is_empty()),
-            Section::TcpServices => self.config.tcp.services.get(c.name).is_some_and(|i| i.diagnostics.is_empty()),
+            Section::Routers => http.routers.get(c.name).is_some_and(|i| i.can_move()),
+            Section::Services => http.services.get(c.name).is_some_and(|i| i.can_move() && i.config.plugins().next().is_none()),
+            Section::ServersTransports => http.servers_transports.get(c.name).is_some_and(|i| i.can_move()),
+            Section::TcpRouters => self.config.tcp.routers.get(c.name).is_some_and(|i| i.can_move()),
+            Section::TcpServices => self.config.tcp.services.get(c.name).is_some_and(|i| i.can_move()),
             Section::Middlewares => false,
         }
     }

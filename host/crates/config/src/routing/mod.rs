@@ -12,6 +12,7 @@ mod tcp;
 mod tls;
 mod transport;
 mod udp;
+mod written;
 
 pub use crate::parse::refuse_templates;
 pub use decode::decode;
@@ -25,6 +26,7 @@ pub use tcp::*;
 pub use tls::*;
 pub use transport::*;
 pub use udp::*;
+pub use written::Resolved;
 
 use crate::node::Node;
 use crate::schema;
@@ -80,12 +82,16 @@ pub struct Item<T> {
     pub diagnostics: Vec<Diagnostic>,
     /// Places of what may turn out wrong later: option, index, place.
     places: Vec<(&'static str, u32, Place)>,
+    /// Of an object with references in its values, which are not followed yet.
+    written: Option<Arc<written::Written<T>>>,
+    /// Of an object whose references were followed: itself with the references, which is what may be shown.
+    shown: Option<Arc<Item<T>>>,
 }
 
 impl<T> Item<T> {
     /// An object that was not read from a tree: made by Torana itself, or by a test.
     pub fn new(config: T, place: Place, digest: u64) -> Self {
-        Item { config, place, digest, diagnostics: Vec::new(), places: Vec::new() }
+        Item { config, place, digest, diagnostics: Vec::new(), places: Vec::new(), written: None, shown: None }
     }
 
     /// Whether the object is disabled.

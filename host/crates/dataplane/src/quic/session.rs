@@ -118,6 +118,10 @@ impl Session {
         let Some(handshake) = self.handshake(sni.as_deref()) else {
             return Err(alert(AlertDescription::HandshakeFailure, "no usable TLS options"));
         };
+        // The next connection finds it; this one cannot wait.
+        if let Some(sni) = sni.as_deref() {
+            let _ = self.opening.live.current().demand(&self.opening.entry_point, sni, &handshake);
+        }
         let Some(config) = handshake.quic_for(sni.as_deref(), alpn, self.opening.local) else {
             return Err(alert(AlertDescription::UnrecognisedName, "no certificate for the name"));
         };

@@ -2,13 +2,15 @@
 
 use super::client::RenewalWindow;
 use super::names::{covers_all, select};
+use super::on_demand::Used;
 use super::pem::Facts;
 use super::resolver::Wanted;
 use super::status::{CertificateState, CertificateStatus};
 use super::storage::StoredCertificate;
 use super::{AcmeError, renewal};
 use rustc_hash::{FxHashMap, FxHashSet};
-use std::time::SystemTime;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 /// A certificate with what decides about its renewal.
@@ -22,7 +24,16 @@ pub(super) struct Own {
     pub(super) ask: Instant,
     /// Not renewed before.
     pub(super) earliest: Instant,
+    /// When clients were shown it.
+    pub(super) used: Arc<Used>,
+    /// No router names it: it was ordered on demand, or belonged to a router that is gone.
+    pub(super) on_demand: bool,
+    /// Expired, and not served any more: the next handshake orders it anew.
+    pub(super) gone: bool,
 }
+
+/// A certificate on demand that was not used for longer is not renewed before it is used again.
+const UNUSED: Duration = Duration::from_secs(30 * 86_400);
 
 /// A try to get one certificate.
 #[derive(Clone)]
@@ -35,6 +46,8 @@ pub(super) struct Job {
     pub(super) replaces: Option<String>,
     /// The end of the certificate that is renewed.
     pub(super) not_after: Option<SystemTime>,
+    /// No router names it.
+    pub(super) on_demand: bool,
 }
 
 /// Tries for one set of names.
@@ -72,8 +85,13 @@ pub(super) fn plan(
         status.not_after = Some(o.facts.not_after);
         status.renew_at = Some(renew);
         status.explanation = o.window.as_ref().and_then(|w| w.explanation.clone());
+        status.on_demand = o.on_demand;
         if renew > now || o.earliest > Instant::now() {
             shown.push(status);
+            continue;
+        }
+        if o.on_demand && (o.gone || !o.used.within(UNUSED)) {
+            shown.push(CertificateStatus { state: if o.gone { state } else { CertificateState::Unused }, ..status });
             continue;
         }
         match select(&o.stored.domains, wildcards) {
@@ -86,6 +104,7 @@ pub(super) fn plan(
                         store: o.stored.store.clone(),
                         replaces,
                         not_after: Some(o.facts.not_after),
+                        on_demand: o.on_demand,
                     });
                 }
             }
@@ -122,7 +141,8 @@ pub(super) fn plan(
             shown.push(CertificateStatus::new(names.clone(), store, CertificateState::Covered));
             continue;
         }
-        jobs.push(Job { names: names.clone(), domains: names.clone(), store: store.clone(), replaces: None, not_after: None });
+        let (names, domains, store) = (names.clone(), names.clone(), store.clone());
+        jobs.push(Job { names, domains, store, replaces: None, not_after: None, on_demand: false });
     }
     (jobs, shown)
 }
@@ -130,12 +150,36 @@ pub(super) fn plan(
 impl Own {
     pub(super) fn new(stored: StoredCertificate, facts: Facts) -> Self {
         let now = Instant::now();
-        Own { stored, facts, spread: fastrand::f64(), window: None, ask: now, earliest: now }
+        let spread = fastrand::f64();
+        Own { stored, facts, spread, window: None, ask: now, earliest: now, used: Arc::default(), on_demand: false, gone: false }
     }
 
     pub(super) fn due(&self, hours: i64) -> SystemTime {
         renewal::due(&self.facts, hours, self.window.as_ref(), self.spread)
     }
+}
+
+/// Finds those that no router names, for a resolver with `onDemand`; how many of them are served, and whether that has
+/// changed for some.
+pub(super) fn mark(own: &mut [Own], sets: &[Wanted], wildcards: bool) -> (usize, bool) {
+    let mut named = vec![false; own.len()];
+    {
+        let by_name = index(own.iter().map(|o| &o.facts.names));
+        for names in sets.iter().filter_map(|want| select(&want.domains, wildcards).ok()) {
+            if let Some(at) = find(&by_name, &names, |at| &own[at].facts.names) {
+                named[at] = true;
+            }
+        }
+    }
+    let now = SystemTime::now();
+    let (mut served, mut changed) = (0, false);
+    for (o, named) in own.iter_mut().zip(named) {
+        o.on_demand = !named;
+        let gone = o.on_demand && o.facts.not_after <= now;
+        changed |= std::mem::replace(&mut o.gone, gone) != gone;
+        served += usize::from(o.on_demand && !gone);
+    }
+    (served, changed)
 }
 
 /// What failed here, and not at the CA, is tried at once: what makes the records has changed.
@@ -154,6 +198,7 @@ pub(super) fn status_of(job: &Job, t: &Tries) -> CertificateStatus {
         (false, ..) => CertificateState::Failed,
     };
     let mut status = CertificateStatus::new(job.domains.clone(), &job.store, state);
+    status.on_demand = job.on_demand;
     status.failures = t.failures;
     status.not_after = job.not_after;
     if let Some(e) = &t.error {
@@ -259,6 +304,36 @@ mod tests {
         for (own, wanted, failed, expected) in cases {
             assert_eq!(jobs(own, wanted, failed), expected, "{wanted:?} {failed:?}");
         }
+    }
+
+    #[test]
+    fn what_was_ordered_on_demand_is_renewed_when_it_is_used() {
+        let mut all = [own(&["named.test"], 20), own(&["used.test"], 20), own(&["idle.test"], 20), own(&["fresh.test"], 80)];
+        let mut ended = own(&["ended.test"], 0);
+        ended.facts.not_after = SystemTime::now() - Duration::from_secs(1);
+        ended.used.touch();
+        let mut all: Vec<Own> = all.iter_mut().map(|o| std::mem::replace(o, own(&["x.test"], 1))).chain([ended]).collect();
+        all[1].used.touch();
+        let wanted: &[&[&str]] = &[&["named.test"]];
+        assert_eq!(mark(&mut all, &sets(wanted), false), (3, true));
+        assert_eq!(
+            all.iter().map(|o| (o.on_demand, o.gone)).collect::<Vec<_>>(),
+            [(false, false), (true, false), (true, false), (true, false), (true, true)]
+        );
+        assert_eq!(jobs(&all, wanted, &[]), ["named.test renewed", "used.test renewed"]);
+        let (_, shown) = plan(&all, &sets(wanted), &FxHashMap::default(), 2160, true, &|_| false);
+        let states: Vec<_> = shown.iter().map(|s| (s.domains[0].as_str(), s.state, s.on_demand)).collect();
+        assert_eq!(
+            states,
+            [
+                ("idle.test", CertificateState::Unused, true),
+                ("fresh.test", CertificateState::Valid, true),
+                ("ended.test", CertificateState::Expired, true)
+            ]
+        );
+        // a router comes that names it
+        assert_eq!(mark(&mut all, &sets(&[&["ended.test"]]), false), (4, true));
+        assert!(jobs(&all, &[&["ended.test"]], &[]).contains(&"ended.test renewed".to_owned()));
     }
 
     #[test]

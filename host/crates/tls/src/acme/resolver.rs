@@ -1,5 +1,6 @@
 //! A certificate resolver: orders what routers want, renews it, and tells how it goes.
 
+mod demanded;
 mod open;
 mod results;
 
@@ -9,6 +10,7 @@ use super::challenge::Challenges;
 use super::client::{Account, RenewalWindow};
 use super::cluster::{self, Answers, Seen, Theirs};
 use super::names::covers_all;
+use super::on_demand::{OnDemand, Refusal, Used};
 use super::order::{Issued, Solver, Wishes, obtain};
 use super::pem::{self, Facts};
 use super::plan::{Job, Own, Tries, hurry, plan, status_of};
@@ -80,6 +82,8 @@ pub struct ObtainedCertificate {
     /// PEM.
     pub key: Secret,
     pub not_after: SystemTime,
+    /// To be touched when a client is shown it.
+    pub used: Arc<Used>,
 }
 
 /// All certificates of a resolver.
@@ -94,6 +98,7 @@ pub struct AcmeResolver {
     solver: Result<Solver, AcmeError>,
     wishes: Wishes,
     accounts: Accounts,
+    on_demand: Option<Arc<OnDemand>>,
     own: Mutex<Vec<Own>>,
     certificates: watch::Sender<Certificates>,
     status: watch::Sender<Arc<AcmeStatus>>,
@@ -111,6 +116,8 @@ enum Got {
 
 enum Done {
     Order(Job, Result<Got, AcmeError>),
+    /// Of a name that a handshake asked for.
+    Demand(Job, Result<Result<Got, AcmeError>, Refusal>),
     Looked(Result<Seen, AcmeError>),
     Window(Vec<String>, String, Result<Option<(RenewalWindow, Duration)>, AcmeError>),
 }
@@ -130,6 +137,16 @@ impl AcmeResolver {
         self.status.subscribe()
     }
 
+    /// What handshakes may ask for; `None` without `onDemand`.
+    pub fn on_demand(&self) -> Option<&Arc<OnDemand>> {
+        self.on_demand.as_ref()
+    }
+
+    /// Whether it can have certificates for wildcards.
+    pub fn proves_wildcards(&self) -> bool {
+        matches!(self.solver, Ok(Solver::Dns(_)))
+    }
+
     /// Orders and renews until `stop`. `wanted` may change at any time. Never fails: what goes wrong is in the status,
     /// and tried again.
     pub async fn run(self: Arc<Self>, mut wanted: watch::Receiver<Vec<Wanted>>, mut stop: Stop) {
@@ -140,6 +157,7 @@ impl AcmeResolver {
         let mut round = 0;
         let mut counts = (0, 0);
         let mut open = true;
+        let mut demands = self.on_demand.as_ref().and_then(|o| o.queued());
         let version = || match &self.solver {
             Ok(Solver::Dns(dns)) => dns.version(),
             _ => 0,
@@ -157,8 +175,9 @@ impl AcmeResolver {
             round += 1;
             let sets = wanted.borrow_and_update().clone();
             let (jobs, mut shown) = {
+                let wildcards = self.proves_wildcards();
+                self.mark(&sets, wildcards);
                 let own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
-                let wildcards = matches!(self.solver, Ok(Solver::Dns(_)));
                 plan(&own, &sets, &tries, self.config.certificates_duration, wildcards, &*self.shared.covered)
             };
             let now = Instant::now();
@@ -175,7 +194,7 @@ impl AcmeResolver {
                 t.seen = round;
                 if !t.running && t.next <= now {
                     t.running = true;
-                    tasks.spawn(Arc::clone(&self).order(job.clone(), Arc::clone(&permits)));
+                    tasks.spawn(Arc::clone(&self).allowed(job.clone(), Arc::clone(&permits)));
                 } else if !t.running {
                     next = next.min(t.next);
                 }
@@ -198,6 +217,9 @@ impl AcmeResolver {
                     }
                 }
                 Some(_) = writes.join_next() => {}
+                Some(name) = async { demands.as_mut()?.recv().await }, if demands.is_some() => {
+                    tasks.spawn(Arc::clone(&self).demanded(name, sets, Arc::clone(&permits)));
+                }
                 Some(done) = tasks.join_next() => if let Ok(Done::Looked(seen)) = done {
                     match seen {
                         Ok(seen) => {
@@ -289,7 +311,7 @@ impl AcmeResolver {
     fn ask_windows(self: &Arc<Self>, tasks: &mut JoinSet<Done>, permits: &Arc<Semaphore>, next: &mut Instant) {
         let now = Instant::now();
         let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
-        for o in own.iter_mut() {
+        for o in own.iter_mut().filter(|o| !o.gone) {
             let Some(id) = o.facts.id.clone() else { continue };
             if o.ask > now {
                 *next = (*next).min(o.ask);
@@ -309,15 +331,17 @@ impl AcmeResolver {
         }
     }
 
-    /// When a certificate will be due that is not yet; those that are have their tries.
+    /// When a certificate will be due that is not yet; those that are have their tries. One on demand is looked at when
+    /// it ends too: it is not served any more.
     fn next_renewal(&self) -> Instant {
         let (now, instant) = (SystemTime::now(), Instant::now());
         let own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
-        let all = own.iter().map(|o| {
-            let wait = o.due(self.config.certificates_duration).duration_since(now).unwrap_or_default();
-            (instant + wait.min(LOOK)).max(o.earliest)
+        let all = own.iter().filter(|o| !o.gone).map(|o| {
+            let until = |at: SystemTime| instant + at.duration_since(now).unwrap_or_default().min(LOOK);
+            let end = if o.on_demand { until(o.facts.not_after) } else { instant };
+            [until(o.due(self.config.certificates_duration)).max(o.earliest), end]
         });
-        all.filter(|at| *at > instant).min().unwrap_or(instant + LOOK)
+        all.flatten().filter(|at| *at > instant).min().unwrap_or(instant + LOOK)
     }
 }
 

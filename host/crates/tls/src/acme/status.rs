@@ -1,6 +1,7 @@
 //! How a resolver is doing, for API, log and metrics.
 
 use serde::{Serialize, Serializer};
+use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 /// One resolver.
@@ -14,6 +15,57 @@ pub struct AcmeStatus {
     pub failed: u64,
     /// By domains.
     pub certificates: Vec<CertificateStatus>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_demand: Option<OnDemandStatus>,
+}
+
+/// `onDemand` of a resolver. All counts are since the start.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OnDemandStatus {
+    /// Those that no router names, and that have not expired.
+    pub certificates: usize,
+    pub max_certificates: usize,
+    /// Names that are asked about or ordered now.
+    pub pending: Vec<String>,
+    /// Handshakes that wait now.
+    pub waiting: usize,
+    /// Names that were refused and are not asked about again for a while.
+    pub remembered: usize,
+    /// Questions to `ask`.
+    pub asked: u64,
+    pub obtained: u64,
+    /// Orders that failed.
+    pub failures: u64,
+    /// Handshakes or names without a certificate, by the option that decided; `busy`: too many at once.
+    pub refused: BTreeMap<&'static str, u64>,
+    /// The newest first.
+    pub recently_refused: Vec<OnDemandRefusal>,
+    pub failed: Vec<OnDemandFailure>,
+}
+
+/// A name that was refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OnDemandRefusal {
+    pub domain: String,
+    pub reason: &'static str,
+}
+
+/// A name for which no certificate could be had.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OnDemandFailure {
+    pub domain: String,
+    /// The last one, in the CA's own words.
+    pub error: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error_type: Option<String>,
+    /// In a row.
+    pub failures: u32,
+    /// Before it, a handshake does not try again.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "time")]
+    pub next_attempt: Option<SystemTime>,
 }
 
 /// What a set of domains is at.
@@ -31,6 +83,8 @@ pub enum CertificateState {
     Expired,
     /// Another certificate, or one that is being ordered, has all the names.
     Covered,
+    /// On demand, due, and not renewed before somebody asks for it.
+    Unused,
 }
 
 impl CertificateState {
@@ -44,6 +98,7 @@ impl CertificateState {
             CertificateState::Failed => "failed",
             CertificateState::Expired => "expired",
             CertificateState::Covered => "covered",
+            CertificateState::Unused => "unused",
         }
     }
 }
@@ -56,6 +111,9 @@ pub struct CertificateStatus {
     pub domains: Vec<String>,
     pub store: String,
     pub state: CertificateState,
+    /// No router names it: a handshake asked for it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub on_demand: bool,
     /// The last one, in the CA's own words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -81,6 +139,7 @@ impl CertificateStatus {
             domains,
             store: store.to_owned(),
             state,
+            on_demand: false,
             error: None,
             error_type: None,
             failures: 0,

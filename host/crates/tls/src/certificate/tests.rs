@@ -1,7 +1,6 @@
 use super::*;
 use crate::testing::{self, make};
 use std::io::Write;
-use torana_config::routing::CertificateConfig;
 
 fn refused(cert: &str, key: &str) -> (&'static str, String) {
     let e = Certificate::from_pem(cert.as_bytes(), key.as_bytes()).unwrap_err();
@@ -102,42 +101,13 @@ fn unreadable_files_are_told_and_keys_are_not() {
 }
 
 #[test]
-fn one_that_has_expired_is_used_with_a_warning() {
+fn one_that_has_expired_can_be_used_and_says_so() {
     let made = testing::expired("old.test");
-    let item = |cert: &str| {
-        let config = TlsCertificateConfig { cert_file: cert.into(), key_file: Secret::new(made.key.clone()), ..Default::default() };
-        Item::new(config, Place::new("t.yml".into(), 3, 5), 0)
-    };
-    let built = Certificate::build(&item(&made.cert), "tls.certificates[0]", &Loaded::default());
-    assert_eq!(built.value.unwrap().names(), ["old.test"]);
-    assert_eq!(
-        built.diagnostics[0].to_string(),
-        "warning: the certificate of old.test has expired\n  at  tls.certificates[0].certFile  (t.yml:3:5)\n  hint: renew it: clients refuse it"
-    );
-    let built = Certificate::build(&item("-----BEGIN"), "tls.certificates[0]", &Loaded::default());
-    assert!(built.value.is_none() && built.has_errors());
-}
-
-#[test]
-fn the_default_one_is_as_the_store_says() {
-    let loaded = Loaded::default();
-    let made = make("a.test", &[]);
-    let item = |cert: Option<&str>| {
-        let pair = cert.map(|c| CertificateConfig { cert_file: c.into(), key_file: Secret::new(made.key.clone()) });
-        Item::new(TlsStoreConfig { default_certificate: pair, ..Default::default() }, Place::new("t.yml".into(), 3, 5), 0)
-    };
-    let built = |item: Option<&Item<_>>| Certificate::build_default(item, "tls.stores.default", &loaded);
-    let name = |c: Checked<Option<Arc<Certificate>>>| c.value.map(|c| c.common_name().to_owned());
-    assert_eq!(name(built(None)).as_deref(), Some("TRAEFIK DEFAULT CERT"));
-    assert_eq!(name(built(Some(&item(None)))).as_deref(), Some("TRAEFIK DEFAULT CERT"));
-    assert_eq!(name(built(Some(&item(Some(&made.cert))))).as_deref(), Some("a.test"));
-    let other = make("b.test", &[]);
-    let wrong = built(Some(&item(Some(&other.cert))));
-    assert_eq!(
-        wrong.diagnostics[0].to_string(),
-        "error: the private key does not belong to the certificate\n  at  tls.stores.default.defaultCertificate.keyFile  (t.yml:3:5)\n  hint: the first certificate of `certFile` must be the one that was made for this key"
-    );
-    assert_eq!(name(wrong), None);
+    let c = Loaded::default().load(&made.cert, &Secret::new(made.key.clone())).unwrap();
+    let told = c.out_of_date(SystemTime::now()).unwrap();
+    assert_eq!(told, ("the certificate of old.test has expired".to_owned(), "renew it: clients refuse it"));
+    let told = c.out_of_date(UNIX_EPOCH).unwrap();
+    assert_eq!(told.0, "the certificate of old.test is not valid yet");
 }
 
 #[test]
@@ -151,4 +121,11 @@ fn the_default_one_is_made_once() {
     assert!(labels[..2].iter().all(|l| l.len() == 32 && l.bytes().all(|b| b.is_ascii_hexdigit())));
     let days = a.not_after().duration_since(SystemTime::now()).unwrap().as_secs() / 86400;
     assert_eq!(days, 364);
+    // a year later in the same process
+    let day = |n: u64| SystemTime::now() + Duration::from_secs(n * 86_400);
+    assert_eq!([0, 334, 336].map(|n| loaded.self_signed_due(day(n))), [false, false, true]);
+    assert!(!Loaded::default().self_signed_due(day(400)), "there is none");
+    *loaded.self_signed.lock().unwrap() = Some(Arc::new(self_signed::make(SystemTime::now() - Duration::from_secs(340 * 86_400)).unwrap()));
+    let b = loaded.self_signed().unwrap();
+    assert!(!Arc::ptr_eq(&a, &b) && !loaded.self_signed_due(SystemTime::now()));
 }

@@ -69,50 +69,75 @@ async fn an_alias_leads_elsewhere() {
     r.end().await;
 }
 
+/// A DNS server that takes updates.
+struct Knot {
+    dir: String,
+    server: String,
+    env: [(&'static str, String); 2],
+    _files: tempfile::TempDir,
+}
+
+impl Knot {
+    fn start() -> Option<Knot> {
+        let port = free_port();
+        let files = tempfile::tempdir().unwrap();
+        let dir = files.path().display().to_string();
+        let env = [("PORT", port.to_string()), ("ZONES", "test. other.example.".to_owned())];
+        script("knot.sh", &["start", &dir], &env)?;
+        Some(Knot { dir, server: format!("127.0.0.1:{port}"), env, _files: files })
+    }
+
+    fn var(&self, name: &str) -> String {
+        let text = std::fs::read_to_string(format!("{}/env", self.dir)).unwrap();
+        text.lines().find_map(|l| l.strip_prefix(&format!("{name}="))).unwrap().to_owned()
+    }
+
+    fn config(&self, lab: &Lab, secret: String) -> AcmeConfig {
+        let settings = [
+            ("RFC2136_NAMESERVER", self.server.clone()),
+            ("RFC2136_TSIG_KEY", self.var("TSIG_KEY")),
+            ("RFC2136_TSIG_SECRET", secret),
+            ("RFC2136_TSIG_ALGORITHM", self.var("TSIG_ALGORITHM")),
+            ("RFC2136_POLLING_INTERVAL", "200ms".to_owned()),
+        ];
+        with_dns(lab, "rfc2136", self.server.clone(), &settings)
+    }
+
+    fn texts(&self, name: &str) -> String {
+        script("knot.sh", &["texts", &self.dir, name], &self.env).unwrap()
+    }
+}
+
+impl Drop for Knot {
+    fn drop(&mut self) {
+        script("knot.sh", &["stop", &self.dir], &[]);
+    }
+}
+
+#[tokio::test]
+async fn renewal_by_dynamic_updates() {
+    let Some(knot) = Knot::start() else { return };
+    let Some(lab) = Lab::start(&[crate::LIFE, ("DNS", &knot.server)]) else { return };
+    crate::renews(&lab, &knot.config(&lab, knot.var("TSIG_SECRET")), &shared()).await;
+    assert_eq!(knot.texts("_acme-challenge.a.test.").trim(), "", "no record is left");
+}
+
 #[tokio::test]
 async fn dynamic_updates() {
-    let port = free_port();
-    let files = tempfile::tempdir().unwrap();
-    let dir = files.path().display().to_string();
-    let env = [("PORT", port.to_string()), ("ZONES", "test. other.example.".to_owned())];
-    if script("knot.sh", &["start", &dir], &env).is_none() {
-        return;
-    }
-    let _stop = Stop(dir.clone());
-    let server = format!("127.0.0.1:{port}");
-    let Some(lab) = Lab::start(&[("DNS", &server)]) else { return };
-    let text = std::fs::read_to_string(format!("{dir}/env")).unwrap();
-    let var = |name: &str| text.lines().find_map(|l| l.strip_prefix(&format!("{name}="))).unwrap().to_owned();
-    let settings = |secret: String| {
-        [
-            ("RFC2136_NAMESERVER", server.clone()),
-            ("RFC2136_TSIG_KEY", var("TSIG_KEY")),
-            ("RFC2136_TSIG_SECRET", secret),
-            ("RFC2136_TSIG_ALGORITHM", var("TSIG_ALGORITHM")),
-            ("RFC2136_POLLING_INTERVAL", "200ms".to_owned()),
-        ]
-    };
-    let good = with_dns(&lab, "rfc2136", server.clone(), &settings(var("TSIG_SECRET")));
+    let Some(knot) = Knot::start() else { return };
+    let Some(lab) = Lab::start(&[("DNS", &knot.server)]) else { return };
+    let good = knot.config(&lab, knot.var("TSIG_SECRET"));
     let r = Running::new("le", &good, &shared(), &[&["*.w.test", "w.test"], &["deep.er.other.example"]]);
     assert_eq!(check(&*r.certificate("*.w.test").await).0, ["*.w.test", "w.test"]);
     r.certificate("deep.er.other.example").await;
     r.end().await;
-    let left = script("knot.sh", &["texts", &dir, "_acme-challenge.w.test."], &env).unwrap();
-    assert_eq!(left.trim(), "", "no record is left");
+    assert_eq!(knot.texts("_acme-challenge.w.test.").trim(), "", "no record is left");
 
-    let bad = with_dns(&lab, "rfc2136", server.clone(), &settings("d3Jvbmcgd3Jvbmcgd3Jvbmcgd3Jvbmcgd3Jvbmc=".into()));
+    let bad = knot.config(&lab, "d3Jvbmcgd3Jvbmcgd3Jvbmcgd3Jvbmcgd3Jvbmc=".into());
     let r = Running::new("bad", &bad, &shared(), &[&["a.test"]]);
     let said = r.until(one_failed).await.certificates[0].error.clone().unwrap();
     assert!(said.contains("NOTAUTH") && said.contains("BADSIG"), "{said}");
     r.end().await;
-}
-
-struct Stop(String);
-
-impl Drop for Stop {
-    fn drop(&mut self) {
-        script("knot.sh", &["stop", &self.0], &[]);
-    }
 }
 
 #[tokio::test]

@@ -133,14 +133,14 @@ pub(crate) fn pem_der(pem: &str) -> Vec<u8> {
     CertificateDer::from_pem_slice(pem.as_bytes()).unwrap().to_vec()
 }
 
-#[tokio::test]
-async fn certificates_are_renewed_before_they_end() {
-    // the CA's window is hours wide around this life: at random it is over at once, when the pause between two orders
-    // counts, or far behind the end, when nine tenths of the life are the latest
-    let Some(lab) = Lab::start(&[("LIFE", "20")]) else { return };
-    let shared = shared();
-    serve_http(lab.ports["PORT_HTTP"], Arc::clone(&shared.challenges)).await;
-    let r = Running::new("le", &lab.http(), &shared, &[&["a.test"]]);
+/// The life of certificates that tests see renewed, in seconds. The CA's window is hours wide around it: at random it
+/// is over at once, when the pause between two orders counts, or far behind the end, when nine tenths of the life are
+/// the latest.
+pub(crate) const LIFE: (&str, &str) = ("LIFE", "20");
+
+/// From the first certificate to the second, by the challenge of `config`.
+pub(crate) async fn renews(lab: &Lab, config: &AcmeConfig, shared: &AcmeShared) {
+    let r = Running::new("le", config, shared, &[&["a.test"]]);
     let first = r.certificate("a.test").await;
     // the directory offers renewal information, and it is asked for
     let deadline = SystemTime::now() + Duration::from_secs(10);
@@ -155,5 +155,22 @@ async fn certificates_are_renewed_before_they_end() {
     assert!(renewed.not_after > first.not_after);
     let stored = file(lab.path("acme.json"));
     assert_eq!(stored["le"]["Certificates"].as_array().unwrap().len(), 1, "the old one is replaced");
+    assert_eq!(r.resolver.status().borrow().failed, 0);
     r.end().await;
+}
+
+#[tokio::test]
+async fn certificates_are_renewed_before_they_end() {
+    let Some(lab) = Lab::start(&[LIFE]) else { return };
+    let shared = shared();
+    serve_http(lab.ports["PORT_HTTP"], Arc::clone(&shared.challenges)).await;
+    renews(&lab, &lab.http(), &shared).await;
+}
+
+#[tokio::test]
+async fn renewal_inside_handshakes() {
+    let Some(lab) = Lab::start(&[LIFE]) else { return };
+    let shared = shared();
+    serve_alpn(lab.ports["PORT_TLS"], Arc::clone(&shared.challenges)).await;
+    renews(&lab, &lab.alpn(), &shared).await;
 }

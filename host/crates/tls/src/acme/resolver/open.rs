@@ -9,7 +9,7 @@ use super::super::order::{Solver, Wishes};
 use super::super::plan::Own;
 use super::super::shared::RedisStorage;
 use super::super::storage::{Storage, Stored};
-use super::super::{AcmeError, pem};
+use super::super::{AcmeError, OnDemand, pem};
 use super::{AcmeResolver, AcmeShared};
 use std::sync::{Arc, Mutex};
 use tokio::sync::watch;
@@ -42,6 +42,7 @@ impl AcmeResolver {
         let http = HttpClient::new(http_options(config, &shared.env)?)?;
         let name: Arc<str> = name.into();
         let accounts = Accounts::new(Arc::clone(&name), config, http, Arc::clone(&storage), stored.account);
+        let on_demand = config.on_demand.as_ref().map(|o| OnDemand::new(o, &shared.env).map(Arc::new)).transpose()?;
         let resolver = AcmeResolver {
             name,
             solver,
@@ -57,6 +58,7 @@ impl AcmeResolver {
             answers: Answers { challenges: Arc::clone(&shared.challenges), storage },
             shared,
             accounts,
+            on_demand,
             own: Mutex::new(own),
             certificates: watch::Sender::default(),
             status: watch::Sender::default(),
@@ -87,6 +89,7 @@ fn checked(name: &str, config: &AcmeConfig, shared: &AcmeShared) -> Result<Solve
         None => {}
     }
     HttpClient::new(http_options(config, &shared.env)?)?;
+    config.on_demand.as_ref().map(|o| OnDemand::new(o, &shared.env)).transpose()?;
     solver(config, shared)
 }
 

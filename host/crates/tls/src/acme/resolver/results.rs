@@ -41,6 +41,7 @@ impl AcmeResolver {
                 tries.remove(&job.names);
                 self.adopt(stored);
             }
+            Ok(Done::Demand(job, result)) => self.demand_done(job, result, writes, counts),
             Ok(Done::Looked(_)) => {}
             Ok(Done::Order(job, Ok(Got::New(new, facts, stored)))) => {
                 counts.0 += 1;
@@ -111,7 +112,10 @@ impl AcmeResolver {
         {
             let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
             match own.iter_mut().find(|o| o.stored.domains == stored.domains && o.stored.store == stored.store) {
-                Some(old) => *old = new,
+                Some(old) => {
+                    new.used = Arc::clone(&old.used);
+                    *old = new;
+                }
                 None => own.push(new),
             }
         }
@@ -149,7 +153,7 @@ impl AcmeResolver {
                 match own.iter_mut().find(|o| o.stored.domains == c.domains && o.stored.store == c.store) {
                     // ours may be newer, and not stored yet
                     Some(o) if o.facts.not_before >= facts.not_before => continue,
-                    Some(o) => *o = Own::new(c, facts),
+                    Some(o) => *o = Own { used: Arc::clone(&o.used), ..Own::new(c, facts) },
                     None => own.push(Own::new(c, facts)),
                 }
                 changed = true;
@@ -162,7 +166,7 @@ impl AcmeResolver {
 
     pub(super) fn publish(&self) {
         let own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
-        let all = own.iter().map(|o| {
+        let all = own.iter().filter(|o| !o.gone).map(|o| {
             Arc::new(ObtainedCertificate {
                 resolver: Arc::clone(&self.name),
                 domains: o.stored.domains.clone(),
@@ -170,13 +174,14 @@ impl AcmeResolver {
                 chain: o.stored.chain.clone(),
                 key: Secret::new(o.stored.key.as_str()),
                 not_after: o.facts.not_after,
+                used: Arc::clone(&o.used),
             })
         });
         self.certificates.send_replace(Arc::new(all.collect()));
     }
 
     pub(super) fn show(&self, certificates: Vec<CertificateStatus>, (obtained, failed): (u64, u64)) {
-        let new = AcmeStatus { resolver: self.name.to_string(), obtained, failed, certificates };
+        let new = AcmeStatus { resolver: self.name.to_string(), obtained, failed, certificates, on_demand: None };
         self.status.send_if_modified(|old| {
             let changed = **old != new;
             if changed {

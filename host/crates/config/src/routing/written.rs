@@ -1,0 +1,262 @@
+//! Objects with references in their values: kept as they were written, and read again with what the
+//! references lead to.
+
+use super::decode::Empty;
+use super::{Item, Items, RoutingConfig};
+use crate::node::Node;
+use crate::reference::{self, Conceal, References, Values};
+use crate::schema::{self, Branch};
+use std::fmt;
+use std::sync::Arc;
+use torana_base::Place;
+
+/// Fills an object from its tree: tree, dotted path, options.
+pub(super) type Read<T> = fn(&Node, &str, &'static Branch, &mut Item<T>);
+
+/// An object that is to be read.
+pub(super) struct Object<'a> {
+    /// Of its name.
+    pub(super) place: &'a Place,
+    pub(super) node: &'a Node,
+    pub(super) key: &'a str,
+    pub(super) options: &'static Branch,
+}
+
+impl Object<'_> {
+    pub(super) fn read<T: Empty>(&self, read: Read<T>) -> Item<T> {
+        let mut item = self.item(T::empty, read);
+        if reference::any(self.node) {
+            let written = Written {
+                place: self.place.clone(),
+                node: self.node.clone(),
+                key: self.key.to_owned(),
+                options: self.options,
+                empty: T::empty,
+                read,
+            };
+            // A reference where a number belongs is no mistake yet.
+            let keys = reference::expand(self.node, self.key, &|_| false, &mut reference::Trusted).keys;
+            item.diagnostics.retain(|d| !keys.contains(&d.key));
+            item.written = Some(Arc::new(written));
+        }
+        item
+    }
+
+    fn item<T>(&self, empty: fn(&Node) -> T, read: Read<T>) -> Item<T> {
+        let mut item = Item::new(empty(self.node), self.place.clone(), self.node.digest());
+        item.diagnostics = schema::inspect(self.node, self.options, self.key);
+        read(self.node, self.key, self.options, &mut item);
+        for d in &mut item.diagnostics {
+            d.place.get_or_insert_with(|| self.place.clone());
+        }
+        item
+    }
+}
+
+pub(super) struct Written<T> {
+    place: Place,
+    node: Node,
+    key: String,
+    options: &'static Branch,
+    empty: fn(&Node) -> T,
+    read: Read<T>,
+}
+
+impl<T> Written<T> {
+    fn item(&self, node: &Node) -> Item<T> {
+        Object { place: &self.place, node, key: &self.key, options: self.options }.item(self.empty, self.read)
+    }
+
+    fn resolve(&self, from: &mut dyn References) -> (Item<T>, Values) {
+        let expanded = reference::expand(&self.node, &self.key, &|_| true, from);
+        let refused = |key: &String| expanded.diagnostics.iter().any(|d| d.is_error() && d.key == *key);
+        let mut live = self.item(&expanded.node);
+        live.diagnostics.retain(|d| !refused(&d.key));
+        live.diagnostics.extend(expanded.diagnostics.iter().cloned());
+        let conceal = Conceal::new(expanded.values.clone());
+        live.diagnostics.iter_mut().for_each(|d| conceal.diagnostic(d));
+        let mut shown = self.item(&self.node);
+        // What cannot stand for itself, where a number belongs, is shown by its value.
+        let wrong: Vec<&str> = shown.diagnostics.iter().map(|d| d.key.as_str()).filter(|k| expanded.keys.iter().any(|e| e == k)).collect();
+        if !wrong.is_empty() {
+            let partly = reference::expand(&self.node, &self.key, &|key| wrong.contains(&key), from);
+            shown = self.item(&partly.node);
+        }
+        shown.diagnostics.clone_from(&live.diagnostics);
+        live.shown = Some(Arc::new(shown));
+        (live, expanded.values)
+    }
+}
+
+impl<T> fmt::Debug for Written<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.node.fmt(f)
+    }
+}
+
+impl<T> PartialEq for Written<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.node == other.node
+    }
+}
+
+impl<T> Item<T> {
+    /// What may be shown of it in place of itself, if that is another thing.
+    pub fn shown(&self) -> Option<&Arc<Item<T>>> {
+        self.shown.as_ref()
+    }
+
+    /// Whether it means the same on other lines, so that only its places have to be moved.
+    pub(super) fn can_move(&self) -> bool {
+        self.diagnostics.is_empty() && self.written.is_none()
+    }
+}
+
+/// A document whose references were followed.
+pub struct Resolved {
+    pub config: RoutingConfig,
+    /// What they led to, with how it was written.
+    pub values: Values,
+}
+
+fn any<T>(items: &Items<T>) -> bool {
+    items.values().any(|i| i.written.is_some())
+}
+
+fn follow<'i, T: 'i>(items: impl Iterator<Item = &'i mut Arc<Item<T>>>, from: &mut dyn References, values: &mut Values) {
+    for item in items {
+        let Some(written) = &item.written else { continue };
+        let (live, more) = written.resolve(from);
+        values.extend(more);
+        *item = Arc::new(live);
+    }
+}
+
+impl RoutingConfig {
+    /// Whether any object is written with references.
+    pub fn has_references(&self) -> bool {
+        let (http, tcp, udp, tls) = (&self.http, &self.tcp, &self.udp, &self.tls);
+        any(&http.routers)
+            || any(&http.services)
+            || any(&http.middlewares)
+            || any(&http.servers_transports)
+            || any(&tcp.routers)
+            || any(&tcp.services)
+            || any(&tcp.middlewares)
+            || any(&tcp.servers_transports)
+            || any(&udp.routers)
+            || any(&udp.services)
+            || any(&tls.options)
+            || any(&tls.stores)
+            || tls.certificates.iter().any(|c| c.written.is_some())
+    }
+
+    /// The document with what its references lead to. An object with one that leads to nothing has an error.
+    pub fn resolve(&self, from: &mut dyn References) -> Resolved {
+        let mut config = self.clone();
+        let mut values = Values::new();
+        let all = &mut values;
+        let (http, tcp, udp, tls) = (&mut config.http, &mut config.tcp, &mut config.udp, &mut config.tls);
+        follow(http.routers.values_mut(), from, all);
+        follow(http.services.values_mut(), from, all);
+        follow(http.middlewares.values_mut(), from, all);
+        follow(http.servers_transports.values_mut(), from, all);
+        follow(tcp.routers.values_mut(), from, all);
+        follow(tcp.services.values_mut(), from, all);
+        follow(tcp.middlewares.values_mut(), from, all);
+        follow(tcp.servers_transports.values_mut(), from, all);
+        follow(udp.routers.values_mut(), from, all);
+        follow(udp.services.values_mut(), from, all);
+        follow(tls.options.values_mut(), from, all);
+        follow(tls.stores.values_mut(), from, all);
+        follow(tls.certificates.iter_mut(), from, all);
+        Resolved { config, values }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::decode;
+    use super::*;
+    use crate::parse::{Format, parse};
+    use crate::reference::{Answer, Reference, Refusal};
+
+    struct Table(Vec<(&'static str, &'static str)>);
+
+    impl References for Table {
+        fn look_up(&mut self, reference: &Reference) -> Result<Answer, Refusal> {
+            let found = self.0.iter().find(|(name, _)| *name == reference.to_string());
+            found.map(|(_, v)| Answer { text: (*v).into(), warning: None }).ok_or_else(|| Refusal::new("not there", "set it"))
+        }
+    }
+
+    const TEXT: &str = "http:
+  services:
+    plain: {loadBalancer: {servers: [{url: 'http://a'}]}}
+    s:
+      loadBalancer:
+        servers: [{url: 'http://${env:HOST}', weight: '${env:WEIGHT}'}]
+        healthCheck: {path: /, headers: {Authorization: 'Bearer ${env:TOKEN}'}}
+    broken: {loadBalancer: {servers: [{url: '${env:NONE}'}]}}
+  middlewares:
+    m: {headers: {customRequestHeaders: {X-Key: '${env:TOKEN}'}}}
+";
+
+    fn document(text: &str) -> RoutingConfig {
+        let read = decode(&parse(text, Format::Yaml, "t.yml".into()).unwrap());
+        assert_eq!(read.diagnostics, []);
+        read.value
+    }
+
+    fn values() -> Table {
+        Table(vec![("${env:HOST}", "b"), ("${env:WEIGHT}", "7"), ("${env:TOKEN}", "hunter2hunter2")])
+    }
+
+    #[test]
+    fn objects_are_read_again_with_values() {
+        let written = document(TEXT);
+        assert!(written.has_references() && !document("http: {routers: {r: {rule: '${1}'}}}").has_references());
+        let resolved = written.resolve(&mut values());
+        let (before, after) = (&written.http.services, &resolved.config.http.services);
+        assert!(Arc::ptr_eq(&before["plain"], &after["plain"]) && after["plain"].shown().is_none());
+        assert!(before["s"].diagnostics.is_empty(), "{:?}", before["s"].diagnostics);
+        let s = &after["s"];
+        assert!(s.diagnostics.is_empty(), "{:?}", s.diagnostics);
+        let live = &s.config.load_balancer.as_ref().unwrap().servers[0];
+        assert_eq!((live.url.as_str(), live.weight), ("http://b", Some(7)));
+        let shown = serde_json::to_string(&s.shown().unwrap().config).unwrap();
+        assert!(shown.contains("http://${env:HOST}") && shown.contains("\"weight\":7"), "{shown}");
+        assert!(!shown.contains("hunter2") && shown.contains("Bearer ${env:TOKEN}"), "{shown}");
+        let broken = after["broken"].diagnostics.iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(broken, ["error: not there\n  at  http.services.broken.loadBalancer.servers[0].url  (t.yml:8:45)\n  hint: set it"]);
+        let m = &resolved.config.http.middlewares["m"];
+        assert!(m.config.node.to_json().to_string().contains("hunter2"));
+        assert_eq!(m.shown().unwrap().config.node.to_json().to_string(), r#"{"customRequestHeaders":{"X-Key":"${env:TOKEN}"}}"#);
+        // Another value is another object.
+        let other = written.resolve(&mut Table(vec![("${env:TOKEN}", "other")]));
+        assert_ne!(other.config.http.middlewares["m"].digest, m.digest);
+    }
+
+    #[test]
+    fn values_that_cannot_be_used_are_not_told() {
+        let text = "http: {services: {s: {loadBalancer: {servers: [{url: 'http://a', weight: '${env:TOKEN}'}]}}}}";
+        let resolved = document(text).resolve(&mut values());
+        let told: Vec<_> = resolved.config.http.services["s"].diagnostics.iter().map(ToString::to_string).collect();
+        assert_eq!(told.len(), 1);
+        assert!(told[0].starts_with("error: a whole number belongs here, not `${env:TOKEN}`\n"), "{told:?}");
+    }
+
+    #[test]
+    fn certificates_and_tcp_are_followed_and_plugins_are_not() {
+        let text = "tls: {certificates: [{certFile: '${env:HOST}', keyFile: '${env:TOKEN}'}]}
+tcp: {services: {s: {loadBalancer: {servers: [{address: '${env:HOST}:1'}]}}}}
+plugins: {p: {path: '${env:HOST}.wasm'}}
+";
+        let resolved = document(text).resolve(&mut values()).config;
+        let c = &resolved.tls.certificates[0].config;
+        assert_eq!((c.cert_file.as_str(), c.key_file.expose()), ("b", "hunter2hunter2"));
+        assert_eq!(resolved.tcp.services["s"].config.load_balancer.as_ref().unwrap().servers[0].address, "b:1");
+        let refused = resolved.plugins["p"].diagnostics.iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert!(refused.iter().any(|d| d.contains("are not followed here")), "{refused:?}");
+    }
+}

@@ -1,0 +1,328 @@
+//! Values that stand in files and in the environment: `${file:...}` and `${env:...}`. Followed for each
+//! document as far as its provider may, read again when a file changes, and taken out of what is shown.
+
+use crate::resolve::{Inputs, Kinds};
+use crate::secure::{Files, Stamp};
+use crate::status::{MiddlewareStatus, RouterStatus, RuntimeStatus, ServiceStatus};
+use crate::status_l4::{ObjectStatus, TcpMiddlewareStatus, TcpRouterStatus, TcpServiceStatus, UdpRouterStatus, UdpServiceStatus};
+use crate::tcp::{TcpKinds, shown};
+use rustc_hash::FxHashMap;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use torana_base::Diagnostic;
+use torana_config::install::SecretsConfig;
+use torana_config::reference::{Answer, Conceal, Reference, References, Refusal, Values, content, variable};
+use torana_config::routing::{Item, RoutingConfig};
+
+/// A file as it was read last.
+struct Read {
+    stamp: Stamp,
+    /// The last that could be used.
+    text: Option<Arc<str>>,
+    refused: Option<Refusal>,
+}
+
+impl Read {
+    fn of(path: &std::path::Path, before: Option<Arc<str>>) -> Read {
+        let stamp = Stamp::of(path);
+        match content(path) {
+            Ok(answer) => Read { stamp, text: Some(answer.text), refused: None },
+            Err(refused) => Read { stamp, text: before, refused: Some(refused) },
+        }
+    }
+
+    fn answer(&self) -> Result<Answer, Refusal> {
+        match (&self.text, &self.refused) {
+            (Some(text), None) => Ok(Answer { text: text.clone(), warning: None }),
+            (Some(text), Some(refused)) => Ok(Answer { text: text.clone(), warning: Some(refused.message.clone()) }),
+            (None, Some(refused)) => Err(refused.clone()),
+            (None, None) => Err(Refusal::new("the file was not read", "try again")),
+        }
+    }
+}
+
+/// A document with what its references led to.
+struct Kept {
+    written: Arc<RoutingConfig>,
+    /// Of the values that went in.
+    epoch: u64,
+    followed: Arc<RoutingConfig>,
+    /// `None` when it has no references.
+    values: Option<Values>,
+}
+
+/// All documents with what their references led to.
+pub(crate) struct Referred {
+    config: SecretsConfig,
+    read: FxHashMap<PathBuf, Read>,
+    files: Arc<Files>,
+    /// Counts up when a file has another content.
+    epoch: u64,
+    documents: BTreeMap<&'static str, Kept>,
+    conceal: Conceal,
+}
+
+struct Of<'a> {
+    provider: &'a str,
+    config: &'a SecretsConfig,
+    read: &'a mut FxHashMap<PathBuf, Read>,
+}
+
+impl References for Of<'_> {
+    fn look_up(&mut self, reference: &Reference) -> Result<Answer, Refusal> {
+        if !self.config.allows(self.provider, reference) {
+            let provider = self.provider;
+            let allow = match reference {
+                Reference::File(path) => {
+                    let folder = path.parent().map_or_else(|| "/run/secrets".into(), |f| f.display().to_string());
+                    format!("files: [{folder}]")
+                }
+                Reference::Env(name) => format!("env: [{name}]"),
+            };
+            return Err(Refusal::new(
+                format!("what comes from `{provider}` may not refer to `{reference}`"),
+                format!("if it should, write `secrets: {{allow: {{{provider}: {{{allow}}}}}}}` in the static configuration"),
+            ));
+        }
+        match reference {
+            Reference::File(path) => self.read.entry(path.clone()).or_insert_with(|| Read::of(path, None)).answer(),
+            Reference::Env(name) => variable(name),
+        }
+    }
+}
+
+impl Referred {
+    pub(crate) fn new(config: SecretsConfig) -> Self {
+        Referred {
+            config,
+            read: FxHashMap::default(),
+            files: Arc::default(),
+            epoch: 0,
+            documents: BTreeMap::new(),
+            conceal: Conceal::default(),
+        }
+    }
+
+    /// Every file that was referred to, with what it was when it was read.
+    pub(crate) fn files(&self) -> &Arc<Files> {
+        &self.files
+    }
+
+    /// Looks at every file again. One that has become unreadable keeps what it held.
+    pub(crate) fn read_again(&mut self) {
+        let mut changed = false;
+        for (path, read) in &mut self.read {
+            let now = Read::of(path, read.text.clone());
+            changed |= now.text != read.text || now.refused != read.refused;
+            *read = now;
+        }
+        self.epoch += u64::from(changed);
+        self.list();
+    }
+
+    fn list(&mut self) {
+        self.files = Arc::new(Files::of(self.read.iter().map(|(path, r)| (path.clone(), r.stamp.clone()))));
+    }
+
+    /// The documents with values in place of their references. Blocks on the file system where there are new ones.
+    pub(crate) fn follow(&mut self, inputs: &Inputs) -> Inputs {
+        let known = self.read.len();
+        let mut before = std::mem::take(&mut self.documents);
+        let mut news = before.len() != inputs.len();
+        for (provider, written) in inputs {
+            let kept =
+                before.remove(provider).filter(|k| Arc::ptr_eq(&k.written, written) && (k.values.is_none() || k.epoch == self.epoch));
+            let kept = kept.unwrap_or_else(|| {
+                news = true;
+                self.document(provider, written)
+            });
+            self.documents.insert(provider, kept);
+        }
+        if news {
+            self.conceal = Conceal::new(self.documents.values().flat_map(|k| k.values.iter().flatten()).cloned().collect());
+        }
+        if self.read.len() != known {
+            self.list();
+        }
+        self.documents.iter().map(|(provider, k)| (*provider, k.followed.clone())).collect()
+    }
+
+    fn document(&mut self, provider: &str, written: &Arc<RoutingConfig>) -> Kept {
+        let (followed, values) = if written.has_references() {
+            let resolved = written.resolve(&mut Of { provider, config: &self.config, read: &mut self.read });
+            (Arc::new(resolved.config), Some(resolved.values))
+        } else {
+            (written.clone(), None)
+        };
+        Kept { written: written.clone(), epoch: self.epoch, followed, values }
+    }
+
+    /// Shows objects as they were written, and takes values out of what is told of any object.
+    pub(crate) fn conceal(&self, status: &mut RuntimeStatus, kinds: Kinds, tcp_kinds: TcpKinds) {
+        if self.documents.values().all(|k| k.values.is_none()) {
+            return;
+        }
+        let RuntimeStatus { routers, services, middlewares, tcp, udp, diagnostics, .. } = status;
+        diagnostics.iter_mut().for_each(|d: &mut Diagnostic| self.conceal.diagnostic(d));
+        for r in routers.values_mut() {
+            if let Some((item, errors)) = self.written(&r.item, &r.errors) {
+                *r = Arc::new(RouterStatus { item, errors, ..(**r).clone() });
+            }
+        }
+        for s in services.values_mut() {
+            if let Some((item, errors)) = self.written(&s.item, &s.errors) {
+                let ServiceStatus { name, provider, state, balancer, children, .. } = &**s;
+                let (name, provider, balancer, children) = (name.clone(), provider.clone(), balancer.clone(), children.clone());
+                *s = Arc::new(ServiceStatus { name, provider, item, state: *state, errors, balancer, children });
+            }
+        }
+        for m in middlewares.values_mut() {
+            if let Some((item, errors)) = self.written(&m.item, &m.errors) {
+                let shown = match m.item.shown() {
+                    Some(_) => {
+                        let node = &item.config.node;
+                        kinds(&item.config.kind).and_then(|k| (k.show)(node, "").ok()).unwrap_or_else(|| node.to_json())
+                    }
+                    None => m.shown.clone(),
+                };
+                let (name, provider) = (m.name.clone(), m.provider.clone());
+                *m = Arc::new(MiddlewareStatus { name, provider, item, shown, state: m.state, errors });
+            }
+        }
+        for r in tcp.routers.values_mut() {
+            if let Some(object) = self.object(&r.object) {
+                *r = Arc::new(TcpRouterStatus { object, ..(**r).clone() });
+            }
+        }
+        for s in tcp.services.values_mut() {
+            if let Some(object) = self.object(&s.object) {
+                *s = Arc::new(TcpServiceStatus { object, balancer: s.balancer.clone(), children: s.children.clone() });
+            }
+        }
+        for m in tcp.middlewares.values_mut() {
+            if let Some(object) = self.object(&m.object) {
+                let shown = shown(&object.item.config, tcp_kinds);
+                *m = Arc::new(TcpMiddlewareStatus { object, shown });
+            }
+        }
+        for r in udp.routers.values_mut() {
+            if let Some(object) = self.object(&r.object) {
+                *r = Arc::new(UdpRouterStatus { object, service: r.service.clone(), using: r.using.clone() });
+            }
+        }
+        for s in udp.services.values_mut() {
+            if let Some(object) = self.object(&s.object) {
+                *s = Arc::new(UdpServiceStatus { object, children: s.children.clone() });
+            }
+        }
+    }
+
+    fn object<C>(&self, object: &ObjectStatus<C>) -> Option<ObjectStatus<C>> {
+        let (item, errors) = self.written(&object.item, &object.errors)?;
+        Some(ObjectStatus { name: object.name.clone(), provider: object.provider.clone(), item, state: object.state, errors })
+    }
+
+    /// What is shown of an object in place of itself and of its errors; `None` for just these.
+    fn written<C>(&self, item: &Arc<Item<C>>, errors: &[String]) -> Option<(Arc<Item<C>>, Vec<String>)> {
+        let mut told = errors.to_vec();
+        told.iter_mut().for_each(|e| self.conceal.text(e));
+        match item.shown() {
+            Some(shown) => Some((shown.clone(), told)),
+            None => (told != errors).then(|| (item.clone(), told)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::status::State;
+    use std::fs;
+    use torana_config::install::AllowedSecretsConfig;
+    use torana_config::parse::{Format, parse};
+    use torana_config::routing::decode;
+
+    fn document(file: &std::path::Path) -> Arc<RoutingConfig> {
+        let text = format!("http: {{services: {{s: {{loadBalancer: {{servers: [{{url: 'http://${{file:{}}}'}}]}}}}}}}}", file.display());
+        Arc::new(decode(&parse(&text, Format::Yaml, "t.yml".into()).unwrap()).value)
+    }
+
+    fn url(inputs: &Inputs, provider: &str) -> String {
+        inputs[provider].http.services["s"].config.load_balancer.as_ref().unwrap().servers[0].url.clone()
+    }
+
+    fn told(inputs: &Inputs, provider: &str) -> Vec<String> {
+        inputs[provider].http.services["s"].diagnostics.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn each_provider_follows_what_it_may() {
+        let dir = tempfile::tempdir().unwrap();
+        let secret = dir.path().join("s");
+        fs::write(&secret, "one\n").unwrap();
+        let allowed = AllowedSecretsConfig { files: vec![dir.path().display().to_string()], env: vec![] };
+        let mut referred = Referred::new(SecretsConfig { allow: BTreeMap::from([("etcd".to_owned(), allowed)]) });
+        let written = document(&secret);
+        let inputs = BTreeMap::from([("file", written.clone()), ("etcd", written.clone()), ("docker", written)]);
+        let followed = referred.follow(&inputs);
+        assert_eq!((url(&followed, "file"), url(&followed, "etcd")), ("http://one".to_owned(), "http://one".to_owned()));
+        let denied = told(&followed, "docker");
+        assert!(denied[0].starts_with("error: what comes from `docker` may not refer to `${file:"), "{denied:?}");
+        assert!(denied[0].contains(&format!("`secrets: {{allow: {{docker: {{files: [{}]}}}}}}`", dir.path().display())), "{denied:?}");
+        assert!(!url(&followed, "docker").contains("one"));
+    }
+
+    #[test]
+    fn files_are_read_again_and_keep_what_they_held() {
+        let dir = tempfile::tempdir().unwrap();
+        let secret = dir.path().join("s");
+        let mut referred = Referred::new(SecretsConfig::default());
+        let inputs = BTreeMap::from([("file", document(&secret))]);
+        let first = referred.follow(&inputs);
+        assert!(told(&first, "file")[0].contains("cannot be read"));
+        assert!(!referred.files().is_empty(), "a file that is missing may come");
+        fs::write(&secret, "one").unwrap();
+        assert!(Arc::ptr_eq(&referred.follow(&inputs)["file"], &first["file"]), "nothing is read before it is asked for");
+        referred.read_again();
+        let second = referred.follow(&inputs);
+        assert_eq!((url(&second, "file"), told(&second, "file")), ("http://one".to_owned(), vec![]));
+        fs::write(&secret, "two").unwrap();
+        referred.read_again();
+        let third = referred.follow(&inputs);
+        assert_eq!(url(&third, "file"), "http://two");
+        assert_ne!(third["file"].http.services["s"].digest, second["file"].http.services["s"].digest);
+        referred.read_again();
+        assert!(Arc::ptr_eq(&referred.follow(&inputs)["file"], &third["file"]), "the same content is the same document");
+        fs::remove_file(&secret).unwrap();
+        referred.read_again();
+        let last = referred.follow(&inputs);
+        assert_eq!(url(&last, "file"), "http://two");
+        assert!(told(&last, "file")[0].starts_with("warning: the file `"), "{:?}", told(&last, "file"));
+        assert!(Arc::ptr_eq(referred.follow(&inputs).get("file").unwrap(), &last["file"]));
+    }
+
+    #[test]
+    fn values_are_not_shown() {
+        let dir = tempfile::tempdir().unwrap();
+        let secret = dir.path().join("s");
+        fs::write(&secret, "correct-horse-battery").unwrap();
+        let mut referred = Referred::new(SecretsConfig::default());
+        let followed = referred.follow(&BTreeMap::from([("file", document(&secret))]));
+        let item = followed["file"].http.services["s"].clone();
+        let name: Arc<str> = "s@file".into();
+        let mut status = RuntimeStatus::default();
+        let errors = vec!["`http://correct-horse-battery` is no address".to_owned()];
+        status.diagnostics.push(Diagnostic::error("", errors[0].clone()));
+        let provider: Arc<str> = "file".into();
+        let service =
+            ServiceStatus { name: name.clone(), provider, item, state: State::Disabled, errors, balancer: None, children: vec![] };
+        status.services.insert(name.clone(), Arc::new(service));
+        referred.conceal(&mut status, |_| None, |_| None);
+        let reference = format!("${{file:{}}}", secret.display());
+        let shown = &status.services[&name];
+        assert_eq!(shown.errors, [format!("`{reference}` is no address")]);
+        assert_eq!(status.diagnostics[0].message, shown.errors[0]);
+        assert_eq!(shown.item.config.load_balancer.as_ref().unwrap().servers[0].url, format!("http://{reference}"));
+    }
+}
