@@ -16,6 +16,7 @@ mod cases {
     mod http2;
     mod http3;
     mod http3_limits;
+    mod k8s;
     mod kv;
     mod ladder;
     mod lifecycle;
