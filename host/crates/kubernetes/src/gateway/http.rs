@@ -50,7 +50,6 @@ impl Attached<'_> {
     pub(super) fn build(&self, refs: &mut Refs<'_>, made: &mut Made) -> Vec<Unresolved> {
         let mut wrong = Vec::new();
         let rules = &self.route.spec.rules;
-        let mut seen: Vec<String> = Vec::new();
         for (i, rule) in rules.iter().enumerate() {
             let (ns, name) = &self.route.key;
             let (gw_ns, gw) = &self.listener.gateway;
@@ -63,10 +62,8 @@ impl Attached<'_> {
                     Kind::Grpc => grpc_rule(self.hostnames, m),
                 };
                 let priority = if self.kind == Kind::Http { priority + (rules.len() - i) as i64 } else { priority };
-                // The first of equal ones is asked first: the others would never be.
-                if !seen.contains(&text) {
-                    self.router(refs, made, rule, m, names::router(&key, &text), text.clone(), priority, &mut wrong);
-                    seen.push(text);
+                if made.is_first(&self.listener.entry_point, self.listener.is_tls(), &text, self.place) {
+                    self.router(refs, made, rule, m, names::router(&key, &text), text, priority, &mut wrong);
                 }
             }
         }

@@ -20,9 +20,29 @@ pub(super) struct Made {
     /// What was seen, rejected and warned of.
     pub(super) tree: Tree,
     config: RoutingConfig,
+    /// Who was first to have a rule on an entry point, with TLS or without.
+    rules: BTreeMap<(String, bool, String), Place>,
 }
 
 impl Made {
+    /// Whether `owner` is the first to have a rule on an entry point. The oldest route has its will: one that comes
+    /// later with the same rule would never be asked, and is told so.
+    pub(super) fn is_first(&mut self, entry_point: &str, tls: bool, rule: &str, owner: &Place) -> bool {
+        let key = (entry_point.to_owned(), tls, rule.to_owned());
+        match self.rules.get(&key) {
+            None => {
+                self.rules.insert(key, owner.clone());
+                true
+            }
+            Some(first) if first == owner => false,
+            Some(first) => {
+                let why = format!("{first} is older and takes the same on the entry point {entry_point}: {rule}");
+                self.tree.reject(owner, why);
+                false
+            }
+        }
+    }
+
     pub(super) fn router(&mut self, name: &str, router: RouterConfig, place: &Place) {
         put(&mut self.config.http.routers, name, router, place);
     }
@@ -70,6 +90,5 @@ impl Made {
 /// None of what is put here holds a secret: its digest is that of how it prints.
 fn put<T: Debug>(items: &mut Items<T>, name: &str, config: T, place: &Place) {
     let digest = Node::plain(place.clone(), &format!("{config:?}")).digest();
-    let _: &BTreeMap<_, _> = items;
     items.insert(name.to_owned(), Arc::new(Item::new(config, place.clone(), digest)));
 }

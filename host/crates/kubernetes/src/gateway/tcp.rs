@@ -34,6 +34,9 @@ impl Attached<'_> {
         for (i, backends) in rules.enumerate() {
             let key = format!("{}-{ns}-{name}-gw-{gw_ns}-{gw}-ep-{}-{i}", self.kind.to_ascii_lowercase(), self.listener.entry_point);
             let router = names::router(&key, &rule);
+            if !made.is_first(&self.listener.entry_point, tls, &rule, self.place) {
+                continue;
+            }
             let mut shares = Vec::with_capacity(backends.backend_refs.len());
             for (i, reference) in backends.backend_refs.iter().enumerate() {
                 let weight = reference.weight.unwrap_or(1);
