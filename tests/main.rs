@@ -14,6 +14,7 @@ mod cases {
     mod deployment;
     mod docker;
     mod examples;
+    mod gateway_api;
     mod http2;
     mod http3;
     mod http3_limits;

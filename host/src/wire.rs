@@ -146,6 +146,7 @@ fn providers(install: &InstallConfig, plugins: &Plugins, rest: &Rest) -> Vec<Box
     all.extend(install.providers.rest.as_ref().and_then(|_| rest.provider()));
     all.extend(torana_docker::configured(&install.providers));
     all.extend(torana_kubernetes::configured(&install.providers));
+    all.extend(torana_kubernetes::gateway::configured(install));
     all.extend(install.providers.plugin.iter().map(|(name, config)| plugins.provider(name, config.clone())));
     all
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 pub(super) struct Cluster {
     dir: tempfile::TempDir,
     ports: Vec<u16>,
-    env: BTreeMap<String, String>,
+    pub(super) env: BTreeMap<String, String>,
     /// Ends the server when this process ends, however that comes.
     _guard: Child,
 }

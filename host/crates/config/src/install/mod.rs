@@ -153,6 +153,8 @@ pub struct ProvidersConfig {
     pub kubernetes_crd: Option<KubernetesCrdConfig>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kubernetes_ingress: Option<KubernetesIngressConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kubernetes_gateway: Option<KubernetesGatewayConfig>,
     /// Free-form maps, keys as written, by the name of the plugin that provides.
     #[serde(deserialize_with = "de::trees", skip_serializing_if = "BTreeMap::is_empty")]
     pub plugin: BTreeMap<String, Node>,
@@ -200,6 +202,7 @@ impl Default for ProvidersConfig {
             zoo_keeper: None,
             kubernetes_crd: None,
             kubernetes_ingress: None,
+            kubernetes_gateway: None,
             plugin: BTreeMap::new(),
         }
     }
