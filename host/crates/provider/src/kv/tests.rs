@@ -36,9 +36,7 @@ fn only_what_changed_is_decoded_again() {
     set(&mut keys, &[("http/routers/a/rule", Some("Path(`/other`)")), ("http/routers/a/service", Some("s"))]);
     let second = keys.document();
     assert_eq!(second.config.http.routers["a"].config.rule, "Path(`/other`)");
-    for (one, two) in [(&first.config.http.routers["b"], &second.config.http.routers["b"])] {
-        assert!(Arc::ptr_eq(one, two), "decoded again without need");
-    }
+    assert!(Arc::ptr_eq(&first.config.http.routers["b"], &second.config.http.routers["b"]), "decoded again without need");
     assert!(Arc::ptr_eq(&first.config.http.services["s"], &second.config.http.services["s"]));
     // what says the same is no change
     set(&mut keys, &[("http/routers/a/service", Some("s")), ("http/routers/nobody/rule", None)]);
