@@ -10,10 +10,13 @@ mod cases {
     mod acme_dns_plugin;
     mod acme_renewal;
     mod cli;
+    mod deployment;
+    mod docker;
     mod examples;
     mod http2;
     mod http3;
     mod http3_limits;
+    mod kv;
     mod ladder;
     mod lifecycle;
     mod memory;

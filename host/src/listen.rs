@@ -21,8 +21,12 @@ pub(crate) struct Sockets {
 pub(crate) fn listen(tcp: Vec<Arc<EntryPoint>>, udp: Vec<Arc<UdpEntryPoint>>) -> Result<Sockets, Vec<Diagnostic>> {
     let mut passed = crate::systemd::sockets();
     let mut wrong = Vec::new();
+    let ours: Vec<_> = tcp.iter().map(|e| (e.name.to_string(), e.address)).collect();
     let mut failed = |name: &str, option: &str, address: SocketAddr, error: std::io::Error| {
+        let other = ours.iter().find(|(n, a)| n != name && a.port() == address.port() && option == "address");
+        let own = other.map(|(n, _)| format!("the entry point `{n}` has this port too: give one of them another address"));
         let hint = match error.kind() {
+            std::io::ErrorKind::AddrInUse if own.is_some() => own.as_deref().unwrap_or_default(),
             std::io::ErrorKind::AddrInUse => "another process listens there: stop it, or choose another port",
             std::io::ErrorKind::PermissionDenied => "ports below 1024 need the capability CAP_NET_BIND_SERVICE",
             std::io::ErrorKind::AddrNotAvailable => "this machine has no such address",

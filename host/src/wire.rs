@@ -17,6 +17,7 @@ use torana_control::apply::{Apply, Throttle};
 use torana_control::{Compiler, Parts, Published, Resolvers, internal_routing, internal_services};
 use torana_dataplane::{Drain, Live, Workers};
 use torana_extend::{Egress, Event, PluginHost, Provider, ProviderOut};
+use torana_provider::rest::{self, Rest};
 use torana_telemetry::metrics::Metrics;
 use torana_upstream::{SpiffeSource, Transport};
 use torana_wasm::Plugins;
@@ -34,7 +35,7 @@ const SAME_SIGNAL: Duration = Duration::from_secs(1);
 /// Documents on their way to the task that applies.
 const CHANNEL: usize = 64;
 
-#[expect(clippy::too_many_arguments, reason = "the parts of a gateway")]
+#[allow(clippy::too_many_arguments, reason = "this is where all parts meet")]
 fn compiler(
     install: &Arc<InstallConfig>,
     plugins: &Plugins,
@@ -44,6 +45,7 @@ fn compiler(
     drain: &Drain,
     metrics: Option<Arc<Metrics>>,
     spiffe: Option<Arc<SpiffeSource>>,
+    rest: &Rest,
 ) -> Result<Compiler, Diagnostic> {
     let ready = published.clone();
     let mut internals = internal_services(install, drain, move || ready.is_ready());
@@ -54,6 +56,9 @@ fn compiler(
         );
     }
     internals.insert("acme-http", resolvers.endpoint());
+    if install.providers.rest.is_some() {
+        internals.insert(rest::NAME, rest.endpoint());
+    }
     let plugins: Arc<dyn PluginHost> = Arc::new(plugins.clone());
     if let Some(metrics) = &metrics {
         internals.insert(
@@ -136,8 +141,11 @@ pub(crate) fn workers() -> usize {
 }
 
 /// Native providers and those that are plugins.
-fn providers(install: &InstallConfig, plugins: &Plugins) -> Vec<Box<dyn Provider>> {
+fn providers(install: &InstallConfig, plugins: &Plugins, rest: &Rest) -> Vec<Box<dyn Provider>> {
     let mut all = torana_provider::configured(&install.providers);
+    all.extend(install.providers.rest.as_ref().and_then(|_| rest.provider()));
+    all.extend(torana_docker::configured(&install.providers));
+    all.extend(torana_kubernetes::configured(&install.providers));
     all.extend(install.providers.plugin.iter().map(|(name, config)| plugins.provider(name, config.clone())));
     all
 }
@@ -166,7 +174,8 @@ pub(crate) fn serve(loaded: Loaded) -> Result<(), Vec<Diagnostic>> {
     let sockets = listen(entry_points, udp_entry_points)?;
     let drain = Drain::default();
     let live = Live::default();
-    let providers = providers(&install, &plugins);
+    let rest = Rest::default();
+    let providers = providers(&install, &plugins, &rest);
     let published = Published::new(providers.iter().map(|p| p.name()));
     let (resolvers, wrong) = Resolvers::open(&install, Arc::new(plugins.clone()));
     for d in &wrong {
@@ -174,7 +183,7 @@ pub(crate) fn serve(loaded: Loaded) -> Result<(), Vec<Diagnostic>> {
     }
     let (identity, agent) = spiffe(&install).map_err(|d| vec![d])?.unzip();
     let spiffe = identity.clone().zip(agent);
-    let compiler = compiler(&install, &plugins, out, &resolvers, &published, &drain, metrics, identity).map_err(|d| vec![d])?;
+    let compiler = compiler(&install, &plugins, out, &resolvers, &published, &drain, metrics, identity, &rest).map_err(|d| vec![d])?;
     let startup = install.providers.startup_timeout.map(|t| t.as_duration());
     let apply = Apply {
         compiler,
@@ -355,7 +364,8 @@ pub(crate) fn check(loaded: Loaded) -> Vec<Diagnostic> {
     };
     found.extend(torana_control::entry_points::compile_udp(&install.entry_points).err().into_iter().flatten());
     found.extend(wrong);
-    let providers = providers(&install, &plugins);
+    let rest = Rest::default();
+    let providers = providers(&install, &plugins, &rest);
     let published = Published::new(providers.iter().map(|p| p.name()));
     let resolvers = Resolvers::idle(&install);
     let identity = match spiffe(&install) {
@@ -366,7 +376,7 @@ pub(crate) fn check(loaded: Loaded) -> Vec<Diagnostic> {
         }
     };
     let drain = Drain::default();
-    let mut compiler = match compiler(&install, &plugins, out, &resolvers, &published, &drain, metrics(&install), identity) {
+    let mut compiler = match compiler(&install, &plugins, out, &resolvers, &published, &drain, metrics(&install), identity, &rest) {
         Ok(c) => c,
         Err(d) => {
             found.push(d);

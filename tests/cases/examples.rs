@@ -20,6 +20,7 @@ examples! {
     basic_auth_and_rate_limit: "basic-auth-and-rate-limit",
     on_demand_tls: "on-demand-tls",
     quickstart: "quickstart",
+    systemd: "systemd",
     tcp_udp: "tcp-udp",
     toml: "toml",
     weighted_canary: "weighted-canary",

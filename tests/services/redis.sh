@@ -5,7 +5,8 @@
 #   redis.sh start DIR     runs it with its files below DIR, returns when it answers
 #   redis.sh stop DIR
 #
-# PORT is where it listens on 127.0.0.1; PASSWORD, when set, is asked for.
+# PORT is where it listens on 127.0.0.1; PASSWORD, when set, is asked for. With CERT and KEY (files) it speaks TLS, CA
+# then being what clients trust it by. SENTINEL=port,name makes it a sentinel of the server at that port.
 set -euo pipefail
 
 install() {
@@ -16,15 +17,25 @@ install() {
 }
 
 start() {
-    local at=$1 auth=()
+    local at=$1 auth=() listen=(--port "$PORT") tls=()
     install
     mkdir -p "$at"
     [ -z "${PASSWORD:-}" ] || auth=(--requirepass "$PASSWORD")
-    setsid redis-server --bind 127.0.0.1 --port "$PORT" --dir "$at" --appendonly yes --save "" "${auth[@]}" \
-        >"$at/log" 2>&1 </dev/null &
+    if [ -n "${CERT:-}" ]; then
+        listen=(--port 0 --tls-port "$PORT" --tls-cert-file "$CERT" --tls-key-file "$KEY" --tls-ca-cert-file "$CA" --tls-auth-clients no)
+        tls=(--tls --cacert "$CA")
+    fi
+    if [ -n "${SENTINEL:-}" ]; then
+        printf 'sentinel monitor %s 127.0.0.1 %s 1\nsentinel down-after-milliseconds %s 500\n' \
+            "${SENTINEL#*,}" "${SENTINEL%,*}" "${SENTINEL#*,}" >"$at/sentinel.conf"
+        setsid redis-sentinel "$at/sentinel.conf" --bind 127.0.0.1 --port "$PORT" >"$at/log" 2>&1 </dev/null &
+    else
+        setsid redis-server --bind 127.0.0.1 "${listen[@]}" --dir "$at" --appendonly yes --save "" "${auth[@]}" \
+            >"$at/log" 2>&1 </dev/null &
+    fi
     echo $! >"$at/pid"
     for _ in $(seq 100); do
-        if REDISCLI_AUTH=${PASSWORD:-} redis-cli -p "$PORT" ping 2>/dev/null | grep -q PONG; then return; fi
+        if REDISCLI_AUTH=${PASSWORD:-} redis-cli "${tls[@]}" -p "$PORT" ping 2>/dev/null | grep -q PONG; then return; fi
         sleep 0.1
     done
     tail -n 20 "$at/log" >&2
@@ -44,5 +55,5 @@ case ${1:-} in
     install) install ;;
     start) start "$2" ;;
     stop) stop "$2" ;;
-    *) sed -n '2,8s/^# \{0,1\}//p' "$0"; exit 2 ;;
+    *) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac

@@ -3,6 +3,7 @@
 //! [`install`] (static, read once at start) and [`routing`] (dynamic, from providers). No async, no network.
 
 pub mod de;
+mod flat;
 pub mod install;
 pub mod node;
 pub mod parse;
@@ -11,4 +12,5 @@ pub mod routing;
 pub mod schema;
 mod size;
 
+pub use flat::{kv, labels};
 pub use size::ByteSize;

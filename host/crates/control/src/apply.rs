@@ -227,7 +227,8 @@ impl Apply {
                 Some(Event::Document(document)) => {
                     let now = Instant::now();
                     let provider = document.provider;
-                    let due = last.get(provider).map_or(now, |l| *l + self.throttle.pause()).max(now);
+                    let pause = if document.own_pace { Duration::ZERO } else { self.throttle.pause() };
+                    let due = last.get(provider).map_or(now, |l| *l + pause).max(now);
                     waiting.insert(provider, Waiting { document: *document, due });
                 }
                 None => {}
@@ -248,7 +249,7 @@ impl Apply {
 
     /// Takes a document over; whether it differs from the one before.
     fn take(&mut self, document: Document) -> bool {
-        let Document { provider, config, diagnostics, objects } = document;
+        let Document { provider, config, diagnostics, objects, .. } = document;
         let known = self.published.providers.load().get(provider).map(|s| s.diagnostics.clone()).unwrap_or_default();
         // Sources of many objects deliver often; what was wrong before was said before.
         for d in diagnostics.iter().filter(|d| !known.contains(d)) {

@@ -19,6 +19,7 @@ use std::sync::Arc;
 use torana_base::{Diagnostic, Severity, qualify, unqualified};
 use torana_config::install::InstallConfig;
 use torana_config::routing::{Item, RouterConfig, RouterTlsConfig};
+use torana_dataplane::snapshot::recursion_mark;
 use torana_dataplane::{Router, Snapshot};
 use torana_extend::PluginHost;
 use torana_http::{Endpoint, Step};
@@ -538,6 +539,7 @@ impl RouterBuild<'_, '_> {
                             name: name.clone(),
                             steps,
                             service: service.clone(),
+                            recursion_mark: config.default_rule.then(|| recursion_mark(&name)).flatten(),
                             denied_escapes: model.map_or(0, |m| m.denied_escapes),
                             tls_options: copy.tls.clone(),
                             metered: metrics.is_some(),

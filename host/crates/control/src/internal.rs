@@ -98,6 +98,10 @@ pub fn routing(install: &InstallConfig) -> RoutingConfig {
         let base = api.base_path.trim_end_matches('/');
         router(&mut config, "api", "traefik", format!("PathPrefix(`{base}/api`)"), "api@internal", vec![], i64::MAX - 1);
     }
+    if install.providers.rest.as_ref().is_some_and(|r| r.insecure) {
+        // `/api/providers` itself is Torana's own, of the API.
+        router(&mut config, "rest", "traefik", "PathPrefix(`/api/providers/`)".into(), "rest@internal", vec![], i64::MAX);
+    }
     let challenges = install.certificates_resolvers.values().filter_map(|c| c.acme.as_ref()?.http_challenge.as_ref());
     let asked: BTreeSet<&str> = challenges.map(|h| h.entry_point.as_str()).collect();
     for entry_point in asked {

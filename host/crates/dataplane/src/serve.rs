@@ -16,6 +16,9 @@ use torana_http::respond::status_text;
 use torana_http::{Exchange, Response, exchange, forwarded, hop};
 use torana_router::{RequestView, canonical_host, routing_path};
 
+/// Mark of the router that forwarded a request, where that router's rule is a default one.
+const X_TRAEFIK_ROUTER: HeaderName = HeaderName::from_static("x-traefik-router");
+
 /// A request target in its parts.
 pub(crate) struct Target {
     pub path: ByteString,
@@ -175,6 +178,11 @@ async fn route(exchange: &mut Exchange, entry_point: &EntryPoint, view: &View, h
         slot.set(Record::begin(exchange, entry_point, router.map(|r| &**r)));
     }
     let Some(router) = router else { return not_found() };
+    if let Some(mark) = &router.recursion_mark
+        && exchange.request.headers.insert(X_TRAEFIK_ROUTER, mark.clone()).is_some_and(|before| before == mark)
+    {
+        return bad_request();
+    }
     if path::encoded::denied(&exchange.request.path, router.denied_escapes) {
         return bad_request();
     }
@@ -213,6 +221,7 @@ mod tests {
             name: "r".into(),
             steps: Vec::new(),
             service: Arc::new(Panics),
+            recursion_mark: None,
             denied_escapes: 0,
             tls_options: None,
             metered: false,
@@ -232,6 +241,48 @@ mod tests {
         let hostname = HeaderValue::from_static("host");
         let response = runtime.block_on(serve(&mut exchange, &entry_point, &View::new(live), &hostname, &Slot::default()));
         assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    }
+
+    #[test]
+    fn what_comes_back_to_a_default_rule_is_refused() {
+        struct Echo;
+
+        impl Endpoint for Echo {
+            fn serve<'a>(&'a self, exchange: &'a mut Exchange) -> LocalFuture<'a, Response> {
+                let mark = exchange.request.headers.get(X_TRAEFIK_ROUTER).cloned().unwrap();
+                Box::pin(async move { torana_http::respond::with_header(Response::default(), X_TRAEFIK_ROUTER, mark) })
+            }
+        }
+
+        let mark = crate::snapshot::recursion_mark("r");
+        let router = Arc::new(Router {
+            name: "r".into(),
+            steps: Vec::new(),
+            service: Arc::new(Echo),
+            recursion_mark: mark.clone(),
+            denied_escapes: 0,
+            tls_options: None,
+            metered: false,
+            meter: None,
+        });
+        let rule = Arc::new(compile(&parse("PathPrefix(`/`)").unwrap()).unwrap());
+        let mut snapshot = Snapshot::default();
+        snapshot.routes.insert("web".into(), RouteTable::new([Route { rule, priority: 1, rank: 0, name: "r".into(), target: router }]));
+        let live = Live::default();
+        live.publish(Arc::new(snapshot));
+        let address = "127.0.0.1:1".parse().unwrap();
+        let entry_point = EntryPoint::new("web", address);
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        for (brought, status) in [(None, 200), (HeaderValue::try_from("another").ok(), 200), (mark.clone(), 400)] {
+            let peer = Rc::new(Peer::new(address, address, None, "web".into(), false));
+            let mut request = Request { path: "/".into(), host: "h".into(), ..Request::default() };
+            request.headers.extend(brought.map(|b| (X_TRAEFIK_ROUTER, b)));
+            let mut exchange = Exchange::new(request, peer);
+            let hostname = HeaderValue::from_static("host");
+            let response = runtime.block_on(serve(&mut exchange, &entry_point, &View::new(live.clone()), &hostname, &Slot::default()));
+            assert_eq!(response.status(), status);
+            assert_eq!(response.headers().get(X_TRAEFIK_ROUTER), mark.as_ref().filter(|_| status == 200));
+        }
     }
 
     #[test]

@@ -1,4 +1,5 @@
 use arc_swap::ArcSwap;
+use http::HeaderValue;
 use rustc_hash::FxHashMap;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -16,6 +17,9 @@ pub struct Router {
     pub name: Arc<str>,
     pub steps: Vec<Step>,
     pub service: Arc<dyn Endpoint>,
+    /// For rules that no user wrote: what `X-Traefik-Router` says behind this router. A request that brings it
+    /// has been here, and is refused before it goes round for ever.
+    pub recursion_mark: Option<HeaderValue>,
     /// Escaped characters that are refused, as bits of `torana_http::path::encoded`.
     pub denied_escapes: u8,
     /// Qualified name of the TLS options that the connection must have been opened with; `None` without TLS.
@@ -109,5 +113,23 @@ impl View {
             *held = Rc::new(Held(arc_swap::Guard::into_inner(now)));
         }
         held.clone()
+    }
+}
+
+/// The mark of a router in `X-Traefik-Router`: 64-bit FNV-1 of its name, in hex.
+pub fn recursion_mark(router: &str) -> Option<HeaderValue> {
+    let hash = router.bytes().fold(0xcbf2_9ce4_8422_2325u64, |h, b| h.wrapping_mul(0x100_0000_01b3) ^ u64::from(b));
+    HeaderValue::try_from(format!("{hash:016x}")).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Test vectors of FNV's authors.
+    #[test]
+    fn marks_are_fnv() {
+        assert_eq!(recursion_mark("a").unwrap(), "af63bd4c8601b7be");
+        assert_eq!(recursion_mark("foobar").unwrap(), "340d8765a4dda9c2");
     }
 }

@@ -100,6 +100,7 @@ fn each(metrics: Option<Arc<Metrics>>) -> u64 {
         name: "r@file".into(),
         steps: Vec::new(),
         service: Arc::new(service),
+        recursion_mark: None,
         denied_escapes: 0,
         tls_options: None,
         metered: true,

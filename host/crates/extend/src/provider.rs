@@ -3,6 +3,7 @@ use std::pin::Pin;
 use std::time::{Duration, SystemTime};
 use tokio::sync::{mpsc, watch};
 use torana_base::Diagnostic;
+pub use torana_base::{Objects, RejectedObject};
 use torana_config::routing::RoutingConfig;
 
 /// What a provider delivers: its whole routing configuration, every time; the newest wins.
@@ -15,24 +16,9 @@ pub struct Document {
     pub diagnostics: Vec<Diagnostic>,
     /// What stands in the source: containers, services, keys, objects of an API.
     pub objects: Objects,
-}
-
-/// What a source holds, as of one document.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Objects {
-    /// All that were looked at, those that were rejected too.
-    pub seen: usize,
-    /// Those that something is wrong with. They are left out; nothing else is.
-    pub rejected: Vec<RejectedObject>,
-}
-
-/// An object of a source that contributes nothing, or not all that it says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RejectedObject {
-    /// As its source names it: `container whoami-1`, `ingressroute default/whoami`.
-    pub name: String,
-    /// At least one; what to do about it stands in it.
-    pub reasons: Vec<String>,
+    /// `providers.providersThrottleDuration` does not hold this document up: the provider keeps a pace of its own
+    /// (`throttleDuration`), or servers leave by it that are about to end.
+    pub own_pace: bool,
 }
 
 /// How a provider is doing.
@@ -95,6 +81,13 @@ impl ProviderOut {
     /// Returns when the document was taken over; an error only when the gateway is stopping.
     pub async fn publish(&self, document: Document) -> Result<(), Stopped> {
         self.send(Event::Document(Box::new(document))).await
+    }
+
+    /// Waits until all that was published before has been taken over, so that a source that changes faster than it
+    /// can be applied leaves out what is outdated already. Returns at once when the gateway is stopping.
+    pub async fn taken(&self) {
+        let all = self.sender.reserve_many(self.sender.max_capacity()).await;
+        drop(all);
     }
 
     /// The source answers (again). Said when a connection stands, before the first document over it.

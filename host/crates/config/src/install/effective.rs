@@ -13,12 +13,13 @@ const OWN_LABELS: [&str; 6] = ["code", "method", "protocol", "entrypoint", "rout
 
 impl InstallConfig {
     /// Adds the entry points that Traefik adds by itself: `http` on `:80` when there is none at all, and
-    /// `traefik` on `:8080` when API, ping or metrics need it.
+    /// `traefik` on `:8080` when API, ping, metrics or the provider `rest` need it.
     pub(super) fn complete(&mut self) {
         let none = self.entry_points.is_empty();
         let api = self.api.as_ref().is_some_and(|a| a.insecure);
         let ping = self.ping.as_ref().is_some_and(|p| !p.manual_routing && p.entry_point == INTERNAL);
         let metrics = self.prometheus().is_some_and(|p| !p.manual_routing && p.entry_point == INTERNAL);
+        let rest = self.providers.rest.as_ref().is_some_and(|r| r.insecure);
         let mut add = |name: &str, address: &str| {
             if let Ok(address) = address.parse() {
                 self.entry_points.entry(name.to_owned()).or_insert_with(|| EntryPointConfig { address, ..EntryPointConfig::default() });
@@ -27,7 +28,7 @@ impl InstallConfig {
         if none {
             add("http", ":80");
         }
-        if api || ping || metrics {
+        if api || ping || metrics || rest {
             add(INTERNAL, ":8080");
         }
     }
@@ -48,6 +49,10 @@ impl InstallConfig {
         let mut v = Validate { config: self, node, out: Vec::new() };
         v.entry_points();
         v.rest();
+        v.docker();
+        v.stores();
+        v.http_provider();
+        v.catalogues();
         v.plugins();
         v.resolvers();
         v.secrets();

@@ -11,6 +11,7 @@ mod help;
 mod load;
 mod metrics;
 mod plugins;
+mod providers;
 mod removed;
 mod secrets;
 
@@ -21,6 +22,7 @@ pub use help::help;
 pub use load::{Loaded, Sources, load};
 pub use metrics::*;
 pub use plugins::*;
+pub use providers::*;
 pub use secrets::*;
 
 use crate::de;
@@ -125,6 +127,32 @@ pub struct ProvidersConfig {
     pub precedence: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<FileProviderConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub docker: Option<DockerConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub swarm: Option<SwarmConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub consul: Option<ConsulProviderConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub consul_catalog: Option<ConsulCatalogConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ecs: Option<EcsConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub etcd: Option<EtcdProviderConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http: Option<HttpProviderConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nomad: Option<NomadConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub redis: Option<RedisProviderConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rest: Option<RestProviderConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zoo_keeper: Option<ZooKeeperProviderConfig>,
+    #[serde(rename = "kubernetesCRD", skip_serializing_if = "Option::is_none")]
+    pub kubernetes_crd: Option<KubernetesCrdConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kubernetes_ingress: Option<KubernetesIngressConfig>,
     /// Free-form maps, keys as written, by the name of the plugin that provides.
     #[serde(deserialize_with = "de::trees", skip_serializing_if = "BTreeMap::is_empty")]
     pub plugin: BTreeMap<String, Node>,
@@ -159,6 +187,19 @@ impl Default for ProvidersConfig {
             startup_timeout: None,
             precedence: PRECEDENCE.map(str::to_owned).into(),
             file: None,
+            docker: None,
+            swarm: None,
+            consul: None,
+            consul_catalog: None,
+            ecs: None,
+            etcd: None,
+            http: None,
+            nomad: None,
+            redis: None,
+            rest: None,
+            zoo_keeper: None,
+            kubernetes_crd: None,
+            kubernetes_ingress: None,
             plugin: BTreeMap::new(),
         }
     }

@@ -29,6 +29,10 @@ pub struct RouterConfig {
     /// Not built (MLR-01): a router with it is disabled.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub parent_refs: Vec<String>,
+    /// The rule is a provider's default one: what answers may be the gateway itself, so that a request that
+    /// has been here is refused.
+    #[serde(skip)]
+    pub default_rule: bool,
 }
 
 /// `http.routers.<name>.tls`.

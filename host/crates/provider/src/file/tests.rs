@@ -39,6 +39,7 @@ impl Running {
         match self.event().await {
             Event::Document(d) => *d,
             Event::Failed { error, .. } => panic!("failed: {error}"),
+            Event::Connected { .. } | Event::Refused { .. } => panic!("files have no connection"),
         }
     }
 
@@ -46,6 +47,7 @@ impl Running {
         match self.event().await {
             Event::Failed { error, .. } => error,
             Event::Document(d) => panic!("published {:?}", names(&d)),
+            Event::Connected { .. } | Event::Refused { .. } => panic!("files have no connection"),
         }
     }
 

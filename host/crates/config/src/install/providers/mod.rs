@@ -1,0 +1,16 @@
+//! `providers.<name>`: one file for each family.
+
+mod catalog;
+mod docker;
+mod http;
+mod kv;
+mod tls;
+
+pub use catalog::*;
+pub use docker::*;
+pub use http::*;
+pub use kv::*;
+pub use tls::*;
+mod kubernetes;
+
+pub use kubernetes::*;

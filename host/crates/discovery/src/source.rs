@@ -1,0 +1,139 @@
+//! All items of one source to one document.
+
+use crate::constraint::Constraint;
+use crate::decode::{Decoded, decode};
+use crate::item::{AddressWanted, Item};
+use crate::merge::{Merge, Merged, Part};
+use crate::rule::Rule;
+use rustc_hash::FxHashMap;
+use std::sync::Arc;
+use torana_base::{Diagnostic, Objects, RejectedObject};
+use torana_config::routing::{RoutingConfig, ServiceConfig, TcpServiceConfig, UdpServiceConfig};
+
+/// A source of objects with labels, as configured, and what its objects said last.
+#[derive(Debug)]
+pub struct Source {
+    /// Behind `@`, as in `docker`.
+    pub provider: &'static str,
+    /// `traefik`, unless configured otherwise; `torana.` is accepted beside it.
+    pub prefix: String,
+    /// Whether objects have tags, for messages.
+    pub tags: bool,
+    pub exposed_by_default: bool,
+    pub allow_empty_services: bool,
+    pub default_rule: Rule,
+    pub constraints: Option<Constraint>,
+    kept: FxHashMap<String, Kept>,
+    http: Merged<ServiceConfig>,
+    tcp: Merged<TcpServiceConfig>,
+    udp: Merged<UdpServiceConfig>,
+}
+
+/// An item as of the last build.
+#[derive(Debug)]
+struct Kept {
+    item: Item,
+    decoded: Arc<Decoded>,
+}
+
+/// What all items say together.
+#[derive(Debug, Default)]
+pub struct Found {
+    pub config: RoutingConfig,
+    pub diagnostics: Vec<Diagnostic>,
+    pub objects: Objects,
+}
+
+impl Source {
+    /// With Traefik's defaults: labels, all objects exposed, no empty services, no constraints.
+    pub fn new(provider: &'static str, default_rule: Rule) -> Source {
+        Source {
+            provider,
+            prefix: "traefik".to_owned(),
+            tags: false,
+            exposed_by_default: true,
+            allow_empty_services: false,
+            default_rule,
+            constraints: None,
+            kept: FxHashMap::default(),
+            http: Merged::default(),
+            tcp: Merged::default(),
+            udp: Merged::default(),
+        }
+    }
+
+    /// The document of all `items`, which are all that there are. An item that has not changed since the last
+    /// time is not read again, and objects of it are the same ones.
+    pub fn build(&mut self, mut items: Vec<Item>) -> Found {
+        items.sort_by(|a, b| a.origin.cmp(&b.origin));
+        let mut before = std::mem::take(&mut self.kept);
+        let mut kept = FxHashMap::with_capacity_and_hasher(items.len(), Default::default());
+        let mut all: Vec<(String, Arc<Decoded>)> = Vec::with_capacity(items.len());
+        for item in items {
+            let decoded = match before.remove(&item.origin).filter(|k| k.is_of(&item)) {
+                Some(same) => same.decoded,
+                None => Arc::new(decode(self, &item)),
+            };
+            all.push((item.origin.clone(), decoded.clone()));
+            kept.insert(item.origin.clone(), Kept { item, decoded });
+        }
+        self.kept = kept;
+        self.merge(&all)
+    }
+
+    fn merge(&mut self, all: &[(String, Arc<Decoded>)]) -> Found {
+        let mut merge = Merge::new(all);
+        let mut config = RoutingConfig::default();
+        macro_rules! parts {
+            ($($field:ident).+) => {
+                all.iter().enumerate().flat_map(|(i, (_, d))| d.config.$($field).+.iter().map(move |(name, object)| Part { name, of: i, object })).collect()
+            };
+        }
+        config.http.routers = merge.equal("http.routers", parts!(http.routers));
+        config.http.services = merge.services("http.services", parts!(http.services), &mut self.http);
+        config.http.middlewares = merge.equal("http.middlewares", parts!(http.middlewares));
+        config.http.servers_transports = merge.equal("http.serversTransports", parts!(http.servers_transports));
+        config.tcp.routers = merge.equal("tcp.routers", parts!(tcp.routers));
+        config.tcp.services = merge.services("tcp.services", parts!(tcp.services), &mut self.tcp);
+        config.tcp.middlewares = merge.equal("tcp.middlewares", parts!(tcp.middlewares));
+        config.udp.routers = merge.equal("udp.routers", parts!(udp.routers));
+        config.udp.services = merge.services("udp.services", parts!(udp.services), &mut self.udp);
+        config.tls.stores = merge.equal("tls.stores", parts!(tls.stores));
+        for (_, decoded) in all {
+            config.rejected.extend(decoded.config.rejected.iter().cloned());
+        }
+        let (mut diagnostics, mut conflicts) = merge.into_parts();
+        let mut objects = Objects { seen: all.len(), rejected: Vec::new() };
+        for (i, (origin, decoded)) in all.iter().enumerate() {
+            diagnostics.extend(decoded.warnings.iter().cloned());
+            let mut reasons = decoded.reasons.clone();
+            reasons.extend(conflicts.remove(&i).unwrap_or_default());
+            if !reasons.is_empty() {
+                objects.rejected.push(RejectedObject { name: origin.clone(), reasons });
+            }
+        }
+        Found { config, diagnostics, objects }
+    }
+}
+
+impl Kept {
+    /// Whether decoding `item` would give the same again.
+    fn is_of(&self, item: &Item) -> bool {
+        let mine = &self.item;
+        let labels = Arc::ptr_eq(&mine.labels, &item.labels) || mine.labels == item.labels;
+        let transport = match (&mine.transport, &item.transport) {
+            (Some((a, x)), Some((b, y))) => a == b && (Arc::ptr_eq(x, y) || x == y),
+            (None, None) => true,
+            _ => false,
+        };
+        let facts =
+            mine.state == item.state && mine.service_name == item.service_name && mine.tags == item.tags && mine.template == item.template;
+        labels
+            && transport
+            && facts
+            && self.decoded.answers.iter().all(|a| {
+                let wanted = AddressWanted { port_label: a.port_label.as_deref(), protocol: a.protocol };
+                (item.addresses)(&wanted) == a.answer
+            })
+    }
+}

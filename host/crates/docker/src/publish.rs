@@ -1,0 +1,96 @@
+//! From what is known to a document, at a pace that leaves the machine to the requests.
+
+use crate::items::Made;
+use crate::said::Said;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+use torana_base::Diagnostic;
+use torana_config::install::DockerConfig;
+use torana_discovery::{Constraint, Flavour, Rule, Source};
+use torana_extend::{Document, ProviderOut, RejectedObject, Stopped};
+
+/// Of all time, so much may go into building documents: a fifth.
+const SHARE: u32 = 4;
+/// No change waits longer for its turn.
+const LONGEST: Duration = Duration::from_secs(1);
+/// Nor does one by which requests would fail.
+const URGENT: Duration = Duration::from_millis(100);
+
+/// Builds and publishes.
+pub(crate) struct Publisher {
+    source: Option<Source>,
+    provider: &'static str,
+    said: Said,
+    last: Option<Instant>,
+    cost: Duration,
+}
+
+impl Publisher {
+    /// An error names the option that cannot be used.
+    pub(crate) fn new(provider: &'static str, config: &DockerConfig) -> Result<Publisher, Diagnostic> {
+        let key = |option: &str| format!("providers.{provider}.{option}");
+        let mut source = Source::new(provider, Rule::parse(&key("defaultRule"), &config.default_rule)?);
+        source.exposed_by_default = config.exposed_by_default;
+        source.allow_empty_services = config.allow_empty_services;
+        source.constraints = Constraint::parse(&key("constraints"), &config.constraints, Flavour::Label)?;
+        Ok(Publisher { source: Some(source), provider, said: Said::default(), last: None, cost: Duration::ZERO })
+    }
+
+    /// When the next document may be built.
+    pub(crate) fn due(&self, urgent: bool) -> Instant {
+        let now = Instant::now();
+        let Some(last) = self.last else { return now };
+        let pause = (self.cost * SHARE).min(if urgent { URGENT } else { LONGEST });
+        (last + pause).max(now)
+    }
+
+    /// Returns when the document was taken over.
+    pub(crate) async fn publish(&mut self, out: &ProviderOut, made: Made, urgent: bool) -> Result<(), Stopped> {
+        let begin = Instant::now();
+        let Some(mut source) = self.source.take() else { return Ok(()) };
+        let Made { items, rejected, warnings, going, seen } = made;
+        let built = tokio::task::spawn_blocking(move || {
+            let mut found = source.build(items);
+            going.leave(&mut found.config);
+            (source, found)
+        });
+        // Only a runtime that is being shut down drops the work, or a bug ends it.
+        let Ok((source, mut found)) = built.await else { return Err(Stopped) };
+        self.source = Some(source);
+        found.objects.seen = seen;
+        found.objects.rejected = merged(found.objects.rejected, rejected);
+        for r in &found.objects.rejected {
+            for reason in &r.reasons {
+                if self.said.is_news(&r.name, reason, begin) {
+                    tracing::error!(providerName = self.provider, object = r.name, "{reason}");
+                }
+            }
+        }
+        for (of, what) in &warnings {
+            if self.said.is_news(of, what, begin) {
+                tracing::warn!(providerName = self.provider, object = of, "{what}");
+            }
+        }
+        self.cost = begin.elapsed();
+        tracing::debug!(providerName = self.provider, objects = seen, micros = self.cost.as_micros() as u64, "document built");
+        let document = Document {
+            provider: self.provider,
+            config: found.config,
+            diagnostics: found.diagnostics,
+            objects: found.objects,
+            own_pace: urgent,
+        };
+        let published = out.publish(document).await;
+        self.last = Some(Instant::now());
+        published
+    }
+}
+
+/// One entry for each object.
+fn merged(a: Vec<RejectedObject>, b: Vec<RejectedObject>) -> Vec<RejectedObject> {
+    let mut all: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for r in a.into_iter().chain(b) {
+        all.entry(r.name).or_default().extend(r.reasons);
+    }
+    all.into_iter().map(|(name, reasons)| RejectedObject { name, reasons }).collect()
+}

@@ -1,0 +1,194 @@
+//! A dynamic configuration in the making: objects of the cluster become the same tree that files become, and are
+//! read by the same rules. Each node's place is the object that it came from.
+
+use crate::cluster::Key as ObjectKey;
+use serde_json::Value as Json;
+use std::collections::BTreeMap;
+use torana_base::{Diagnostic, Place};
+use torana_config::node::{Key, Node, Value};
+use torana_config::routing::{self, Item, Items, RoutingConfig};
+use torana_extend::{Document, Objects, RejectedObject};
+
+/// What the objects say so far, and what is wrong with them.
+#[derive(Debug, Default)]
+pub struct Tree {
+    /// `http.routers` and the like, to the objects below them.
+    sections: BTreeMap<&'static str, BTreeMap<String, (Key, Node)>>,
+    certificates: Vec<Node>,
+    rejected: BTreeMap<String, Vec<String>>,
+    diagnostics: Vec<Diagnostic>,
+    seen: usize,
+}
+
+/// An object of the cluster, as messages and places name it.
+pub fn place(kind: &str, key: &ObjectKey) -> Place {
+    let (namespace, name) = key;
+    let kind = kind.to_lowercase();
+    Place::whole(if namespace.is_empty() { format!("{kind} {name}") } else { format!("{kind} {namespace}/{name}") })
+}
+
+impl Tree {
+    /// Counts an object that was looked at.
+    pub fn saw(&mut self) {
+        self.seen += 1;
+    }
+
+    /// Puts `value` under `section` (`http.routers`); whether the name was free, else nothing is changed.
+    pub fn put(&mut self, section: &'static str, name: &str, value: &Json, place: &Place) -> bool {
+        if self.has(section, name) {
+            return false;
+        }
+        self.replace(section, name, value, place);
+        true
+    }
+
+    /// Puts `value` under `section`, in the place of what is there.
+    pub fn replace(&mut self, section: &'static str, name: &str, value: &Json, place: &Place) {
+        let entry = (key(name, place), node(value, place));
+        self.sections.entry(section).or_default().insert(name.to_owned(), entry);
+    }
+
+    pub fn has(&self, section: &str, name: &str) -> bool {
+        self.sections.get(section).is_some_and(|entries| entries.contains_key(name))
+    }
+
+    /// Takes out what was put there.
+    pub fn remove(&mut self, section: &str, name: &str) {
+        if let Some(entries) = self.sections.get_mut(section) {
+            entries.remove(name);
+        }
+    }
+
+    /// One of `tls.certificates`: PEM texts.
+    pub fn certificate(&mut self, value: &Json, place: &Place) {
+        self.certificates.push(node(value, place));
+    }
+
+    /// An object, or a part of it, is left out.
+    pub fn reject(&mut self, place: &Place, reason: impl Into<String>) {
+        let reasons = self.rejected.entry(place.to_string()).or_default();
+        let reason = reason.into();
+        if !reasons.contains(&reason) {
+            reasons.push(reason);
+        }
+    }
+
+    /// Something that is not as it should be and leaves nothing out.
+    pub fn warn(&mut self, place: &Place, key: &str, message: impl Into<String>) {
+        self.diagnostics.push(Diagnostic::warning(key, message).at(place));
+    }
+
+    pub fn diagnose(&mut self, diagnostic: Diagnostic) {
+        self.diagnostics.push(diagnostic);
+    }
+
+    /// Reads the tree. What cannot be read of an object is one more reason why it is rejected.
+    pub fn finish(mut self, provider: &'static str) -> Document {
+        let whole = Place::whole(provider);
+        let mut root = Node::empty(whole.clone());
+        for (path, entries) in std::mem::take(&mut self.sections) {
+            let Some((tree, section)) = path.split_once('.') else { continue };
+            if root.child(tree).is_none() {
+                root.insert(key(tree, &whole), Node::empty(whole.clone()));
+            }
+            let below = Node::new(whole.clone(), Value::Map(entries.into_values().collect()));
+            if let Value::Map(trees) = &mut root.value
+                && let Some((_, at)) = trees.iter_mut().find(|(k, _)| k.text == tree)
+            {
+                at.insert(key(section, &whole), below);
+            }
+        }
+        if !self.certificates.is_empty() {
+            let list = Node::new(whole.clone(), Value::List(std::mem::take(&mut self.certificates)));
+            if root.child("tls").is_none() {
+                root.insert(key("tls", &whole), Node::empty(whole.clone()));
+            }
+            if let Value::Map(trees) = &mut root.value
+                && let Some((_, at)) = trees.iter_mut().find(|(k, _)| k.text == "tls")
+            {
+                at.insert(key("certificates", &whole), list);
+            }
+        }
+        let read = routing::decode(&root);
+        let config = read.value;
+        self.look_through(&config);
+        self.diagnostics.extend(read.diagnostics);
+        for (name, reasons) in &self.rejected {
+            self.diagnostics.extend(reasons.iter().map(|r| Diagnostic::error("", r.clone()).at(&Place::whole(name.as_str()))));
+        }
+        let rejected = self.rejected.into_iter().map(|(name, reasons)| RejectedObject { name, reasons }).collect();
+        Document { provider, config, diagnostics: self.diagnostics, objects: Objects { seen: self.seen, rejected }, own_pace: true }
+    }
+
+    fn look_through(&mut self, config: &RoutingConfig) {
+        self.items(&config.http.routers);
+        self.items(&config.http.services);
+        self.items(&config.http.middlewares);
+        self.items(&config.http.servers_transports);
+        self.items(&config.tcp.routers);
+        self.items(&config.tcp.services);
+        self.items(&config.tcp.middlewares);
+        self.items(&config.tcp.servers_transports);
+        self.items(&config.udp.routers);
+        self.items(&config.udp.services);
+        self.items(&config.tls.options);
+        self.items(&config.tls.stores);
+        for r in &config.rejected {
+            let place = r.diagnostic.place.clone().unwrap_or_else(|| Place::whole("?"));
+            self.reject(&place, text(&r.diagnostic));
+        }
+    }
+
+    fn items<T>(&mut self, items: &Items<T>) {
+        let wrong = items.values().filter(|i| i.has_errors());
+        for item in wrong.map(AsRef::<Item<T>>::as_ref) {
+            for d in item.diagnostics.iter().filter(|d| d.is_error()) {
+                self.reject(&item.place, text(d));
+            }
+        }
+    }
+}
+
+fn text(d: &Diagnostic) -> String {
+    let hint = d.hint.as_ref().map(|h| format!("; {h}")).unwrap_or_default();
+    format!("{}: {}{hint}", d.key, d.message)
+}
+
+fn key(text: &str, place: &Place) -> Key {
+    Key { text: text.to_owned(), place: place.clone() }
+}
+
+/// JSON as a tree. Numbers and booleans are plain, texts are not.
+pub fn node(value: &Json, place: &Place) -> Node {
+    let value = match value {
+        Json::Null => Value::Null,
+        Json::Bool(b) => Value::Scalar { text: b.to_string(), plain: true },
+        Json::Number(n) => Value::Scalar { text: n.to_string(), plain: true },
+        Json::String(s) => Value::Scalar { text: s.clone(), plain: false },
+        Json::Array(items) => Value::List(items.iter().map(|i| node(i, place)).collect()),
+        Json::Object(map) => Value::Map(map.iter().map(|(k, v)| (key(k, place), node(v, place))).collect()),
+    };
+    Node::new(place.clone(), value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn an_object_that_cannot_be_read_is_named_and_harms_no_other() {
+        let mut tree = Tree::default();
+        let at = |n: &str| place("Middleware", &("default".into(), n.into()));
+        assert!(tree.put("http.middlewares", "good", &json!({"addPrefix": {"prefix": "/x"}}), &at("good")));
+        assert!(!tree.put("http.middlewares", "good", &json!({}), &at("good")), "a name is there once");
+        tree.put("http.middlewares", "bad", &json!({"addPrefix": {"prefixx": "/x"}}), &at("bad"));
+        tree.certificate(&json!({"certFile": "a", "keyFile": "b"}), &at("good"));
+        let document = tree.finish("test");
+        assert!(!document.config.http.middlewares["good"].has_errors());
+        assert_eq!(document.config.tls.certificates.len(), 1);
+        assert_eq!(document.objects.rejected.len(), 1);
+        assert_eq!(document.objects.rejected[0].name, "middleware default/bad");
+        assert!(document.objects.rejected[0].reasons[0].contains("did you mean `prefix`"), "{:?}", document.objects.rejected);
+    }
+}

@@ -1,0 +1,276 @@
+//! `providers.consulCatalog`: routing configuration in the tags of services that are registered with Consul.
+//!
+//! With `watch` two blocking queries tell that services or checks have changed; then all is read again, at once, but
+//! no more than half of the time is spent reading. A service that cannot be read keeps what it said last.
+
+mod agent;
+
+use crate::link::{Link, parsed, pause_after, refused};
+use crate::tags::{Instance, Tagged, item, may_be_exposed};
+use crate::web::WebError;
+use agent::{Agent, Entry};
+use futures_util::StreamExt;
+use futures_util::stream;
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use torana_config::install::{ConsulCatalogConfig, ProvidersConfig};
+use torana_discovery::{Flavour, Item, Source};
+use torana_extend::{Provider, ProviderOut, RejectedObject, Stop, Stopped};
+
+/// Behind `@` in references.
+pub const NAME: &str = "consulcatalog";
+
+/// Services that are asked for at the same time.
+const AT_ONCE: usize = 16;
+/// From one read to the next, at least, when Consul tells of changes.
+const SETTLE: Duration = Duration::from_millis(50);
+
+/// Reads the catalogue of one namespace.
+pub struct ConsulCatalogProvider {
+    name: &'static str,
+    namespace: String,
+    config: ConsulCatalogConfig,
+}
+
+/// For the registry: one for each namespace.
+pub(crate) fn configured(config: &ProvidersConfig) -> Vec<Box<dyn Provider>> {
+    let Some(config) = &config.consul_catalog else { return Vec::new() };
+    let one = |name, namespace: &str| {
+        Box::new(ConsulCatalogProvider { name, namespace: namespace.to_owned(), config: config.clone() }) as Box<dyn Provider>
+    };
+    if config.namespaces.is_empty() {
+        return vec![one(NAME, "")];
+    }
+    // Names live as long as the process, once for each.
+    config.namespaces.iter().map(|n| one(Box::leak(format!("{NAME}-{n}").into_boxed_str()), n)).collect()
+}
+
+impl Provider for ConsulCatalogProvider {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn run(self: Box<Self>, out: ProviderOut, mut stop: Stop) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(async move {
+            tokio::select! {
+                _ = stop.wait_for(|s| *s) => {}
+                _ = run(*self, out) => {}
+            }
+        })
+    }
+}
+
+async fn run(provider: ConsulCatalogProvider, out: ProviderOut) -> Result<(), Stopped> {
+    let ConsulCatalogProvider { name, namespace, config } = provider;
+    let (rule, constraints) = match parsed("providers.consulCatalog", &config.default_rule, &config.constraints, Flavour::Tag) {
+        Ok(parsed) => parsed,
+        Err(wrong) => return refused(name, &out, wrong).await,
+    };
+    let mut source = Source::new(name, rule);
+    source.prefix = config.prefix.clone();
+    source.exposed_by_default = config.exposed_by_default;
+    source.constraints = constraints;
+    source.tags = true;
+    let mut link = Link::new(name, out, source);
+    let mut catalogue = Catalogue { config, known: BTreeMap::new() };
+    loop {
+        let error = match Agent::new(&catalogue.config, &namespace).await {
+            Ok(agent) => match catalogue.follow(Arc::new(agent), &mut link).await {
+                Ok(never) => match never {},
+                Err(Ended::Stopped) => return Err(Stopped),
+                Err(Ended::Away(error)) => error,
+            },
+            Err(error) => error,
+        };
+        link.down(error).await?;
+    }
+}
+
+/// Why an agent is not followed any more.
+enum Ended {
+    Stopped,
+    Away(String),
+}
+
+impl From<Stopped> for Ended {
+    fn from(_: Stopped) -> Self {
+        Ended::Stopped
+    }
+}
+
+impl From<WebError> for Ended {
+    fn from(e: WebError) -> Self {
+        Ended::Away(match e {
+            WebError::Status(status, words) if status == 403 => format!("Consul refuses: {words}; `endpoint.token` needs `service:read` and `node:read`"),
+            e => format!("Consul: {e}"),
+        })
+    }
+}
+
+/// What was read last.
+struct Catalogue {
+    config: ConsulCatalogConfig,
+    known: BTreeMap<String, Vec<Entry>>,
+}
+
+impl Catalogue {
+    async fn follow(&mut self, agent: Arc<Agent>, link: &mut Link) -> Result<std::convert::Infallible, Ended> {
+        // Asked before the first read, so that nothing falls between.
+        let mut eyes = if self.config.watch { Some(Eyes::open(&agent).await?) } else { None };
+        let every = self.config.refresh_interval.as_duration();
+        loop {
+            let began = Instant::now();
+            let rejected = self.read(&agent).await?;
+            link.up().await?;
+            let (items, mut wrong) = self.items();
+            wrong.extend(rejected);
+            let seen = self.known.values().map(Vec::len).sum();
+            link.publish(items, seen, wrong).await?;
+            match &mut eyes {
+                None => tokio::time::sleep(every).await,
+                Some(eyes) => {
+                    let pause = pause_after(began.elapsed(), SETTLE);
+                    // A server that may be behind can have answered with what was before the change.
+                    if self.config.stale || self.config.cache {
+                        tokio::time::timeout(every, eyes.change(&agent)).await.unwrap_or(Ok(()))?;
+                    } else {
+                        eyes.change(&agent).await?;
+                    }
+                    tokio::time::sleep(pause.saturating_sub(began.elapsed())).await;
+                }
+            }
+        }
+    }
+
+    /// Reads all services that may be of interest; returns those that cannot be read.
+    async fn read(&mut self, agent: &Arc<Agent>) -> Result<Vec<RejectedObject>, WebError> {
+        let services = agent.services().await?;
+        let wanted = services.into_iter().filter(|(_, tags)| may_be_exposed(tags, &self.config.prefix, self.config.exposed_by_default));
+        let asked: Vec<_> = wanted
+            .map(|(name, _)| {
+                let agent = agent.clone();
+                async move {
+                    let instances = agent.instances(&name).await;
+                    (name, instances)
+                }
+            })
+            .collect();
+        let answers: Vec<_> = stream::iter(asked).buffer_unordered(AT_ONCE).collect().await;
+        let (mut known, mut rejected, mut failed) = (BTreeMap::new(), Vec::new(), None);
+        let all = answers.len();
+        for (name, answer) in answers {
+            let entries = match answer {
+                Ok(entries) => entries,
+                Err(away @ WebError::Away(_)) => return Err(away),
+                Err(error) => {
+                    let reasons = vec![format!("it cannot be read, and stays as it was: {error}")];
+                    rejected.push(RejectedObject { name: format!("service {name}"), reasons });
+                    failed = Some(error);
+                    self.known.get(&name).cloned().unwrap_or_default()
+                }
+            };
+            known.insert(name, entries);
+        }
+        match failed {
+            Some(error) if rejected.len() == all => return Err(error),
+            _ => self.known = known,
+        }
+        Ok(rejected)
+    }
+
+    fn items(&self) -> (Vec<Item>, Vec<RejectedObject>) {
+        let (mut items, mut rejected) = (Vec::new(), Vec::new());
+        for (service, entries) in &self.known {
+            for entry in entries {
+                match self.item(service, entry) {
+                    None => {}
+                    Some(Ok(item)) => items.push(item),
+                    Some(Err(wrong)) => rejected.push(wrong),
+                }
+            }
+        }
+        (items, rejected)
+    }
+
+    /// `None` for an instance that is not to be served.
+    fn item(&self, service: &str, entry: &Entry) -> Option<Result<Item, RejectedObject>> {
+        let state = entry.state();
+        if !self.config.strict_checks.iter().any(|s| s == "any" || s == state) {
+            return None;
+        }
+        let prefix = &self.config.prefix;
+        let tags = &entry.service.tags;
+        let tagged = Tagged::new(tags, prefix);
+        let origin = format!("service {service}, instance {} on {}", entry.service.id, entry.node.node);
+        match tagged.flag(prefix, "consulcatalog.connect") {
+            Ok(connect) if connect == Some(true) => {
+                let reason = format!("`{prefix}.consulcatalog.connect` wants the service mesh, which is not built; remove the tag to reach it directly");
+                return Some(Err(RejectedObject { name: origin, reasons: vec![reason] }));
+            }
+            Ok(_) => {}
+            Err(reason) => return Some(Err(RejectedObject { name: origin, reasons: vec![reason] })),
+        }
+        let instance = Instance { origin, service, tags, address: entry.address(), port: entry.service.port };
+        Some(item(instance, &tagged, prefix, "consulcatalog"))
+    }
+}
+
+/// What Consul is asked to tell the change of.
+struct Eyes {
+    services: u64,
+    checks: u64,
+}
+
+impl Eyes {
+    async fn open(agent: &Agent) -> Result<Eyes, WebError> {
+        Ok(Eyes { services: agent.services_index(0).await?.max(1), checks: agent.checks_index(0).await?.max(1) })
+    }
+
+    /// Returns when something may have changed.
+    async fn change(&mut self, agent: &Agent) -> Result<(), WebError> {
+        let (mut services, mut checks) = (std::pin::pin!(agent.services_index(self.services)), std::pin::pin!(agent.checks_index(self.checks)));
+        loop {
+            let changed = tokio::select! {
+                index = &mut services => {
+                    let changed = advance(&mut self.services, index?);
+                    services.set(agent.services_index(self.services));
+                    changed
+                }
+                index = &mut checks => {
+                    let changed = advance(&mut self.checks, index?);
+                    checks.set(agent.checks_index(self.checks));
+                    changed
+                }
+            };
+            if changed {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Whether an index is another one. One that goes back (Consul was restored, or restarted) is begun anew from, and one
+/// that is none would make a query return at once.
+fn advance(known: &mut u64, index: u64) -> bool {
+    let index = index.max(1);
+    std::mem::replace(known, index) != index
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn indexes_go_on_or_begin_anew() {
+        let mut known = 7;
+        assert!(!advance(&mut known, 7));
+        assert!(advance(&mut known, 9));
+        assert!(advance(&mut known, 3), "Consul has begun anew");
+        assert!(advance(&mut known, 0));
+        assert_eq!(known, 1, "an index of 0 would not wait");
+        assert!(!advance(&mut known, 0));
+    }
+}

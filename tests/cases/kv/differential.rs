@@ -1,0 +1,1 @@
+//! The same keys in Torana and in the real Traefik.
