@@ -35,7 +35,7 @@ const SAME_SIGNAL: Duration = Duration::from_secs(1);
 /// Documents on their way to the task that applies.
 const CHANNEL: usize = 64;
 
-#[allow(clippy::too_many_arguments, reason = "this is where all parts meet")]
+#[expect(clippy::too_many_arguments, reason = "the parts of a gateway")]
 fn compiler(
     install: &Arc<InstallConfig>,
     plugins: &Plugins,
@@ -44,8 +44,8 @@ fn compiler(
     published: &Published,
     drain: &Drain,
     metrics: Option<Arc<Metrics>>,
-    spiffe: Option<Arc<SpiffeSource>>,
     rest: &Rest,
+    spiffe: Option<Arc<SpiffeSource>>,
 ) -> Result<Compiler, Diagnostic> {
     let ready = published.clone();
     let mut internals = internal_services(install, drain, move || ready.is_ready());
@@ -146,6 +146,7 @@ fn providers(install: &InstallConfig, plugins: &Plugins, rest: &Rest) -> Vec<Box
     all.extend(install.providers.rest.as_ref().and_then(|_| rest.provider()));
     all.extend(torana_docker::configured(&install.providers));
     all.extend(torana_kubernetes::configured(&install.providers));
+    all.extend(torana_kubernetes::gateway::configured(install));
     all.extend(install.providers.plugin.iter().map(|(name, config)| plugins.provider(name, config.clone())));
     all
 }
@@ -183,7 +184,7 @@ pub(crate) fn serve(loaded: Loaded) -> Result<(), Vec<Diagnostic>> {
     }
     let (identity, agent) = spiffe(&install).map_err(|d| vec![d])?.unzip();
     let spiffe = identity.clone().zip(agent);
-    let compiler = compiler(&install, &plugins, out, &resolvers, &published, &drain, metrics, identity, &rest).map_err(|d| vec![d])?;
+    let compiler = compiler(&install, &plugins, out, &resolvers, &published, &drain, metrics, &rest, identity).map_err(|d| vec![d])?;
     let startup = install.providers.startup_timeout.map(|t| t.as_duration());
     let apply = Apply {
         compiler,
@@ -376,7 +377,7 @@ pub(crate) fn check(loaded: Loaded) -> Vec<Diagnostic> {
         }
     };
     let drain = Drain::default();
-    let mut compiler = match compiler(&install, &plugins, out, &resolvers, &published, &drain, metrics(&install), identity, &rest) {
+    let mut compiler = match compiler(&install, &plugins, out, &resolvers, &published, &drain, metrics(&install), &rest, identity) {
         Ok(c) => c,
         Err(d) => {
             found.push(d);

@@ -185,11 +185,13 @@ impl Compiler {
         status.diagnostics.extend(self.parts.plugins.diagnostics());
         let plugins = &*self.parts.plugins;
         let matchers = PluginMatchers::new(plugins, inputs);
+        let resolver = Resolver::new(inputs, self.parts.kinds, plugins, &self.middlewares);
         let mut services = Services::new(
             inputs,
             &self.parts.internals,
             plugins,
             self.parts.metrics.as_ref(),
+            &resolver,
             &mut self.store,
             self.default_transport.clone(),
         );
@@ -211,7 +213,6 @@ impl Compiler {
                 );
             }
         }
-        let resolver = Resolver::new(inputs, self.parts.kinds, plugins, &self.middlewares);
         let mut middleware_status = FxHashMap::default();
         for (provider, config) in inputs {
             let provider: Arc<str> = (*provider).into();
@@ -356,9 +357,9 @@ impl Compiler {
             }
         }
         status.routers = router_status.into_iter().collect();
-        self.middlewares = resolver.into_kept();
         status.diagnostics.extend(transport_problems("serversTransport", &self.default_transport));
         status.diagnostics.append(&mut services.finish());
+        self.middlewares = resolver.into_kept();
         self.routers = kept;
         self.middleware_status = middleware_status;
         let routes = routes.into_iter().map(|(e, r)| (e, RouteTable::new(r))).collect();

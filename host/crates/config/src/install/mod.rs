@@ -153,6 +153,8 @@ pub struct ProvidersConfig {
     pub kubernetes_crd: Option<KubernetesCrdConfig>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kubernetes_ingress: Option<KubernetesIngressConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kubernetes_gateway: Option<KubernetesGatewayConfig>,
     /// Free-form maps, keys as written, by the name of the plugin that provides.
     #[serde(deserialize_with = "de::trees", skip_serializing_if = "BTreeMap::is_empty")]
     pub plugin: BTreeMap<String, Node>,
@@ -200,6 +202,7 @@ impl Default for ProvidersConfig {
             zoo_keeper: None,
             kubernetes_crd: None,
             kubernetes_ingress: None,
+            kubernetes_gateway: None,
             plugin: BTreeMap::new(),
         }
     }
@@ -217,11 +220,14 @@ pub struct FileProviderConfig {
     /// Default true.
     #[serde(skip_serializing_if = "is_false")]
     pub watch: bool,
+    /// Log templates and what they come to at level DEBUG.
+    #[serde(skip_serializing_if = "is_false")]
+    pub debug_log_generated_template: bool,
 }
 
 impl Default for FileProviderConfig {
     fn default() -> Self {
-        FileProviderConfig { filename: String::new(), directory: String::new(), watch: true }
+        FileProviderConfig { filename: String::new(), directory: String::new(), watch: true, debug_log_generated_template: false }
     }
 }
 
