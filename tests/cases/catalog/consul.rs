@@ -46,7 +46,7 @@ fn services_come_change_and_go() {
     let gateway = watching(&consul).start();
     eventually("the provider has delivered", || status(&gateway, "consulcatalog")["delivered"].as_bool()?.then_some(()));
     register(&consul, &service("web-1", "web", &a, &[&rule("/web")]));
-    within(Duration::from_secs(5), "a new service", || (gateway.get("/web").status == 200).then_some(()));
+    within(Duration::from_secs(2), "a new service", || (gateway.get("/web").status == 200).then_some(()));
     // the default rule, for the service of Consul itself too
     let routers = gateway.admin("/api/http/routers").text().to_owned();
     assert!(routers.contains("Host(`consul`)"), "{routers}");
