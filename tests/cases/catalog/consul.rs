@@ -46,7 +46,7 @@ fn services_come_change_and_go() {
     let gateway = watching(&consul).start();
     eventually("the provider has delivered", || status(&gateway, "consulcatalog")["delivered"].as_bool()?.then_some(()));
     register(&consul, &service("web-1", "web", &a, &[&rule("/web")]));
-    within(Duration::from_secs(5), "a new service", || (gateway.get("/web").status == 200).then_some(()));
+    within(Duration::from_secs(2), "a new service", || (gateway.get("/web").status == 200).then_some(()));
     // the default rule, for the service of Consul itself too
     let routers = gateway.admin("/api/http/routers").text().to_owned();
     assert!(routers.contains("Host(`consul`)"), "{routers}");
@@ -139,7 +139,7 @@ fn an_agent_that_is_restarted_is_found_again() {
     consul.stop();
     eventually("the failure is told", || status(&gateway, "consulcatalog")["lastError"].is_string().then_some(()));
     let shown = status(&gateway, "consulcatalog");
-    assert!(shown["connectedSince"].is_null() && shown["lastError"].as_str().unwrap().contains("Connection refused"), "{shown}");
+    assert!(shown["connectedSince"].is_null() && shown["lastError"].as_str().unwrap().starts_with("Consul: "), "{shown}");
     assert_eq!(gateway.get("/web").text(), "a", "what was good last is served");
     consul.start_again();
     within(AGAIN, "it is connected again", || status(&gateway, "consulcatalog")["connectedSince"].is_string().then_some(()));
@@ -271,6 +271,6 @@ fn services_in_the_mesh_are_reached_by_their_names() {
     let gateway = watching(&consul).flag("--providers.consulcatalog.connectaware=true").start();
     answers(&gateway, "/web", "meshed");
     answers(&gateway, "/plain", "plain");
-    assert_eq!(gateway.get("/liar").status, 502, "its certificate names another service");
+    assert_eq!(gateway.get("/liar").status, 500, "its certificate names another service");
     assert!(!gateway.admin("/api/rawdata").text().contains("PRIVATE KEY") && !gateway.log().contains("PRIVATE KEY"));
 }
