@@ -5,6 +5,7 @@ mod fake;
 mod labels;
 mod rolling;
 mod scale;
+mod speed;
 mod swarm;
 
 use crate::harness::{Conn, Gateway, Response, Setup, eventually, free_port, root, within};

@@ -354,3 +354,14 @@ fn replicas_may_have_middlewares_and_plugins() {
     ]);
     assert!(found.config.http.middlewares.is_empty() && found.objects.rejected.len() == 2, "{}", shown(&found));
 }
+
+/// Replicas say the same of a middleware, each in labels of its own.
+#[test]
+fn one_middleware_of_two_items() {
+    let pairs = [("traefik.http.routers.r.middlewares", "m"), ("traefik.http.middlewares.m.headers.customresponseheaders.X-A", "b")];
+    let found = source().build(vec![item("web", 1, &pairs), item("web", 2, &pairs)]);
+    assert!(found.config.http.middlewares.contains_key("m") && found.objects.rejected.is_empty(), "{:?}", found.objects);
+    let other = [pairs[0], ("traefik.http.middlewares.m.headers.customresponseheaders.X-A", "c")];
+    let found = source().build(vec![item("web", 1, &pairs), item("web", 2, &other)]);
+    assert!(found.config.http.middlewares.is_empty() && found.objects.rejected.len() == 2, "{:?}", found.objects);
+}

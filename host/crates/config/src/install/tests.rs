@@ -503,6 +503,27 @@ fn metrics_that_cannot_be_counted_are_refused() {
 }
 
 #[test]
+fn options_of_catalogues_that_contradict_each_other() {
+    let told = |text: &str| match yaml(text) {
+        Ok(loaded) => loaded.warnings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
+        Err(told) => told,
+    };
+    for (text, expected) in [
+        ("providers: {consulCatalog: {stale: true, requireConsistent: true}}", "providers.consulCatalog.requireConsistent"),
+        ("providers: {consulCatalog: {endpoint: {scheme: ftp}}}", "`ftp` is no scheme"),
+        ("providers: {consulCatalog: {strictChecks: [passing, good]}}", "no instance is ever `good`"),
+        ("providers: {consulCatalog: {connectByDefault: true}}", "without `connectAware`"),
+        ("providers: {consulCatalog: {refreshInterval: 0s}}", "providers.consulCatalog.refreshInterval"),
+        ("providers: {nomad: {throttleDuration: 1s}}", "without `watch`"),
+        ("providers: {nomad: {namespaces: ['*']}}", "providers.nomad.namespaces[0]"),
+        ("providers: {ecs: {accessKeyID: x}}", "providers.ecs.accessKeyID"),
+    ] {
+        assert!(told(text).contains(expected), "{text}: {}", told(text));
+    }
+    assert_eq!(told("providers: {consulCatalog: {}, nomad: {watch: true, throttleDuration: 1s}, ecs: {}}"), "");
+}
+
+#[test]
 fn references_are_followed_and_shown_as_written() {
     let dir = tempfile::tempdir().unwrap();
     let (token, port, file) = (dir.path().join("token"), dir.path().join("port"), dir.path().join("torana.yml"));

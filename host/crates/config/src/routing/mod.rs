@@ -14,7 +14,6 @@ mod transport;
 mod udp;
 mod written;
 
-pub use crate::parse::refuse_templates;
 pub use decode::decode;
 pub use incremental::Incremental;
 pub use merge::merge_first_wins;
