@@ -469,7 +469,7 @@ mod tests {
             let ours = t.rows.iter().filter(|r| own.iter().any(|o| r.path.starts_with(o))).count();
             (t.rows.len() - ours, ours)
         };
-        assert_eq!(count(install()), (547, 42));
+        assert_eq!(count(install()), (547, 55));
         assert!(install().rows.iter().all(|r| !r.help.is_empty()));
         assert_eq!(count(routing()), (421, 35));
         let features: std::collections::HashSet<&str> = install()
