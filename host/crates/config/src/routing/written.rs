@@ -2,11 +2,7 @@
 //! references lead to.
 
 use super::decode::Empty;
-use super::{
-    Item, Items, MiddlewareConfig, RouterConfig, RoutingConfig, ServersTransportConfig, ServiceConfig, TcpMiddlewareConfig,
-    TcpRouterConfig, TcpServersTransportConfig, TcpServiceConfig, TlsCertificateConfig, TlsOptionsConfig, TlsStoreConfig, UdpRouterConfig,
-    UdpServiceConfig,
-};
+use super::{Item, Items, RoutingConfig};
 use crate::node::Node;
 use crate::reference::{self, Conceal, References, Values};
 use crate::schema::{self, Branch};
@@ -66,68 +62,12 @@ pub(super) struct Written<T> {
     read: Read<T>,
 }
 
-/// What a source adds to an object after it was read, such as the address of a container: an object that is read
-/// again has to have it again.
-pub trait Completed: Sized + Clone {
-    /// Takes over what `done` has and `read`, the same object as it was read, has not.
-    fn complete(&mut self, _read: &Self, _done: &Self) {}
-}
-
-macro_rules! differing {
-    ($mine:expr, $read:expr, $done:expr, $($field:ident)*) => {
-        $(if $done.$field != $read.$field {
-            $mine.$field.clone_from(&$done.$field);
-        })*
-    };
-}
-
-macro_rules! completed {
-    ($($config:ty { $($field:ident)* })*) => {
-        $(impl Completed for $config {
-            #[allow(unused_variables, reason = "most have nothing")]
-            fn complete(&mut self, read: &Self, done: &Self) {
-                differing!(self, read, done, $($field)*);
-            }
-        })*
-    };
-    (balanced $($config:ty { $($field:ident)* })*) => {
-        $(impl Completed for $config {
-            fn complete(&mut self, read: &Self, done: &Self) {
-                match (&mut self.load_balancer, &read.load_balancer, &done.load_balancer) {
-                    (Some(mine), Some(read), Some(done)) => { differing!(mine, read, done, $($field)*); }
-                    (mine @ None, None, done) => mine.clone_from(done),
-                    _ => {}
-                }
-            }
-        })*
-    };
-}
-
-completed! {
-    RouterConfig { rule default_rule service }
-    TcpRouterConfig { rule service }
-    UdpRouterConfig { service }
-    MiddlewareConfig {}
-    TcpMiddlewareConfig {}
-    ServersTransportConfig {}
-    TcpServersTransportConfig {}
-    TlsOptionsConfig {}
-    TlsStoreConfig {}
-    TlsCertificateConfig {}
-}
-completed! { balanced
-    ServiceConfig { servers servers_transport redispatch }
-    TcpServiceConfig { servers servers_transport redispatch }
-    UdpServiceConfig { servers }
-}
-
-impl<T: Completed> Written<T> {
+impl<T> Written<T> {
     fn item(&self, node: &Node) -> Item<T> {
         Object { place: &self.place, node, key: &self.key, options: self.options }.item(self.empty, self.read)
     }
 
-    /// `done` is the object as it was published.
-    fn resolve(&self, done: &Item<T>, from: &mut dyn References) -> (Item<T>, Values) {
+    fn resolve(&self, from: &mut dyn References) -> (Item<T>, Values) {
         let expanded = reference::expand(&self.node, &self.key, &|_| true, from);
         let refused = |key: &String| expanded.diagnostics.iter().any(|d| d.is_error() && d.key == *key);
         let mut live = self.item(&expanded.node);
@@ -135,18 +75,13 @@ impl<T: Completed> Written<T> {
         live.diagnostics.extend(expanded.diagnostics.iter().cloned());
         let conceal = Conceal::new(expanded.values.clone());
         live.diagnostics.iter_mut().for_each(|d| conceal.diagnostic(d));
-        let read = self.item(&self.node);
-        live.config.complete(&read.config, &done.config);
-        live.digest ^= done.digest.rotate_left(1);
-        live.diagnostics.extend(done.diagnostics.iter().filter(|d| !read.diagnostics.contains(d)).cloned());
+        let mut shown = self.item(&self.node);
         // What cannot stand for itself, where a number belongs, is shown by its value.
-        let wrong: Vec<&str> = read.diagnostics.iter().map(|d| d.key.as_str()).filter(|k| expanded.keys.iter().any(|e| e == k)).collect();
-        let mut shown = if wrong.is_empty() {
-            self.item(&self.node)
-        } else {
-            self.item(&reference::expand(&self.node, &self.key, &|key| wrong.contains(&key), from).node)
-        };
-        shown.config.complete(&read.config, &done.config);
+        let wrong: Vec<&str> = shown.diagnostics.iter().map(|d| d.key.as_str()).filter(|k| expanded.keys.iter().any(|e| e == k)).collect();
+        if !wrong.is_empty() {
+            let partly = reference::expand(&self.node, &self.key, &|key| wrong.contains(&key), from);
+            shown = self.item(&partly.node);
+        }
         shown.diagnostics.clone_from(&live.diagnostics);
         live.shown = Some(Arc::new(shown));
         (live, expanded.values)
@@ -162,6 +97,42 @@ impl<T> fmt::Debug for Written<T> {
 impl<T> PartialEq for Written<T> {
     fn eq(&self, other: &Self) -> bool {
         self.node == other.node
+    }
+}
+
+/// What was changed of an object after it was read.
+#[derive(Clone)]
+pub(super) struct Completion<T>(Change<T>);
+
+type Change<T> = Arc<dyn Fn(&mut Item<T>) + Send + Sync>;
+
+impl<T> fmt::Debug for Completion<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Completion")
+    }
+}
+
+/// What a change does is seen in the object itself.
+impl<T> PartialEq for Completion<T> {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl<T: 'static> Item<T> {
+    /// Changes what was read from a tree, by what its provider knows beside that: now, and again when the
+    /// references in it have been followed. The change has to see to the digest.
+    pub fn complete(&mut self, change: impl Fn(&mut Item<T>) + Send + Sync + 'static) {
+        change(self);
+        if self.written.is_some() {
+            let before = self.completion.take();
+            self.completion = Some(Completion(Arc::new(move |item| {
+                if let Some(Completion(before)) = &before {
+                    before(item);
+                }
+                change(item);
+            })));
+        }
     }
 }
 
@@ -188,10 +159,16 @@ fn any<T>(items: &Items<T>) -> bool {
     items.values().any(|i| i.written.is_some())
 }
 
-fn follow<'i, T: Completed + 'i>(items: impl Iterator<Item = &'i mut Arc<Item<T>>>, from: &mut dyn References, values: &mut Values) {
+fn follow<'i, T: Clone + 'i>(items: impl Iterator<Item = &'i mut Arc<Item<T>>>, from: &mut dyn References, values: &mut Values) {
     for item in items {
         let Some(written) = &item.written else { continue };
-        let (live, more) = written.resolve(item, from);
+        let (mut live, more) = written.resolve(from);
+        if let Some(Completion(change)) = &item.completion {
+            change(&mut live);
+            if let Some(shown) = &mut live.shown {
+                change(Arc::make_mut(shown));
+            }
+        }
         values.extend(more);
         *item = Arc::new(live);
     }
@@ -300,30 +277,6 @@ mod tests {
         // Another value is another object.
         let other = written.resolve(&mut Table(vec![("${env:TOKEN}", "other")]));
         assert_ne!(other.config.http.middlewares["m"].digest, m.digest);
-    }
-
-    /// As sources of labels do: the address comes from elsewhere.
-    #[test]
-    fn what_a_source_added_is_kept() {
-        let text =
-            "http: {services: {s: {loadBalancer: {healthCheck: {path: '/${env:TOKEN}'}}}}, routers: {r: {middlewares: ['${env:HOST}']}}}";
-        let mut written = document(text);
-        let service = Arc::make_mut(written.http.services.get_mut("s").unwrap());
-        service.config.load_balancer.as_mut().unwrap().servers =
-            vec![crate::routing::ServerConfig { url: "http://c".into(), ..Default::default() }];
-        service.diagnostics.push(torana_base::Diagnostic::warning("x", "from the source"));
-        let before = service.digest;
-        Arc::make_mut(written.http.routers.get_mut("r").unwrap()).config.rule = "Host(`made`)".into();
-        let one = written.resolve(&mut values()).config;
-        let (service, router) = (&one.http.services["s"], &one.http.routers["r"]);
-        for item in [service, service.shown().unwrap()] {
-            assert_eq!(item.config.load_balancer.as_ref().unwrap().servers[0].url, "http://c");
-            assert!(item.diagnostics.iter().any(|d| d.message == "from the source"));
-        }
-        assert_eq!(service.config.load_balancer.as_ref().unwrap().health_check.as_ref().unwrap().path, "/hunter2hunter2");
-        assert_eq!((router.config.rule.as_str(), router.config.middlewares.as_slice()), ("Host(`made`)", &["b".to_owned()][..]));
-        Arc::make_mut(written.http.services.get_mut("s").unwrap()).digest = before + 1;
-        assert_ne!(written.resolve(&mut values()).config.http.services["s"].digest, service.digest);
     }
 
     #[test]
