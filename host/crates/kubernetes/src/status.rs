@@ -68,41 +68,37 @@ fn identity() -> String {
 }
 
 async fn write_all(client: Client, mut election: Election, mut wanted: watch::Receiver<Vec<StatusWrite>>, provider: &'static str) {
-    let mut written: BTreeMap<(String, String, String), Value> = BTreeMap::new();
+    // What stood there and what was written over it: while both are the same the answer has not come round yet.
+    let mut written: BTreeMap<(String, String, String), (Value, Value)> = BTreeMap::new();
     let mut leads = false;
     let mut look = Instant::now();
     loop {
-        tokio::select! {
-            changed = wanted.changed() => if changed.is_err() {
-                return;
-            },
-            () = tokio::time::sleep_until(look) => {}
-        }
         let all = wanted.borrow_and_update().clone();
-        if all.is_empty() {
-            // Nobody needs a lease who has nothing to write.
-            look = Instant::now() + RENEW;
-            continue;
-        }
-        if Instant::now() >= look {
+        // Nobody needs a lease who has nothing to write.
+        let idle = all.is_empty();
+        if !idle && Instant::now() >= look {
             leads = election.holds().await;
             look = Instant::now() + RENEW;
         }
-        if !leads {
-            continue;
-        }
-        for status in all {
+        for status in all.into_iter().filter(|_| leads) {
             let key = (status.resource.kind.clone(), status.namespace.clone(), status.name.clone());
-            if covers(&status.current, &status.wanted) || written.get(&key) == Some(&status.wanted) {
+            let done = (status.current.clone(), status.wanted.clone());
+            if covers(&status.current, &status.wanted) || written.get(&key) == Some(&done) {
                 continue;
             }
             match write(&client, &status).await {
-                Ok(()) => _ = written.insert(key, status.wanted),
+                Ok(()) => _ = written.insert(key, done),
                 Err(error) => {
                     let object = format!("{} {}/{}", status.resource.kind.to_lowercase(), status.namespace, status.name);
                     tracing::warn!(providerName = provider, object, error = %chain(&error), "the status cannot be written");
                 }
             }
+        }
+        tokio::select! {
+            changed = wanted.changed() => if changed.is_err() {
+                return;
+            },
+            () = tokio::time::sleep_until(look), if !idle => {}
         }
     }
 }

@@ -83,34 +83,40 @@ impl Tree {
     }
 
     /// Reads the tree. What cannot be read of an object is one more reason why it is rejected.
-    pub fn finish(mut self, provider: &'static str) -> Document {
+    pub fn finish(self, provider: &'static str) -> Document {
+        self.finish_after(provider, &mut RoutingConfig::default())
+    }
+
+    /// [`Tree::finish`], which takes what has not changed over from the last time and reads the rest: a change costs
+    /// what has changed. `last` is then what this time has.
+    pub fn finish_after(mut self, provider: &'static str, last: &mut RoutingConfig) -> Document {
         let whole = Place::whole(provider);
+        let mut kept = RoutingConfig::default();
         let mut root = Node::empty(whole.clone());
-        for (path, entries) in std::mem::take(&mut self.sections) {
-            let Some((tree, section)) = path.split_once('.') else { continue };
-            if root.child(tree).is_none() {
-                root.insert(key(tree, &whole), Node::empty(whole.clone()));
+        for (path, mut entries) in std::mem::take(&mut self.sections) {
+            match path {
+                "http.routers" => take_over(&mut entries, &last.http.routers, &mut kept.http.routers),
+                "http.services" => take_over(&mut entries, &last.http.services, &mut kept.http.services),
+                "http.middlewares" => take_over(&mut entries, &last.http.middlewares, &mut kept.http.middlewares),
+                "tcp.routers" => take_over(&mut entries, &last.tcp.routers, &mut kept.tcp.routers),
+                "tcp.services" => take_over(&mut entries, &last.tcp.services, &mut kept.tcp.services),
+                _ => {}
             }
             let below = Node::new(whole.clone(), Value::Map(entries.into_values().collect()));
-            if let Value::Map(trees) = &mut root.value
-                && let Some((_, at)) = trees.iter_mut().find(|(k, _)| k.text == tree)
-            {
-                at.insert(key(section, &whole), below);
-            }
+            put_below(&mut root, path, below, &whole);
         }
         if !self.certificates.is_empty() {
             let list = Node::new(whole.clone(), Value::List(std::mem::take(&mut self.certificates)));
-            if root.child("tls").is_none() {
-                root.insert(key("tls", &whole), Node::empty(whole.clone()));
-            }
-            if let Value::Map(trees) = &mut root.value
-                && let Some((_, at)) = trees.iter_mut().find(|(k, _)| k.text == "tls")
-            {
-                at.insert(key("certificates", &whole), list);
-            }
+            put_below(&mut root, "tls.certificates", list, &whole);
         }
         let read = routing::decode(&root);
-        let config = read.value;
+        let mut config = read.value;
+        config.http.routers.append(&mut kept.http.routers);
+        config.http.services.append(&mut kept.http.services);
+        config.http.middlewares.append(&mut kept.http.middlewares);
+        config.tcp.routers.append(&mut kept.tcp.routers);
+        config.tcp.services.append(&mut kept.tcp.services);
+        *last = config.clone();
         self.look_through(&config);
         self.diagnostics.extend(read.diagnostics);
         for (name, reasons) in &self.rejected {
@@ -146,6 +152,30 @@ impl Tree {
                 self.reject(&item.place, text(d));
             }
         }
+    }
+}
+
+/// Moves what `last` has, unchanged, to `kept`; what is left has to be read.
+fn take_over<T>(entries: &mut BTreeMap<String, (Key, Node)>, last: &Items<T>, kept: &mut Items<T>) {
+    entries.retain(|name, (key, node)| match last.get(name) {
+        Some(item) if item.place == key.place && item.digest == node.digest() => {
+            kept.insert(name.clone(), item.clone());
+            false
+        }
+        _ => true,
+    });
+}
+
+/// Puts `node` under a path of two names.
+fn put_below(root: &mut Node, path: &str, node: Node, whole: &Place) {
+    let Some((tree, section)) = path.split_once('.') else { return };
+    if root.child(tree).is_none() {
+        root.insert(key(tree, whole), Node::empty(whole.clone()));
+    }
+    if let Value::Map(trees) = &mut root.value
+        && let Some((_, at)) = trees.iter_mut().find(|(k, _)| k.text == tree)
+    {
+        at.insert(key(section, whole), node);
     }
 }
 
@@ -190,5 +220,27 @@ mod tests {
         assert_eq!(document.objects.rejected.len(), 1);
         assert_eq!(document.objects.rejected[0].name, "middleware default/bad");
         assert!(document.objects.rejected[0].reasons[0].contains("did you mean `prefix`"), "{:?}", document.objects.rejected);
+    }
+
+    #[test]
+    fn what_has_not_changed_is_taken_over() {
+        let at = |n: &str| place("Ingress", &("default".into(), n.into()));
+        let tree = |b: &str, from: &str| {
+            let mut tree = Tree::default();
+            for (name, rule) in [("a", "Path(`/a`)"), ("b", b)] {
+                tree.put("http.routers", name, &json!({"rule": rule, "service": "s"}), &at(from));
+            }
+            tree.put("http.routers", "bad", &json!({"ruel": "x"}), &at("bad"));
+            tree
+        };
+        let mut last = RoutingConfig::default();
+        let first = tree("Path(`/b`)", "i").finish_after("test", &mut last);
+        let second = tree("Path(`/c`)", "i").finish_after("test", &mut last);
+        let same = |name: &str| std::sync::Arc::ptr_eq(&first.config.http.routers[name], &second.config.http.routers[name]);
+        assert!(same("a") && !same("b") && same("bad"));
+        assert_eq!(second.config, tree("Path(`/c`)", "i").finish("test").config);
+        assert_eq!(second.objects.rejected, first.objects.rejected, "what is wrong with it is said again");
+        let moved = tree("Path(`/c`)", "other").finish_after("test", &mut last);
+        assert_eq!(moved.config.http.routers["a"].place.to_string(), "ingress default/other");
     }
 }

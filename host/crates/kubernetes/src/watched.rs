@@ -143,6 +143,7 @@ impl Watched {
     pub fn spawn(client: &Client, namespaces: &[String], wanted: Vec<Wanted>, signal: &Signal) -> Watched {
         let mut all = Watched::default();
         let mut places: Vec<Option<String>> = namespaces.iter().cloned().map(Some).collect();
+        places.sort();
         places.dedup();
         if places.is_empty() {
             places.push(None);
@@ -269,8 +270,8 @@ impl Spawn<'_> {
 }
 
 /// What can be watched, whatever its type.
-trait Watchable: Resource + Clone + DeserializeOwned + Debug + Send + Sync + 'static {}
-impl<K: Resource + Clone + DeserializeOwned + Debug + Send + Sync + 'static> Watchable for K {}
+trait Watchable: Resource + Clone + PartialEq + DeserializeOwned + Debug + Send + Sync + 'static {}
+impl<K: Resource + Clone + PartialEq + DeserializeOwned + Debug + Send + Sync + 'static> Watchable for K {}
 
 /// Why a watch cannot go on from where it is.
 enum Broken {
@@ -370,8 +371,12 @@ impl<K: Watchable> Part<K> {
 
     fn put(&self, object: K) {
         let (key, object) = kept(object);
-        lock(&self.objects).insert(key, Arc::new(object));
-        self.signal.tell();
+        let object = Arc::new(object);
+        // Much of what is told is a lease renewed or a heartbeat.
+        let before = lock(&self.objects).insert(key, object.clone());
+        if before.is_none_or(|b| b != object) {
+            self.signal.tell();
+        }
     }
 
     fn remove(&self, object: K) {
@@ -415,6 +420,7 @@ impl<K: Watchable> Part<K> {
 fn kept<K: Resource>(mut object: K) -> (Key, K) {
     let meta = object.meta_mut();
     meta.managed_fields = None;
+    meta.resource_version = None;
     if let Some(a) = &mut meta.annotations {
         a.remove("kubectl.kubernetes.io/last-applied-configuration");
     }

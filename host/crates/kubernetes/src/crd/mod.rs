@@ -22,9 +22,15 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use torana_base::Place;
 use torana_config::install::KubernetesCrdConfig;
+use torana_config::routing::RoutingConfig;
 
 /// Behind `@` in references.
 pub const NAME: &str = "kubernetescrd";
+
+/// What an object is called in the configuration.
+pub fn id(config: &KubernetesCrdConfig, namespace: &str, name: &str) -> String {
+    names::Names::new(config).id(namespace, name)
+}
 
 /// Says the class of an object that has no field for it, and of old ones.
 const CLASS: &str = "kubernetes.io/ingress.class";
@@ -47,12 +53,14 @@ const KINDS: [(&str, &str); 10] = [
 pub struct Crd {
     config: KubernetesCrdConfig,
     names: Names,
+    /// What the last translation said.
+    last: RoutingConfig,
 }
 
 impl Crd {
     pub fn new(config: KubernetesCrdConfig) -> Self {
         let names = Names::new(&config);
-        Crd { config, names }
+        Crd { config, names, last: RoutingConfig::default() }
     }
 
     fn is_ours(&self, class: &str) -> bool {
@@ -112,7 +120,7 @@ impl Translate for Crd {
                 self.object(&mut cx, kind, key, object);
             }
         }
-        Translated { document: tree.finish(NAME), statuses: Vec::new() }
+        Translated { document: tree.finish_after(NAME, &mut self.last), statuses: Vec::new() }
     }
 }
 

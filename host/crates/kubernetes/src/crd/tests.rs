@@ -291,3 +291,35 @@ spec: {routes: [{match: Host(`b`), services: [{name: whoami, port: 80}, {name: w
     let names: Vec<&String> = d.config.http.services.keys().collect();
     assert_eq!(names, ["default_b_0_wrr", "default_b_0_wrr_0_default_whoami_80", "default_b_0_wrr_1_default_whoami_80"]);
 }
+
+#[test]
+fn transports_with_authorities_and_certificates() {
+    let d = translate(
+        "
+kind: Secret
+metadata: {name: cert}
+data: {tls.crt: Y2VydA==, tls.key: a2V5, ca.crt: Y2E=}
+---
+kind: ConfigMap
+metadata: {name: cm}
+data: {ca.crt: other}
+---
+kind: ServersTransport
+metadata: {name: st}
+spec: {serverName: s, rootCAs: [{secret: cert}, {configMap: cm}, {secret: gone}], certificatesSecrets: [cert], forwardingTimeouts: {dialTimeout: 3, idleConnTimeout: 5s}}
+---
+kind: ServersTransportTCP
+metadata: {name: st}
+spec: {dialTimeout: 3s, tls: {rootCAsSecrets: [cert]}}
+---
+kind: TLSOption
+metadata: {name: o}
+spec: {clientAuth: {secretNames: [cert], clientAuthType: RequireAndVerifyClientCert}}",
+    );
+    let t = &d.config.http.servers_transports["default-st"].config;
+    assert_eq!((t.root_cas.as_slice(), t.certificates.len()), (&["ca".to_owned(), "other".to_owned()][..], 1));
+    assert_eq!(t.forwarding_timeouts.dial_timeout.as_duration().as_secs(), 3);
+    assert_eq!(d.config.tcp.servers_transports["default-st"].config.tls.as_ref().unwrap().root_cas, ["ca"]);
+    assert_eq!(d.config.tls.options["default-o"].config.client_auth.ca_files, ["ca"]);
+    assert_eq!(rejected(&d), ["serverstransport default/st: spec.rootCAs[2]: there is no secret default/gone"]);
+}
