@@ -2,6 +2,7 @@
 
 mod compose;
 mod fake;
+mod labels;
 mod rolling;
 mod scale;
 mod speed;
