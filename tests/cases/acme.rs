@@ -142,14 +142,14 @@ fn certificates_are_obtained_served_and_kept() {
 }
 
 /// A place that gateways share (`tests/services`).
-struct Place {
+pub(super) struct Place {
     kind: &'static str,
     dir: tempfile::TempDir,
     ports: [u16; 2],
 }
 
 impl Place {
-    fn start(kind: &'static str) -> Option<Place> {
+    pub(super) fn start(kind: &'static str) -> Option<Place> {
         let place = Place { kind, dir: tempfile::tempdir().unwrap(), ports: [free_port(), free_port()] };
         let output = place.script("start").output().unwrap();
         if output.status.success() {
@@ -169,7 +169,7 @@ impl Place {
     }
 
     /// Below `acme.cluster`.
-    fn flag(&self) -> String {
+    pub(super) fn flag(&self) -> String {
         let at = format!("127.0.0.1:{}", self.ports[0]);
         match self.kind {
             "redis" => format!("redis.url=redis://{at}/0"),

@@ -1,6 +1,6 @@
 //! Renewal in the real gateway, by every challenge, while clients keep connecting (ACM-05).
 
-use super::acme::{Ca, Redis, has_its_own};
+use super::acme::{Ca, Place, has_its_own};
 use crate::harness::{Gateway, Setup, eventually, free_port, root, within};
 use std::process::Command;
 use std::time::Duration;
@@ -104,7 +104,7 @@ fn every_challenge_renews_without_a_failed_handshake() {
 /// The one that renews dies over it: the other one takes over when its lease has ended, and serves all the time.
 #[test]
 fn another_gateway_takes_over_a_renewal() {
-    let Some(redis) = Redis::start() else { return };
+    let Some(place) = Place::start("redis") else { return };
     let Some(ca) = Ca::with(&[("LIFE", "60")]) else { return };
     let routing = "http: {routers: {a: {rule: 'Host(`a.test`)', entryPoints: [tls], service: noop@internal, tls: {certResolver: le}}}}\n";
     let start = || {
@@ -115,7 +115,7 @@ fn another_gateway_takes_over_a_renewal() {
             .flag("--entrypoints.web.reuseport=true")
             .flag("--entrypoints.tls.address=127.0.0.1:0");
         ca.resolver(setup, "le")
-            .flag(flag(&format!("cluster.redis.url=redis://127.0.0.1:{}/0", redis.port)))
+            .flag(flag(&format!("cluster.{}", place.flag())))
             .flag(flag("httpchallenge.entrypoint=web"))
             // time to die in
             .flag(flag("httpchallenge.delay=3s"))

@@ -1,6 +1,6 @@
 //! Certificates that the first handshake for a name asks for, from a real CA (docs/decisions/013).
 
-use super::acme::{Ca, Redis, has_its_own};
+use super::acme::{Ca, Place, has_its_own};
 use crate::harness::{Backend, Gateway, Reply, Setup, TlsClient, eventually, within};
 use serde_json::Value;
 use std::io::{Read, Write};
@@ -252,10 +252,10 @@ fn a_storm_of_names() {
 
 #[test]
 fn two_gateways_order_once() {
-    let Some(redis) = Redis::start() else { return };
+    let Some(place) = Place::start("redis") else { return };
     let Some(ca) = Ca::start() else { return };
-    let url = format!("cluster.redis.url=redis://127.0.0.1:{}/0", redis.port);
-    let options = ["httpchallenge.entrypoint=web", "ondemand.hosts=*.a.test", &url];
+    let shared = format!("cluster.{}", place.flag());
+    let options = ["httpchallenge.entrypoint=web", "ondemand.hosts=*.a.test", &shared];
     let start =
         || ca.on_demand(ANY, &options).flag("--entrypoints.web.reuseport=true").flag("--entrypoints.tls.address=127.0.0.1:0").start();
     let (first, second) = (start(), start());
