@@ -107,7 +107,7 @@ impl Containers {
             }
             change = change.max(self.put(c, now));
         }
-        self.stopping.retain(|id, until| self.known.contains_key(id) && *until > now);
+        self.stopping.retain(|id, _| self.known.contains_key(id));
         change
     }
 
