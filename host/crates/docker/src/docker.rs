@@ -28,6 +28,8 @@ const MANY: usize = 256;
 const EVENTS: &str = r#"{"type":["container","network"],"event":["create","start","restart","die","kill","stop","pause","unpause","destroy","rename","update","health_status","connect","disconnect"]}"#;
 /// For engines whose events are called otherwise.
 const ALL_EVENTS: &str = r#"{"type":["container","network"]}"#;
+/// A name server that does not answer holds up nothing longer than this.
+const LOOK_UP: Duration = Duration::from_secs(1);
 /// Names by which containers know the engine's host, where it has one.
 const HOST_NAMES: [&str; 2] = ["host.docker.internal", "host.containers.internal"];
 
@@ -109,15 +111,13 @@ pub(crate) async fn client(config: &DockerConfig) -> Result<Client, String> {
 }
 
 /// Where the engine's host is, as Traefik looks for it.
-pub(crate) async fn host_of_engine() -> String {
-    for name in HOST_NAMES {
-        if let Ok(Ok(mut found)) = tokio::time::timeout(Duration::from_secs(2), tokio::net::lookup_host((name, 0))).await
-            && let Some(address) = found.next()
-        {
-            return address.ip().to_string();
-        }
-    }
-    "127.0.0.1".to_owned()
+async fn host_of_engine() -> String {
+    let look = async |name: &str| {
+        let found = tokio::time::timeout(LOOK_UP, tokio::net::lookup_host((name, 0))).await;
+        found.ok()?.ok()?.next().map(|a| a.ip().to_string())
+    };
+    let (docker, podman) = tokio::join!(look(HOST_NAMES[0]), look(HOST_NAMES[1]));
+    docker.or(podman).unwrap_or_else(|| "127.0.0.1".to_owned())
 }
 
 /// One connection: from its coming about to its end.
@@ -159,6 +159,7 @@ async fn connected(state: &mut State, out: &ProviderOut) -> Result<End, End> {
         if listing.is_none() && (containers.unclear() > MANY || resync.is_some_and(|at| at <= now)) {
             containers.begin_list();
             listing = start_list();
+            resync = Some(now + RESYNC);
         }
         if events.is_none() && listing.is_none() && looks.is_empty() && change == Change::None {
             return Ok(End::Done);
@@ -168,6 +169,12 @@ async fn connected(state: &mut State, out: &ProviderOut) -> Result<End, End> {
         let due = (change != Change::None && resync.is_some()).then(|| publisher.due(urgent));
         tokio::select! {
             biased;
+            // Its pace leaves room for all the others, however many events come.
+            () = until(due) => {
+                let made = items::make(containers, config, &host);
+                change = Change::None;
+                publisher.publish(out, made, urgent).await?;
+            }
             event = next(&mut events) => {
                 let event = event.map_err(End::Failed)?;
                 change = change.max(containers.heard(&event, Instant::now()));
@@ -191,11 +198,6 @@ async fn connected(state: &mut State, out: &ProviderOut) -> Result<End, End> {
                     backoff.reset();
                 }
                 resync = Some(Instant::now() + RESYNC);
-            }
-            () = until(due) => {
-                let made = items::make(containers, config, &host);
-                change = Change::None;
-                publisher.publish(out, made, urgent).await?;
             }
             () = until(containers.next_expiry()) => change = change.max(containers.expire(Instant::now())),
             () = until(resync) => {}

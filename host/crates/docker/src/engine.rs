@@ -1,7 +1,8 @@
 //! What is known of the containers of one engine, and what its events change in it. No I/O, no clock of its own.
 
 use crate::api::Event;
-use crate::container::{Container, Health, Stop};
+use crate::container::{Container, Health};
+use crate::signal::ends;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
@@ -106,7 +107,7 @@ impl Containers {
             }
             change = change.max(self.put(c, now));
         }
-        self.stopping.retain(|id, until| self.known.contains_key(id) && *until > now);
+        self.stopping.retain(|id, _| self.known.contains_key(id));
         change
     }
 
@@ -284,46 +285,10 @@ fn serves(c: &Container) -> bool {
     c.running && c.health.is_up()
 }
 
-/// Whether a signal, by its number, means the end.
-fn ends(signal: &str, stop: Option<&Stop>) -> bool {
-    // KILL, TERM, INT
-    if matches!(signal, "9" | "15" | "2" | "") {
-        return true;
-    }
-    stop.is_some_and(|s| number(&s.signal).is_some_and(|n| n == signal))
-}
-
-/// `SIGQUIT`, `QUIT` or `3`
-fn number(signal: &str) -> Option<String> {
-    let name = signal.to_ascii_uppercase();
-    let name = name.strip_prefix("SIG").unwrap_or(&name);
-    if name.parse::<u8>().is_ok() {
-        return Some(name.to_owned());
-    }
-    if let Some(n) = name.strip_prefix("RTMIN+").and_then(|n| n.parse::<u8>().ok()) {
-        return Some((34 + n).to_string());
-    }
-    let names = [
-        ("HUP", 1),
-        ("INT", 2),
-        ("QUIT", 3),
-        ("ABRT", 6),
-        ("KILL", 9),
-        ("USR1", 10),
-        ("USR2", 12),
-        ("TERM", 15),
-        ("CONT", 18),
-        ("TSTP", 20),
-        ("WINCH", 28),
-        ("PWR", 30),
-        ("RTMIN", 34),
-    ];
-    names.iter().find(|(n, _)| *n == name).map(|(_, n)| n.to_string())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::container::Stop;
 
     fn container(id: &str) -> Container {
         Container { id: id.into(), name: id.into(), running: true, state: "running".into(), ..Container::default() }

@@ -140,11 +140,11 @@ mod tests {
         assert_eq!(
             items,
             [
-                ("container b (b01234567890)", "web-api-shop", ItemState::Up),
-                ("container c (c01234567890)", "c", ItemState::NotServing),
-                ("container e (e01234567890)", "e", ItemState::Empty),
-                ("container f (f01234567890)", "f", ItemState::Empty),
-                ("container h (h01234567890)", "h", ItemState::Up),
+                ("container b (b0123456789a)", "web-api-shop", ItemState::Up),
+                ("container c (c0123456789a)", "c", ItemState::NotServing),
+                ("container e (e0123456789a)", "e", ItemState::Empty),
+                ("container f (f0123456789a)", "f", ItemState::Empty),
+                ("container h (h0123456789a)", "h", ItemState::Up),
             ]
         );
         assert_eq!(made.rejected.len(), 1);

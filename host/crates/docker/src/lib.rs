@@ -12,6 +12,7 @@ mod engine;
 mod items;
 mod publish;
 mod said;
+mod signal;
 mod specific;
 mod swarm;
 mod tasks;
