@@ -9,13 +9,16 @@ mod cases {
     mod acme;
     mod acme_dns_plugin;
     mod acme_renewal;
+    mod catalog;
     mod cli;
     mod deployment;
     mod docker;
     mod examples;
+    mod gateway_api;
     mod http2;
     mod http3;
     mod http3_limits;
+    mod http_rest;
     mod k8s;
     mod kv;
     mod ladder;
@@ -30,8 +33,10 @@ mod cases {
     mod reload;
     mod secrets;
     mod services;
+    mod spiffe;
     mod streams;
     mod tcp;
+    mod templates;
     mod tls;
     mod tls_tcp;
     mod udp;

@@ -1,19 +1,22 @@
 //! Services by name, built once per compile and kept while neither they nor what they refer to change.
 
 use crate::internal::Internals;
-use crate::resolve::{Inputs, known};
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use crate::resolve::{Inputs, Resolver, known};
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use torana_base::{Diagnostic, Keep, provider_of, qualify, unqualified};
-use torana_config::routing::{CookieConfig, HealthCheckConfig, Item, LoadBalancerConfig, ServiceConfig, WeightedConfig};
+use torana_config::routing::{CookieConfig, HealthCheckConfig, Item, LoadBalancerConfig, ServiceConfig, ShareAnswer, WeightedConfig};
 use torana_extend::PluginHost;
-use torana_http::Endpoint;
+use torana_http::{Endpoint, Exchange, LocalFuture, Response, Step, respond, run};
 use torana_telemetry::metrics::Metrics;
 use torana_upstream::balance::{Balancer, Candidate, CookieOptions, External, StickyCookie, Strategy};
-use torana_upstream::{HealthCheck, LoadBalancer, Options, Server, ServerUrl, ServiceMeter, Target, Transport, Weighted, files_digest};
+use torana_upstream::{
+    HealthCheck, LoadBalancer, Options, Server, ServerUrl, ServiceMeter, SpiffeSource, Target, Transport, Weighted, files_digest,
+};
 
 /// A service that can be used.
 #[derive(Clone)]
@@ -33,12 +36,51 @@ struct Kept {
     usable: Usable,
 }
 
+/// A service behind middlewares of its own.
+struct Behind {
+    steps: Vec<Step>,
+    endpoint: Arc<dyn Endpoint>,
+}
+
+impl Endpoint for Behind {
+    fn serve<'a>(&'a self, exchange: &'a mut Exchange) -> LocalFuture<'a, Response> {
+        Box::pin(run(&self.steps, &*self.endpoint, exchange))
+    }
+}
+
+/// Answers a share of requests that leads to no service.
+struct Share(ShareAnswer);
+
+impl Endpoint for Share {
+    fn serve<'a>(&'a self, _: &'a mut Exchange) -> LocalFuture<'a, Response> {
+        let response = match self.0 {
+            ShareAnswer::Status(s) => respond::status_text(StatusCode::from_u16(s).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)),
+            ShareAnswer::GrpcUnavailable => {
+                let mut r = Response::default();
+                r.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+                r.headers_mut().insert("grpc-status", HeaderValue::from_static("14"));
+                r.headers_mut().insert("grpc-message", HeaderValue::from_static("Service Unavailable"));
+                r
+            }
+        };
+        Box::pin(std::future::ready(response))
+    }
+}
+
 /// What outlives a compile.
 #[derive(Default)]
 pub(crate) struct Store {
     services: FxHashMap<Arc<str>, Kept>,
+    behind: FxHashMap<Arc<str>, Arc<Behind>>,
     transports: FxHashMap<Arc<str>, (u64, Arc<Transport>)>,
     targets: Keep<(ServerUrl, usize), Target>,
+    spiffe: Option<Arc<SpiffeSource>>,
+}
+
+impl Store {
+    pub(crate) fn new(spiffe: Option<Arc<SpiffeSource>>) -> Self {
+        Store { spiffe, ..Store::default() }
+    }
 }
 
 pub(crate) type Outcome = Result<Usable, Vec<Diagnostic>>;
@@ -49,8 +91,10 @@ pub(crate) struct Services<'a> {
     internals: &'a Internals,
     plugins: &'a dyn PluginHost,
     metrics: Option<&'a Arc<Metrics>>,
+    resolver: &'a Resolver<'a>,
     before: &'a mut Store,
     after: FxHashMap<Arc<str>, Kept>,
+    behind: FxHashMap<Arc<str>, Arc<Behind>>,
     transports: FxHashMap<Arc<str>, (u64, Arc<Transport>)>,
     default_transport: Arc<Transport>,
     done: BTreeMap<Arc<str>, Outcome>,
@@ -66,6 +110,7 @@ impl<'a> Services<'a> {
         internals: &'a Internals,
         plugins: &'a dyn PluginHost,
         metrics: Option<&'a Arc<Metrics>>,
+        resolver: &'a Resolver<'a>,
         before: &'a mut Store,
         default_transport: Arc<Transport>,
     ) -> Self {
@@ -74,8 +119,10 @@ impl<'a> Services<'a> {
             internals,
             plugins,
             metrics,
+            resolver,
             before,
             after: FxHashMap::default(),
+            behind: FxHashMap::default(),
             transports: FxHashMap::default(),
             default_transport,
             done: BTreeMap::new(),
@@ -97,6 +144,7 @@ impl<'a> Services<'a> {
             wrong.extend(told.zip(&transport.problems).map(|(d, p)| Diagnostic { place: item.map(|i| i.place_of(p.key)), ..d }));
         }
         self.before.services = self.after;
+        self.before.behind = self.behind;
         self.before.transports = self.transports;
         self.before.targets.sweep();
         wrong
@@ -128,10 +176,35 @@ impl<'a> Services<'a> {
         };
         let name: Arc<str> = qualified.into();
         above.push(qualified.to_owned());
-        let outcome = self.build_new(&name, &item, above);
+        let outcome = self.build_new(&name, &item, above).and_then(|usable| self.behind_middlewares(&name, &item, usable));
         above.pop();
         self.done.insert(name, outcome.clone());
         outcome
+    }
+
+    /// Puts the middlewares of the service before it. One that cannot be used disables it.
+    fn behind_middlewares(&mut self, name: &Arc<str>, item: &Item<ServiceConfig>, usable: Usable) -> Outcome {
+        if item.config.middlewares.is_empty() {
+            return Ok(usable);
+        }
+        let mut steps = Vec::new();
+        for (i, written) in item.config.middlewares.iter().enumerate() {
+            let qualified = qualify(written, provider_of(name));
+            let option = format!("middlewares[{i}]");
+            steps.extend(self.resolver.steps(&qualified, name).map_err(|wrong| {
+                let why = wrong.first().map_or_else(String::new, |d| format!(": {}", d.message));
+                let key = format!("http.services.{}.{option}", unqualified(name));
+                let mut d = Diagnostic::error(key, format!("middleware `{qualified}` cannot be used{why}")).at(&item.place_of(&option));
+                d.hint = wrong.first().and_then(|d| d.hint.clone());
+                vec![d]
+            })?);
+        }
+        let behind = match self.before.behind.get(name) {
+            Some(b) if Arc::ptr_eq(&b.endpoint, &usable.endpoint) && same_steps(&b.steps, &steps) => b.clone(),
+            _ => Arc::new(Behind { steps, endpoint: usable.endpoint.clone() }),
+        };
+        self.behind.insert(name.clone(), behind.clone());
+        Ok(Usable { endpoint: behind, ..usable })
     }
 
     fn build_new(&mut self, name: &Arc<str>, item: &Item<ServiceConfig>, above: &mut Vec<String>) -> Outcome {
@@ -194,7 +267,13 @@ impl<'a> Services<'a> {
             }
             (None, Some(weighted)) => {
                 let mut children = Vec::with_capacity(weighted.services.len());
+                let kept = self.before.services.get(name).filter(|k| k.digest == item.digest).map(|k| k.children.clone());
                 for (i, child) in weighted.services.iter().enumerate() {
+                    if let Some(answer) = child.answer {
+                        let before = kept.as_ref().and_then(|k| k.get(i).cloned());
+                        children.push(before.unwrap_or_else(|| Arc::new(Share(answer))));
+                        continue;
+                    }
                     let qualified = qualify(&child.name, provider_of(name));
                     let usable = self.build(&qualified, above).map_err(|wrong| {
                         let option = format!("weighted.services[{i}].name");
@@ -256,7 +335,7 @@ impl<'a> Services<'a> {
         let digest = item.digest ^ files_digest(&item.config);
         let t = match self.before.transports.get(qualified) {
             Some((before, t)) if *before == digest => t.clone(),
-            _ => Arc::new(Transport::build(&item.config)),
+            _ => Arc::new(Transport::build_with(&item.config, self.before.spiffe.as_ref())),
         };
         self.transports.insert(qualified.into(), (digest, t.clone()));
         Ok(t)
@@ -330,6 +409,15 @@ pub(crate) fn servers_come_and_go(service: &str) -> bool {
     let provider = service.rsplit_once('@').map_or("", |(_, provider)| provider);
     let family = provider.split_once('-').map_or(provider, |(family, _)| family);
     matches!(family, "docker" | "swarm" | "kubernetes" | "kubernetescrd" | "kubernetesgateway" | "consulcatalog" | "nomad" | "ecs")
+}
+
+fn same_steps(a: &[Step], b: &[Step]) -> bool {
+    a.len() == b.len()
+        && a.iter().zip(b).all(|pair| match pair {
+            (Step::Filter(a), Step::Filter(b)) => Arc::ptr_eq(a, b),
+            (Step::Around(a), Step::Around(b)) => Arc::ptr_eq(a, b),
+            _ => false,
+        })
 }
 
 fn same(a: &[Arc<dyn Endpoint>], b: &[Arc<dyn Endpoint>]) -> bool {
@@ -408,11 +496,14 @@ mod tests {
     /// Whether each service of a document can be used, and what is told about them and their transports.
     fn built(yaml: &str, names: &[&str]) -> (Vec<bool>, Vec<String>) {
         let (inputs, internals, mut store) = (inputs(yaml), Internals::new(), Store::default());
+        let kept = crate::resolve::Kept::default();
+        let resolver = Resolver::new(&inputs, |_| None, &torana_extend::NoPlugins, &kept);
         let mut services = Services::new(
             &inputs,
             &internals,
             &torana_extend::NoPlugins,
             None,
+            &resolver,
             &mut store,
             Arc::new(Transport::build(&Default::default())),
         );
@@ -439,11 +530,14 @@ mod tests {
     fn a_child_has_its_cookie_by_the_name_as_written() {
         let inputs = inputs("http: {services: {w: {weighted: {sticky: {cookie: {name: c}}, services: [{name: a}, {name: b@file}]}}}}");
         let (internals, mut store) = (Internals::new(), Store::default());
+        let kept = crate::resolve::Kept::default();
+        let resolver = Resolver::new(&inputs, |_| None, &torana_extend::NoPlugins, &kept);
         let services = Services::new(
             &inputs,
             &internals,
             &torana_extend::NoPlugins,
             None,
+            &resolver,
             &mut store,
             Arc::new(Transport::build(&Default::default())),
         );

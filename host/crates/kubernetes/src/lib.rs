@@ -10,6 +10,7 @@ pub mod backends;
 pub mod client;
 pub mod cluster;
 pub mod crd;
+pub mod gateway;
 pub mod ingress;
 pub mod run;
 mod secrets;
@@ -21,7 +22,7 @@ use torana_config::install::ProvidersConfig;
 use torana_extend::Provider;
 
 /// Names behind `@` in references.
-pub const NAMES: [&str; 2] = [crd::NAME, ingress::NAME];
+pub const NAMES: [&str; 3] = [crd::NAME, ingress::NAME, gateway::NAME];
 
 /// The providers that the static configuration switches on.
 pub fn configured(config: &ProvidersConfig) -> Vec<Box<dyn Provider>> {

@@ -86,6 +86,7 @@ fn what_does_not_concern_a_kind_stays_as_it_is() {
             "rateLimit" => ("average: 10", x),
             "redirectRegex" => ("regex: nothere\nreplacement: x", x),
             "redirectScheme" => ("scheme: http", x),
+            "requestHeaderModifier" | "responseHeaderModifier" => ("remove: [X-Del]", x),
             "retry" => ("attempts: 3\nstatus: ['503']", x),
             "stripPrefix" => ("prefixes: [/other]", x),
             "basicAuth" => {
@@ -93,7 +94,7 @@ fn what_does_not_concern_a_kind_stays_as_it_is() {
                 ("users: ['a:{SHA}qUqP5cyxm6YcTAhz05Hph5gvu9M=']", x)
             }
             // These concern every request.
-            "addPrefix" | "replacePath" => return None,
+            "addPrefix" | "replacePath" | "requestRedirect" | "URLRewrite" => return None,
             name => panic!("say what does not concern {name}"),
         })
     };

@@ -4,6 +4,7 @@
 
 mod go_regex;
 mod go_url;
+mod header_modifier;
 mod ip_strategy;
 mod omit;
 mod password;
@@ -39,8 +40,12 @@ middlewares! {
     redirect_regex::RedirectRegex,
     redirect_scheme::RedirectScheme,
     replace_path::ReplacePath,
+    request_header_modifier::RequestHeaderModifier,
+    request_redirect::RequestRedirect,
+    response_header_modifier::ResponseHeaderModifier,
     retry::Retry,
     strip_prefix::StripPrefix,
+    url_rewrite::UrlRewrite,
 }
 
 /// The kind that is spelled `name`; case does not matter, as everywhere in a configuration.

@@ -238,6 +238,7 @@ fn finish_service(node: &Node, key: &str, item: &mut Item<ServiceConfig>) {
     item.keep(node, "loadBalancer.serversTransport", "", "loadBalancer.serversTransport");
     item.keep(node, "loadBalancer.servers", "url", "loadBalancer.servers[].url");
     item.keep(node, "weighted.services", "name", "weighted.services[].name");
+    item.keep(node, "middlewares", "", "middlewares[]");
 }
 
 fn finish_plugin(node: &Node, key: &str, item: &mut Item<PluginConfig>) {

@@ -15,6 +15,9 @@ pub struct ServiceConfig {
     /// A component that answers requests. Traefik has no such kind.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plugin: Option<PluginUse>,
+    /// Requests meet them when they enter the service, after those of the router.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub middlewares: Vec<String>,
     /// Kinds that are written but not built, such as `mirroring`.
     #[serde(skip)]
     pub others: Vec<&'static str>,
@@ -260,10 +263,22 @@ pub struct WeightedServiceConfig {
     pub name: String,
     /// Default 1; 0 and below take the service out.
     pub weight: i64,
+    /// In place of a service: its share of requests is answered at once. Only providers say so.
+    #[serde(skip)]
+    pub answer: Option<ShareAnswer>,
+}
+
+/// What a share of requests gets that leads to no service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShareAnswer {
+    /// An HTTP status, with its name as the body.
+    Status(u16),
+    /// gRPC's `Unavailable`.
+    GrpcUnavailable,
 }
 
 impl Default for WeightedServiceConfig {
     fn default() -> Self {
-        WeightedServiceConfig { name: String::new(), weight: 1 }
+        WeightedServiceConfig { name: String::new(), weight: 1, answer: None }
     }
 }

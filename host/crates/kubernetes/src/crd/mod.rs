@@ -27,6 +27,11 @@ use torana_config::routing::RoutingConfig;
 /// Behind `@` in references.
 pub const NAME: &str = "kubernetescrd";
 
+/// What an object is called in the configuration.
+pub fn id(config: &KubernetesCrdConfig, namespace: &str, name: &str) -> String {
+    names::Names::new(config).id(namespace, name)
+}
+
 /// Says the class of an object that has no field for it, and of old ones.
 const CLASS: &str = "kubernetes.io/ingress.class";
 

@@ -1,0 +1,3 @@
+//! `requestHeaderModifier`; see `header_modifier`.
+
+pub use crate::header_modifier::RequestHeaderModifier;

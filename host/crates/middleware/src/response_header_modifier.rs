@@ -1,0 +1,3 @@
+//! `responseHeaderModifier`; see `header_modifier`.
+
+pub use crate::header_modifier::ResponseHeaderModifier;
