@@ -101,6 +101,12 @@ fn differences(theirs: &Value, ours: &Value, known: &[&str]) -> Vec<String> {
                 // What cannot be served is left out, not shown as disabled.
                 continue;
             }
+            let base = name.split('@').next();
+            let used = theirs["routers"].as_object().unwrap().values().any(|r| r["service"].as_str() == base);
+            if section == "services" && o.is_null() && !used {
+                // Traefik leaves the service of a route behind whose TLS options it refuses.
+                continue;
+            }
             if t.is_null() || o.is_null() {
                 found.push(format!("{section} {name}: {}", if t.is_null() { "only ours" } else { "only Traefik's" }));
             } else if comparable(t) != comparable(o) {
@@ -142,7 +148,10 @@ fn the_configuration_is_that_of_traefik() {
         ("kubernetes", vec![ingress.to_owned(), "--providers.kubernetesingress.crossprovidernamespaces=other".to_owned()]),
     ] {
         let Some(traefik) = Traefik::start(&cluster, &flags) else { return };
-        let ask = || Conn::try_open(traefik.api).ok()?.get("127.0.0.1", "/api/rawdata").json().into();
+        let ask = || {
+            let answer = Conn::try_open(traefik.api).ok()?.get("127.0.0.1", "/api/rawdata");
+            (answer.status == 200).then(|| answer.json())
+        };
         let theirs = rawdata(ask, provider);
         let mut setup = Setup::new().env("KUBECONFIG", cluster.env["KUBECONFIG"].clone()).flag("--entrypoints.udp.address=127.0.0.1:0/udp");
         for flag in &flags {
@@ -150,8 +159,9 @@ fn the_configuration_is_that_of_traefik() {
         }
         let gateway = setup.start();
         let ours = rawdata(|| Some(gateway.admin("/api/rawdata").json()), provider);
-        // Traefik leaves the service of a route behind whose TLS options it refuses.
-        let known = ["ns2-tlsdefx-"];
+        // In Traefik a chain with a middleware that is not there is disabled only where it is used. With safe names it
+        // spells a reference with `@kubernetescrd` so that nothing can have the name.
+        let known = ["default-chained@", "default_chained@", "default_chain-cross@", "ns2_my.route_6@"];
         assert_eq!(differences(&theirs, &ours, &known), [""; 0], "{flags:?}");
     }
 }
