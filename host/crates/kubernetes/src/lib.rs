@@ -10,6 +10,7 @@ pub mod backends;
 pub mod client;
 pub mod cluster;
 pub mod crd;
+mod follow;
 pub mod gateway;
 pub mod ingress;
 pub mod run;

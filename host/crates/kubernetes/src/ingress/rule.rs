@@ -8,11 +8,14 @@ pub(super) fn of(host: &str, path: &str, kind: &str, matcher: Option<&str>, stri
         parts.push(format!("Host({})", quoted(host)));
     }
     if !path.is_empty() {
-        parts.push(match kind {
-            "Exact" => format!("Path({})", quoted(path)),
-            "Prefix" if strict => by_segment(path),
-            "Prefix" => format!("PathPrefix({})", quoted(path)),
-            _ => format!("{}({})", matcher.unwrap_or("PathPrefix"), quoted(path)),
+        let matcher = match kind {
+            "Exact" => "Path",
+            "Prefix" => "PathPrefix",
+            _ => matcher.unwrap_or("PathPrefix"),
+        };
+        parts.push(match matcher {
+            "PathPrefix" if strict => by_segment(path),
+            _ => format!("{matcher}({})", quoted(path)),
         });
     }
     if parts.is_empty() { "PathPrefix(\"/\")".into() } else { parts.join(" && ") }
@@ -56,6 +59,7 @@ mod tests {
             ("b.test", "/pp", "Prefix", Some("PathRegexp"), false, r#"Host("b.test") && PathPrefix("/pp")"#),
             ("*.wild.test", "", "ImplementationSpecific", None, false, r#"Host("*.wild.test")"#),
             ("", "/a/", "Prefix", None, true, r#"(Path("/a") || PathPrefix("/a/"))"#),
+            ("", "/impl", "ImplementationSpecific", None, true, r#"(Path("/impl") || PathPrefix("/impl/"))"#),
             ("", "/", "Prefix", None, true, r#"PathPrefix("/")"#),
             ("", "", "Prefix", None, false, r#"PathPrefix("/")"#),
             ("", "/q\"\\d", "Exact", None, false, r#"Path("/q\"\\d")"#),
