@@ -9,6 +9,7 @@ mod cases {
     mod acme;
     mod acme_dns_plugin;
     mod acme_renewal;
+    mod catalog;
     mod cli;
     mod deployment;
     mod docker;
@@ -17,6 +18,7 @@ mod cases {
     mod http2;
     mod http3;
     mod http3_limits;
+    mod http_rest;
     mod k8s;
     mod kv;
     mod ladder;
@@ -31,8 +33,10 @@ mod cases {
     mod reload;
     mod secrets;
     mod services;
+    mod spiffe;
     mod streams;
     mod tcp;
+    mod templates;
     mod tls;
     mod tls_tcp;
     mod udp;

@@ -19,7 +19,7 @@ use torana_dataplane::{Drain, Live, Workers};
 use torana_extend::{Egress, Event, PluginHost, Provider, ProviderOut};
 use torana_provider::rest::{self, Rest};
 use torana_telemetry::metrics::Metrics;
-use torana_upstream::Transport;
+use torana_upstream::{SpiffeSource, Transport};
 use torana_wasm::Plugins;
 
 /// How long connections wait for the first configuration before they are served whatever there is.
@@ -35,7 +35,7 @@ const SAME_SIGNAL: Duration = Duration::from_secs(1);
 /// Documents on their way to the task that applies.
 const CHANNEL: usize = 64;
 
-#[allow(clippy::too_many_arguments, reason = "this is where all parts meet")]
+#[expect(clippy::too_many_arguments, reason = "the parts of a gateway")]
 fn compiler(
     install: &Arc<InstallConfig>,
     plugins: &Plugins,
@@ -45,6 +45,7 @@ fn compiler(
     drain: &Drain,
     metrics: Option<Arc<Metrics>>,
     rest: &Rest,
+    spiffe: Option<Arc<SpiffeSource>>,
 ) -> Result<Compiler, Diagnostic> {
     let ready = published.clone();
     let mut internals = internal_services(install, drain, move || ready.is_ready());
@@ -72,9 +73,17 @@ fn compiler(
         internals,
         plugins,
         metrics,
+        spiffe,
         resolvers: resolvers.clone(),
         stapler: install.ocsp.as_ref().map(|o| Arc::new(Stapler::new(out, o.responder_overrides.clone()))),
     })
+}
+
+/// The gateway's own SPIFFE identity and where it comes from, if that is configured.
+fn spiffe(install: &InstallConfig) -> Result<Option<(Arc<SpiffeSource>, torana_spiffe::Endpoint)>, Diagnostic> {
+    let Some(address) = install.spiffe.as_ref().map(|s| &s.workload_api_addr).filter(|a| !a.is_empty()) else { return Ok(None) };
+    let endpoint = torana_spiffe::endpoint(address).map_err(|e| Diagnostic::error("spiffe.workloadAPIAddr", e))?;
+    Ok(Some((Arc::default(), endpoint)))
 }
 
 /// Where everything is counted, if metrics are configured.
@@ -173,7 +182,9 @@ pub(crate) fn serve(loaded: Loaded) -> Result<(), Vec<Diagnostic>> {
     for d in &wrong {
         tracing::error!("{}", d.to_string().replace('\n', " "));
     }
-    let compiler = compiler(&install, &plugins, out, &resolvers, &published, &drain, metrics, &rest).map_err(|d| vec![d])?;
+    let (identity, agent) = spiffe(&install).map_err(|d| vec![d])?.unzip();
+    let spiffe = identity.clone().zip(agent);
+    let compiler = compiler(&install, &plugins, out, &resolvers, &published, &drain, metrics, &rest, identity).map_err(|d| vec![d])?;
     let startup = install.providers.startup_timeout.map(|t| t.as_duration());
     let apply = Apply {
         compiler,
@@ -188,7 +199,7 @@ pub(crate) fn serve(loaded: Loaded) -> Result<(), Vec<Diagnostic>> {
         .enable_all()
         .build_local(Default::default())
         .map_err(|e| vec![Diagnostic::error("", format!("cannot start the runtime: {e}"))])?;
-    runtime.block_on(run(Running { install, resolvers, apply, providers, published, sockets, live, drain, log }))
+    runtime.block_on(run(Running { install, resolvers, apply, providers, published, sockets, live, drain, log, spiffe }))
 }
 
 struct Running {
@@ -201,6 +212,7 @@ struct Running {
     live: Live,
     drain: Drain,
     log: torana_telemetry::log::LogHandle,
+    spiffe: Option<(Arc<SpiffeSource>, torana_spiffe::Endpoint)>,
 }
 
 async fn run(r: Running) -> Result<(), Vec<Diagnostic>> {
@@ -211,6 +223,10 @@ async fn run(r: Running) -> Result<(), Vec<Diagnostic>> {
     }
     drop(out);
     let resolvers = r.resolvers.spawn(&stopped);
+    if let Some((identity, agent)) = r.spiffe {
+        let tell = move |svid: torana_spiffe::Svid| identity.set(&svid.chain, &svid.key, &svid.bundles);
+        tokio::task::spawn_local(torana_spiffe::follow(agent, tell, stopped.clone()));
+    }
     let applying = tokio::task::spawn_local(r.apply.run(events));
 
     // Nobody is told 404 only because the gateway is younger than its configuration.
@@ -353,7 +369,15 @@ pub(crate) fn check(loaded: Loaded) -> Vec<Diagnostic> {
     let providers = providers(&install, &plugins, &rest);
     let published = Published::new(providers.iter().map(|p| p.name()));
     let resolvers = Resolvers::idle(&install);
-    let mut compiler = match compiler(&install, &plugins, out, &resolvers, &published, &Drain::default(), metrics(&install), &rest) {
+    let identity = match spiffe(&install) {
+        Ok(s) => s.map(|(identity, _)| identity),
+        Err(d) => {
+            found.push(d);
+            None
+        }
+    };
+    let drain = Drain::default();
+    let mut compiler = match compiler(&install, &plugins, out, &resolvers, &published, &drain, metrics(&install), &rest, identity) {
         Ok(c) => c,
         Err(d) => {
             found.push(d);

@@ -141,43 +141,69 @@ fn certificates_are_obtained_served_and_kept() {
     eventually("a certificate for a new router", || has_its_own(&again, "d.test"));
 }
 
-/// Redis (`tests/services/redis.sh`).
-pub(super) struct Redis {
+/// A place that gateways share (`tests/services`).
+struct Place {
+    kind: &'static str,
     dir: tempfile::TempDir,
-    pub(super) port: u16,
+    ports: [u16; 2],
 }
 
-impl Redis {
-    pub(super) fn start() -> Option<Redis> {
-        let redis = Redis { dir: tempfile::tempdir().unwrap(), port: free_port() };
-        let output = redis.script("start").output().unwrap();
+impl Place {
+    fn start(kind: &'static str) -> Option<Place> {
+        let place = Place { kind, dir: tempfile::tempdir().unwrap(), ports: [free_port(), free_port()] };
+        let output = place.script("start").output().unwrap();
         if output.status.success() {
-            return Some(redis);
+            return Some(place);
         }
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(std::env::var_os("CI").is_none(), "redis.sh: {said}");
-        eprintln!("SKIPPED: tests of ACME in a cluster need Redis: {said}");
+        assert!(std::env::var_os("CI").is_none(), "{kind}.sh: {said}");
+        eprintln!("SKIPPED: tests of ACME in a cluster need {kind}: {said}");
         None
     }
 
     fn script(&self, verb: &str) -> Command {
-        let mut c = Command::new(root().join("tests/services/redis.sh"));
-        c.arg(verb).arg(self.dir.path()).env("PORT", self.port.to_string());
+        let mut c = Command::new(root().join(format!("tests/services/{}.sh", self.kind)));
+        let [port, other] = self.ports.map(|p| p.to_string());
+        c.arg(verb).arg(self.dir.path()).env("PORT", port).env("PORT_PEER", &other).env("PORT_SERVER", other);
         c
+    }
+
+    /// Below `acme.cluster`.
+    fn flag(&self) -> String {
+        let at = format!("127.0.0.1:{}", self.ports[0]);
+        match self.kind {
+            "redis" => format!("redis.url=redis://{at}/0"),
+            "etcd" => format!("etcd.endpoints={at}"),
+            _ => format!("consul.address={at}"),
+        }
     }
 }
 
-impl Drop for Redis {
+impl Drop for Place {
     fn drop(&mut self) {
         let _ = self.script("stop").output();
     }
 }
 
-/// Two gateways on the ports where the CA looks, with one storage. The one that orders dies over it; the other one takes
-/// over and has the certificate.
 #[test]
 fn another_gateway_takes_over_from_one_that_dies() {
-    let Some(redis) = Redis::start() else { return };
+    takes_over("redis");
+}
+
+#[test]
+fn another_gateway_takes_over_by_etcd() {
+    takes_over("etcd");
+}
+
+#[test]
+fn another_gateway_takes_over_by_consul() {
+    takes_over("consul");
+}
+
+/// Two gateways on the ports where the CA looks, with one storage. The one that orders dies over it; the other one takes
+/// over and has the certificate.
+fn takes_over(kind: &'static str) {
+    let Some(place) = Place::start(kind) else { return };
     let Some(ca) = Ca::start() else { return };
     let routing = "http: {routers: {a: {rule: 'Host(`a.test`)', entryPoints: [tls], service: noop@internal, tls: {certResolver: le}}}}\n";
     let start = || {
@@ -189,7 +215,7 @@ fn another_gateway_takes_over_from_one_that_dies() {
             .flag("--entrypoints.tls.address=127.0.0.1:0")
             .flag(flag(&format!("caserver=https://127.0.0.1:{}/dir", ca.ports[0])))
             .flag(flag(&format!("cacertificates={}", ca.dir.path().join("root.pem").display())))
-            .flag(flag(&format!("cluster.redis.url=redis://127.0.0.1:{}/0", redis.port)))
+            .flag(flag(&format!("cluster.{}", place.flag())))
             .flag(flag("keytype=EC256"))
             .flag(flag("email=me@example.com"))
             .flag(flag("httpchallenge.entrypoint=web"))
@@ -204,7 +230,7 @@ fn another_gateway_takes_over_from_one_that_dies() {
     assert!(has_its_own(&second, "a.test").is_none() && states(&first).contains("\"state\":\"ordering\""));
     first.signal(libc::SIGKILL);
     drop(first);
-    within(Duration::from_secs(90), "the second one has a certificate", || has_its_own(&second, "a.test"));
+    within(Duration::from_secs(120), "the second one has a certificate", || has_its_own(&second, "a.test"));
     assert_eq!(ca.orders(), 2, "it was ordered once more, by the one that is left");
     // One that comes later has it at once.
     let third = start();

@@ -1,8 +1,11 @@
 //! The provider `docker`, beside real engines (`tests/services/docker.sh`) and one that is made up.
 
+mod compose;
 mod fake;
 mod rolling;
 mod scale;
+mod speed;
+mod swarm;
 
 use crate::harness::{Conn, Gateway, Response, Setup, eventually, free_port, root, within};
 use std::process::{Command, Output};
@@ -18,8 +21,12 @@ struct Engine {
 
 impl Engine {
     fn start() -> Option<Engine> {
+        Engine::start_with(&[("LIVE", "1")])
+    }
+
+    fn start_with(env: &[(&str, &str)]) -> Option<Engine> {
         let engine = Engine { dir: tempfile::Builder::new().prefix("trn").tempdir().unwrap(), port: free_port() };
-        let output = engine.script("start");
+        let output = engine.command("start").envs(env.iter().copied()).output().unwrap();
         if output.status.success() {
             return Some(engine);
         }
@@ -36,7 +43,7 @@ impl Engine {
     }
 
     fn script(&self, verb: &str) -> Output {
-        self.command(verb).env("LIVE", "1").output().unwrap()
+        self.command(verb).output().unwrap()
     }
 
     fn endpoint(&self) -> String {
@@ -274,11 +281,12 @@ fn an_engine_behind_tls_goes_away_and_comes_back() {
     let error = eventually("it is not trusted", || provider(&stranger, "docker")["lastError"].as_str().map(str::to_owned));
     assert!(error.contains("certificate"), "{error}");
 
-    assert!(engine.script("kill").status.success());
+    assert!(engine.script("leave").status.success());
     let status = eventually("its absence is seen", || Some(provider(&gateway, "docker")).filter(|s| s["connectedSince"].is_null()));
     assert!(status["lastError"].is_string() && status["objects"] == 1, "{status}");
     assert_eq!(ask(&gateway, "stays").status, 200, "the last good configuration");
-    assert!(engine.script("start").status.success());
+    let again = engine.command("start").env("LIVE", "1").output().unwrap();
+    assert!(again.status.success(), "{}", String::from_utf8_lossy(&again.stderr));
     engine.run("new", &[]);
     within(Duration::from_secs(40), "the new one is served", || (ask(&gateway, "new").status == 200).then_some(()));
     assert_eq!(ask(&gateway, "stays").status, 200);

@@ -162,7 +162,7 @@ fn sigusr1_reopens_the_log() {
         .flag("--log.filepath=logs/torana.log")
         .without_waiting()
         .start();
-    gateway.listens("traefik", admin);
+    gateway.listens("traefik", ([127, 0, 0, 1], admin).into());
     let read = |name: &str| std::fs::read_to_string(gateway.folder.path().join("logs").join(name)).unwrap_or_default();
     eventually("it serves", || read("torana.log").contains(r#""message":"serving""#).then_some(()));
     std::fs::rename(gateway.folder.path().join("logs/torana.log"), gateway.folder.path().join("logs/old.log")).unwrap();
@@ -219,7 +219,7 @@ fn the_first_request_meets_the_first_configuration() {
     let port = free_port();
     let gateway =
         Setup::new().file("routing.yml", routing).flag(format!("--entrypoints.web.address=127.0.0.1:{port}")).without_waiting().start();
-    gateway.listens("web", port);
+    gateway.listens("web", ([127, 0, 0, 1], port).into());
     let begin = Instant::now();
     let mut c = loop {
         match Conn::try_open(gateway.web()) {

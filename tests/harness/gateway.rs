@@ -202,8 +202,8 @@ impl Gateway {
     }
 
     /// For gateways whose log does not say where they listen.
-    pub(crate) fn listens(&self, entry_point: &str, port: u16) {
-        lock(&self.addresses).insert(entry_point.to_owned(), ([127, 0, 0, 1], port).into());
+    pub(crate) fn listens(&self, entry_point: &str, at: SocketAddr) {
+        lock(&self.addresses).insert(entry_point.to_owned(), at);
     }
 
     #[track_caller]

@@ -4,11 +4,11 @@
 #   docker.sh install          the Debian packages, when they are missing, and docker compose
 #   docker.sh start DIR        runs it with its files below DIR, loads the image torana-test/web, writes DIR/env
 #   docker.sh stop DIR         removes all containers, then ends it
-#   docker.sh kill DIR         ends it as a crash would; containers go on (`start` takes them over)
+#   docker.sh leave DIR        ends it alone; containers go on, when it was started with LIVE set (`start` takes them over)
 #   docker.sh swarm DIR        makes it a swarm of one node, with the overlay network `mesh` and a container on it
 #   docker.sh enter DIR CMD    runs CMD of this machine inside `mesh`, whose addresses the machine itself cannot reach
 #
-# PORT, when set, is where it also listens on 127.0.0.1 with TLS and client certificates. With LIVE, containers outlive it.
+# PORT, when set, is where it also listens on 127.0.0.1 with TLS and client certificates. 
 # Needs root. The image (busybox httpd on port 8080, /cgi-bin/whoami tells of the request) is made without a registry.
 set -euo pipefail
 export DEBIAN_FRONTEND=noninteractive
@@ -140,6 +140,14 @@ end() {
     case $(readlink "/proc/$pid/exe" 2>/dev/null) in */dockerd) kill "-$2" "$pid"; ended "$pid" ;; esac
 }
 
+# What an engine that was killed leaves behind.
+below() {
+    local pid
+    pid=$(cat "$1/run/containerd/containerd.pid" 2>/dev/null) || pid=
+    case $(readlink "/proc/${pid:-0}/exe" 2>/dev/null) in */containerd) kill -KILL "$pid" && ended "$pid" ;; esac
+    rm -f "$1/run/containerd/containerd.pid"
+}
+
 stop() {
     if answers "$1"; then
         export DOCKER_HOST=unix://$1/docker.sock
@@ -148,12 +156,9 @@ stop() {
         docker network prune -f >/dev/null 2>&1 || true
     fi
     end "$1" TERM
-    # After a crash it leaves this behind.
-    local pid
-    pid=$(cat "$1/run/containerd/containerd.pid" 2>/dev/null) || pid=
-    case $(readlink "/proc/${pid:-0}/exe" 2>/dev/null) in */containerd) kill "$pid" && ended "$pid" ;; esac
+    below "$1"
     ip link del "$(cat "$1/bridge" 2>/dev/null)" 2>/dev/null || true
-    umount -l "$1"/run/netns/* "$1"/lib/*/*/merged 2>/dev/null || true
+    umount -l "$1"/run/netns/* "$1"/lib/*/*/merged "$1/lib" 2>/dev/null || true
 }
 
 swarm() {
@@ -174,7 +179,7 @@ case ${1:-} in
     install) install ;;
     start) start "$2" ;;
     stop) stop "$2" ;;
-    kill) end "$2" KILL ;;
+    leave) end "$2" TERM ;;
     swarm) swarm "$2" ;;
     enter) shift; enter "$@" ;;
     *) sed -n '2,13s/^# \{0,1\}//p' "$0"; exit 2 ;;

@@ -15,22 +15,22 @@ ports = itertools.count(32768)
 begin = models.Task.__init__
 
 
-def begin_running(self, cluster, definition, *args, **kwargs):
+def begin_running(self, cluster, task_definition, *args, **kwargs):
     network = (kwargs.get("networking_configuration") or {}).get("awsvpcConfiguration")
     if network is not None:
         network.setdefault("securityGroups", [])
-    begin(self, cluster, definition, *args, **kwargs)
+    begin(self, cluster, task_definition, *args, **kwargs)
     self._transitions = []
     tags = {t["key"]: t["value"] for t in self.tags or []}
     self.health_status = tags.get("test:health", "UNKNOWN")
-    mode = definition.network_mode or "bridge"
+    mode = task_definition.network_mode or "bridge"
     address = None
     for detail in self.attachments[0]["details"] if self.attachments else []:
         if detail["name"] == "privateIPv4Address":
             address = detail["value"] = tags.get("test:ip", detail["value"])
     self.containers = []
-    for described in definition.container_definitions:
-        container = models.Container(definition)
+    for described in task_definition.container_definitions:
+        container = models.Container(task_definition)
         container.name = described["name"]
         container.last_status = "RUNNING"
         mappings = described.get("portMappings") or []

@@ -1,36 +1,36 @@
 //! Containers are replaced while requests go on: none is lost.
 
 use super::{Engine, ask, served_by};
-use crate::harness::{Conn, Gateway, eventually};
+use crate::harness::{Conn, eventually};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// Requests without a pause, on connections of their own, until it is dropped.
-pub(super) fn under_load<T>(gateway: &Gateway, host: &str, change: impl FnOnce(&AtomicUsize) -> T) -> (T, usize, Vec<String>) {
+/// Requests without a pause, each on a connection of its own, while `change` runs: how many, and what was lost.
+pub(super) fn under_load(at: SocketAddr, host: &str, change: impl FnOnce()) -> (usize, Vec<String>) {
     let (over, sent) = (AtomicBool::new(false), AtomicUsize::new(0));
-    let at = gateway.web();
-    std::thread::scope(|s| {
-        let one = || {
-            let mut lost = Vec::new();
-            while !over.load(Ordering::Relaxed) {
-                let answer = Conn::try_open(at).and_then(|mut c| {
-                    c.try_send(format!("GET /cgi-bin/whoami HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").as_bytes())?;
-                    c.try_response(false)
-                });
-                match answer {
-                    Ok(Some(r)) if r.status == 200 => {}
-                    other => lost.push(format!("{other:?}")),
-                }
-                sent.fetch_add(1, Ordering::Relaxed);
+    let one = || {
+        let mut lost = Vec::new();
+        while !over.load(Ordering::Relaxed) {
+            let answer = Conn::try_open(at).and_then(|mut c| {
+                c.try_send(format!("GET /cgi-bin/whoami HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").as_bytes())?;
+                c.try_response(false)
+            });
+            match answer {
+                Ok(Some(r)) if r.status == 200 => {}
+                other => lost.push(format!("{other:?}")),
             }
-            lost
-        };
+            sent.fetch_add(1, Ordering::Relaxed);
+        }
+        lost
+    };
+    let lost = std::thread::scope(|s| {
         let threads: Vec<_> = (0..3).map(|_| s.spawn(one)).collect();
-        let done = change(&sent);
+        change();
         over.store(true, Ordering::Relaxed);
-        let lost = threads.into_iter().flat_map(|t| t.join().unwrap()).collect();
-        (done, sent.into_inner(), lost)
-    })
+        threads.into_iter().flat_map(|t| t.join().unwrap()).collect()
+    });
+    (sent.into_inner(), lost)
 }
 
 #[test]
@@ -46,7 +46,7 @@ fn a_rolling_update_loses_no_request() {
     };
     start("old1");
     start("old2");
-    let ((), sent, lost) = under_load(&gateway, "web.test", |_| {
+    let (sent, lost) = under_load(gateway.web(), "web.test", || {
         for (old, new) in [("old1", "new1"), ("old2", "new2")] {
             start(new);
             // This server ends when it is killed, a second after it was told to.
@@ -64,12 +64,10 @@ fn a_rolling_update_loses_no_request() {
 #[test]
 fn a_request_under_way_ends_before_its_container() {
     let Some(engine) = Engine::start() else { return };
-    // The throttle of changes does not hold up those that take a server out.
-    let gateway = engine.gateway(&["--providers.providersthrottleduration=1h"]);
     let labels = ["-l", "traefik.http.routers.web.rule=Host(`web.test`)", "-l", "traefik.http.services.web.loadbalancer.server.port=8080"];
-    drop(gateway);
     engine.run("one", &labels);
     engine.run("two", &labels);
+    // The throttle of changes does not hold up those that take a server out.
     let gateway = engine.gateway(&["--providers.providersthrottleduration=1h"]);
     served_by(&gateway, "web.test", "one");
     served_by(&gateway, "web.test", "two");

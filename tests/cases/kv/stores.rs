@@ -1,7 +1,7 @@
 //! What all stores have in common, each with its real server.
 
 use super::server::{Kind, Server, answers, gone, status, told};
-use crate::harness::{Backend, eventually};
+use crate::harness::{Backend, Setup, eventually};
 
 /// A route, written as people do: one key after the other.
 fn route(server: &Server, name: &str, path: &str, url: &str) {
@@ -166,8 +166,25 @@ fn several_endpoints_stand_in_for_each_other() {
     route(&one, "a", "/a", &a.url());
     route(&two, "a", "/a", &b.url());
     let endpoints = format!("--providers.redis.endpoints=127.0.0.1:1,127.0.0.1:{},127.0.0.1:{}", one.port(), two.port());
-    let gateway = crate::harness::Setup::new().flag(endpoints).start();
+    let gateway = Setup::new().flag(endpoints).start();
     answers(&gateway, "/a", "a");
     one.stop();
     answers(&gateway, "/a", "b");
+}
+
+/// Sentinels name the server.
+#[test]
+fn a_sentinel_names_the_server() {
+    let Some(server) = Server::start(Kind::Redis) else { return };
+    let Some(sentinel) = Server::with(Kind::Redis, &[("SENTINEL", &format!("{},shop", server.port()))]) else { return };
+    let a = Backend::named("a");
+    route(&server, "a", "/a", &a.url());
+    let start = |more: &str| Setup::new().flag(sentinel.flag()).flag("--providers.redis.sentinel.mastername=shop").flag(more).start();
+    for strategy in ["replica", "random", "latency"] {
+        let gateway = start(&format!("--providers.redis.sentinel.{strategy}strategy=true"));
+        answers(&gateway, "/a", "a");
+    }
+    let gateway = Setup::new().flag(sentinel.flag()).flag("--providers.redis.sentinel.mastername=other").start();
+    let said = eventually("the status says what is wrong", || Some(status(&gateway, "redis")["lastError"].as_str()?.to_owned()));
+    assert!(said.contains("knows no master `other`"), "{said}");
 }

@@ -80,6 +80,7 @@ fn api(install: Arc<InstallConfig>, file: &str) -> Arc<Api> {
         plugins: Arc::new(torana_extend::NoPlugins),
         resolvers,
         stapler: None,
+        spiffe: None,
         metrics: None,
     })
     .unwrap();

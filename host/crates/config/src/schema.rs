@@ -410,7 +410,6 @@ pub(crate) fn unbuilt(path: &str, name: &str, feature: &str, accept: Option<&str
 fn advice(feature: &str) -> &'static str {
     match feature.split_once('-').map_or(feature, |(area, _)| area) {
         "ACM" => "remove it, and use `acme`",
-        "PRV" if feature == "PRV-03" => "remove it; files are read as they are, without templates",
         "PRV" | "K8S" | "GW" | "NGX" | "KN" => "remove it, and configure with `providers.file`",
         "DSH" => "write `dashboard: false` or leave the option out; the API itself is served",
         "API" => "remove it; the rest of the API is served",

@@ -39,6 +39,7 @@ fn compiler() -> Compiler {
         metrics: None,
         resolvers: torana_control::Resolvers::default(),
         stapler: None,
+        spiffe: None,
     };
     Compiler::new(parts).unwrap_or_else(|d| panic!("{d}"))
 }

@@ -26,7 +26,7 @@ use torana_http::{Endpoint, Step};
 use torana_router::{CompiledRule, MAX_USER_PRIORITY, Route, RouteTable, default_priority};
 use torana_telemetry::metrics::Metrics;
 use torana_tls::Stapler;
-use torana_upstream::{LoadBalancer, Transport};
+use torana_upstream::{LoadBalancer, SpiffeSource, Transport};
 
 /// What the compiler works with.
 pub struct Parts {
@@ -40,6 +40,8 @@ pub struct Parts {
     pub stapler: Option<Arc<Stapler>>,
     /// Where requests are counted, if they are.
     pub metrics: Option<Arc<Metrics>>,
+    /// The gateway's own identity for servers, if that is configured.
+    pub spiffe: Option<Arc<SpiffeSource>>,
 }
 
 /// A compiled configuration, not visible yet.
@@ -101,19 +103,20 @@ pub struct Compiler {
 impl Compiler {
     /// Fails only where the TCP transport by default cannot be built; all else is told with the first compile.
     pub fn new(parts: Parts) -> Result<Self, Diagnostic> {
-        let (tcp, udp) = (TcpCompiler::new(&parts.install, parts.tcp_kinds)?, UdpCompiler::new(&parts.install));
+        let (tcp, udp) = (TcpCompiler::new(&parts.install, parts.tcp_kinds, parts.spiffe.clone())?, UdpCompiler::new(&parts.install));
         let transport = parts.install.servers_transport.transport();
-        let default_transport = Arc::new(Transport::build(&transport));
+        let default_transport = Arc::new(Transport::build_with(&transport, parts.spiffe.as_ref()));
         let models = Models::new(&parts.install);
         let ranks = parts.install.providers.precedence.iter().enumerate().map(|(i, n)| (n.to_lowercase(), i as u32)).collect();
         let stapler = parts.stapler.clone();
         let referred = Referred::new(parts.install.secrets.clone());
+        let store = Store::new(parts.spiffe.clone());
         Ok(Compiler {
             parts,
             models,
             ranks,
             default_transport,
-            store: Store::default(),
+            store,
             middlewares: Kept::default(),
             routers: FxHashMap::default(),
             middleware_status: FxHashMap::default(),

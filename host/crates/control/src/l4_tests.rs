@@ -24,6 +24,7 @@ fn compiler() -> Compiler {
         metrics: None,
         resolvers: crate::Resolvers::default(),
         stapler: None,
+        spiffe: None,
     };
     Compiler::new(parts).unwrap()
 }

@@ -14,7 +14,9 @@ use torana_extend::PluginHost;
 use torana_http::{Endpoint, Exchange, LocalFuture, Response, Step, respond, run};
 use torana_telemetry::metrics::Metrics;
 use torana_upstream::balance::{Balancer, Candidate, CookieOptions, External, StickyCookie, Strategy};
-use torana_upstream::{HealthCheck, LoadBalancer, Options, Server, ServerUrl, ServiceMeter, Target, Transport, Weighted, files_digest};
+use torana_upstream::{
+    HealthCheck, LoadBalancer, Options, Server, ServerUrl, ServiceMeter, SpiffeSource, Target, Transport, Weighted, files_digest,
+};
 
 /// A service that can be used.
 #[derive(Clone)]
@@ -72,6 +74,13 @@ pub(crate) struct Store {
     behind: FxHashMap<Arc<str>, Arc<Behind>>,
     transports: FxHashMap<Arc<str>, (u64, Arc<Transport>)>,
     targets: Keep<(ServerUrl, usize), Target>,
+    spiffe: Option<Arc<SpiffeSource>>,
+}
+
+impl Store {
+    pub(crate) fn new(spiffe: Option<Arc<SpiffeSource>>) -> Self {
+        Store { spiffe, ..Store::default() }
+    }
 }
 
 pub(crate) type Outcome = Result<Usable, Vec<Diagnostic>>;
@@ -326,7 +335,7 @@ impl<'a> Services<'a> {
         let digest = item.digest ^ files_digest(&item.config);
         let t = match self.before.transports.get(qualified) {
             Some((before, t)) if *before == digest => t.clone(),
-            _ => Arc::new(Transport::build(&item.config)),
+            _ => Arc::new(Transport::build_with(&item.config, self.before.spiffe.as_ref())),
         };
         self.transports.insert(qualified.into(), (digest, t.clone()));
         Ok(t)

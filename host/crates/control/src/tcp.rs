@@ -16,6 +16,7 @@ use torana_dataplane::{TcpEntryPoints, TcpRouter, TcpRoutes, TcpTls};
 use torana_extend::TcpMiddlewareKind;
 use torana_http::TcpFilter;
 use torana_router::{CompiledTcpRule, TcpRoute, TcpTable};
+use torana_upstream::SpiffeSource;
 use torana_upstream::l4::{TcpLoadBalancer, TcpService};
 
 /// Looks a row of the registry of TCP middlewares up.
@@ -99,8 +100,8 @@ pub(crate) struct TcpCx<'a> {
 }
 
 impl TcpCompiler {
-    pub(crate) fn new(install: &InstallConfig, kinds: TcpKinds) -> Result<Self, Diagnostic> {
-        let services = TcpServiceStore::new(install.tcp_servers_transport.transport())?;
+    pub(crate) fn new(install: &InstallConfig, kinds: TcpKinds, spiffe: Option<Arc<SpiffeSource>>) -> Result<Self, Diagnostic> {
+        let services = TcpServiceStore::new(install.tcp_servers_transport.transport(), spiffe)?;
         Ok(TcpCompiler { kinds, services, routers: FxHashMap::default(), filters: Filters::default() })
     }
 

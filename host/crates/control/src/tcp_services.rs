@@ -9,6 +9,7 @@ use torana_base::{Diagnostic, provider_of, qualify, unqualified};
 use torana_config::routing::{
     Item, TcpHealthCheckConfig, TcpLoadBalancerConfig, TcpServersTransportConfig, TcpServiceConfig, TcpWeightedConfig,
 };
+use torana_upstream::SpiffeSource;
 use torana_upstream::l4::{TcpHealthCheck, TcpLoadBalancer, TcpServer, TcpService, TcpTransport, TcpWeighted, tcp_files_digest};
 
 /// Health checks send and expect at most this much, as in Traefik.
@@ -38,17 +39,20 @@ pub(crate) struct TcpServiceStore {
     transports: Transports,
     default_config: TcpServersTransportConfig,
     default: Arc<TcpTransport>,
+    spiffe: Option<Arc<SpiffeSource>>,
 }
 
 impl TcpServiceStore {
     /// The error is about the transport by default.
-    pub(crate) fn new(default_config: TcpServersTransportConfig) -> Result<Self, Diagnostic> {
-        let default = TcpTransport::build(&default_config).map_err(|e| Diagnostic::error("tcpServersTransport", e))?;
+    pub(crate) fn new(default_config: TcpServersTransportConfig, spiffe: Option<Arc<SpiffeSource>>) -> Result<Self, Diagnostic> {
+        let default =
+            TcpTransport::build_with(&default_config, spiffe.as_ref()).map_err(|e| Diagnostic::error("tcpServersTransport", e))?;
         Ok(TcpServiceStore {
             services: FxHashMap::default(),
             transports: Transports::default(),
             default_config,
             default: Arc::new(default),
+            spiffe,
         })
     }
 }
@@ -168,7 +172,10 @@ impl<'a> TcpServices<'a> {
             own.termination_delay = torana_base::GoDuration(nanos);
         }
         let transport = match named.is_none() && own != self.before.default_config {
-            true => Arc::new(TcpTransport::build(&own).map_err(|e| wrong(name, item, "loadBalancer.proxyProtocol", e))?),
+            true => Arc::new(
+                TcpTransport::build_with(&own, self.before.spiffe.as_ref())
+                    .map_err(|e| wrong(name, item, "loadBalancer.proxyProtocol", e))?,
+            ),
             false => base.clone(),
         };
         let redispatch = lb.redispatch.unwrap_or_else(|| crate::services::servers_come_and_go(name));
@@ -257,7 +264,7 @@ impl<'a> TcpServices<'a> {
         let digest = item.digest ^ tcp_files_digest(&item.config);
         let t = match self.before.transports.get(qualified) {
             Some((before, t)) if *before == digest => t.clone(),
-            _ => Arc::new(TcpTransport::build(&item.config)?),
+            _ => Arc::new(TcpTransport::build_with(&item.config, self.before.spiffe.as_ref())?),
         };
         self.transports.insert(qualified.into(), (digest, t.clone()));
         Ok(t)

@@ -138,13 +138,14 @@ impl Work<'_> {
     }
 
     /// Says that a port is none, which makes a service unusable and nothing else.
-    fn check_port<T>(&self, object: &mut Object<T>, tree: &str, service: &str, port: &str) {
+    fn check_port<T: 'static>(&self, object: &mut Object<T>, tree: &str, service: &str, port: &str) {
         if port.parse::<u16>().is_ok_and(|p| p > 0) {
             return;
         }
         let key = format!("{tree}.services.{service}.loadBalancer.server.port");
         let place = self.labels(tree, service).map_or_else(|| self.place(), |s| s.place.clone());
-        object.diagnostics.push(Diagnostic::error(key, format!("`{port}` is no port")).at(&place).hint("write a number from 1 to 65535"));
+        let d = Diagnostic::error(key, format!("`{port}` is no port")).at(&place).hint("write a number from 1 to 65535");
+        object.complete(move |object| object.diagnostics.push(d.clone()));
     }
 
     fn no_balancer(service: &str) -> Skipped {
@@ -165,29 +166,30 @@ impl Work<'_> {
             if object.config.plugin.is_some() {
                 continue;
             }
-            let Some(mut balancer) = object.config.load_balancer.take() else {
-                if self.empty() {
-                    continue;
+            match &object.config.load_balancer {
+                Some(balancer) => {
+                    let server = balancer.servers.last().cloned().unwrap_or_default();
+                    self.http_server(name, object, &server)?;
                 }
-                return Err(Self::no_balancer(name));
-            };
-            self.http_server(name, object, &mut balancer)?;
-            object.digest =
-                mixed(object.digest, &balancer.servers.iter().map(|s| (s.url.as_str(), s.weight, s.preserve_path)).collect::<Vec<_>>());
-            object.config.load_balancer = Some(balancer);
+                None if self.empty() => {}
+                None => return Err(Self::no_balancer(name)),
+            }
         }
         Ok(())
     }
 
-    fn http_server(&mut self, name: &str, object: &mut Object<ServiceConfig>, balancer: &mut LoadBalancerConfig) -> Result<(), Skipped> {
+    fn http_server(&mut self, name: &str, object: &mut Object<ServiceConfig>, server: &ServerConfig) -> Result<(), Skipped> {
         if self.empty() {
-            balancer.servers.clear();
+            object.complete(|object| {
+                if let Some(balancer) = &mut object.config.load_balancer {
+                    balancer.servers.clear();
+                }
+            });
             return Ok(());
         }
-        let mut server = balancer.servers.pop().unwrap_or_default();
-        balancer.servers.clear();
         let written = self.labels("http", name);
         let scheme = written.map(|s| s.scheme.clone()).unwrap_or_default();
+        let mut url = String::new();
         if !server.url.is_empty() {
             if written.is_some_and(|s| !s.scheme.is_empty() || s.port.as_ref().is_some_and(|p| !p.is_empty())) {
                 let why = "`server.url` says scheme and port already; remove `server.scheme` and `server.port`, or `server.url`";
@@ -201,13 +203,21 @@ impl Work<'_> {
                 None if scheme.is_empty() => "http",
                 None => &scheme,
             };
-            server.url = format!("{scheme}://{host}:{port}");
+            url = format!("{scheme}://{host}:{port}");
         }
-        if let Some((transport, _)) = &self.item.transport {
-            balancer.servers_transport = Some(transport.clone());
-            object.digest = mixed(object.digest, transport);
-        }
-        balancer.servers.push(server);
+        let transport = self.item.transport.as_ref().map(|(name, _)| name.clone());
+        object.complete(move |object| {
+            let Some(balancer) = &mut object.config.load_balancer else { return };
+            let mut server = balancer.servers.pop().unwrap_or_default();
+            if server.url.is_empty() {
+                server.url.clone_from(&url);
+            }
+            if transport.is_some() {
+                balancer.servers_transport.clone_from(&transport);
+            }
+            object.digest = mixed(object.digest, &(server_key(&server), &transport));
+            balancer.servers = vec![server];
+        });
         Ok(())
     }
 
@@ -231,11 +241,11 @@ impl Work<'_> {
                         dropped.push((name.clone(), "the default rule is empty; write `rule`".to_owned()));
                         continue;
                     }
-                    Ok(rule) => {
+                    Ok(rule) => object.complete(move |object| {
                         object.digest = mixed(object.digest, &rule);
-                        object.config.rule = rule;
+                        object.config.rule.clone_from(&rule);
                         object.config.default_rule = true;
-                    }
+                    }),
                     Err(e) => {
                         dropped.push((name.clone(), format!("the default rule cannot be made: {e}")));
                         continue;
@@ -261,21 +271,21 @@ impl Work<'_> {
         }
         for (name, object) in &mut tcp.services {
             let object = Arc::make_mut(object);
-            let Some(mut balancer) = object.config.load_balancer.take() else {
-                if self.empty() {
-                    continue;
-                }
+            if object.config.load_balancer.is_none() && !self.empty() {
                 return Err(Self::no_balancer(name));
-            };
-            let written: TcpServerConfig = balancer.servers.pop().unwrap_or_default();
-            balancer.servers.clear();
+            }
+            let mut address = None;
             if !self.empty() {
                 let (host, port) = self.address(Protocol::Tcp, "tcp", name)?;
                 self.check_port(object, "tcp", name, &port);
-                balancer.servers.push(TcpServerConfig { address: format!("{host}:{port}"), ..written });
+                address = Some(format!("{host}:{port}"));
             }
-            object.digest = mixed(object.digest, &balancer.servers.iter().map(|s| (s.address.as_str(), s.tls)).collect::<Vec<_>>());
-            object.config.load_balancer = Some(balancer);
+            object.complete(move |object| {
+                let Some(balancer) = &mut object.config.load_balancer else { return };
+                let written: TcpServerConfig = balancer.servers.pop().unwrap_or_default();
+                object.digest = mixed(object.digest, &(&address, written.tls));
+                balancer.servers = address.iter().map(|address| TcpServerConfig { address: address.clone(), ..written }).collect();
+            });
         }
         Ok(())
     }
@@ -301,20 +311,20 @@ impl Work<'_> {
         }
         for (name, object) in &mut udp.services {
             let object = Arc::make_mut(object);
-            let Some(mut balancer) = object.config.load_balancer.take() else {
-                if self.empty() {
-                    continue;
-                }
+            if object.config.load_balancer.is_none() && !self.empty() {
                 return Err(Self::no_balancer(name));
-            };
-            balancer.servers.clear();
+            }
+            let mut address = None;
             if !self.empty() {
                 let (host, port) = self.address(Protocol::Udp, "udp", name)?;
                 self.check_port(object, "udp", name, &port);
-                balancer.servers.push(UdpServerConfig { address: format!("{host}:{port}") });
+                address = Some(format!("{host}:{port}"));
             }
-            object.digest = mixed(object.digest, &balancer.servers.iter().map(|s| s.address.as_str()).collect::<Vec<_>>());
-            object.config.load_balancer = Some(balancer);
+            object.complete(move |object| {
+                let Some(balancer) = &mut object.config.load_balancer else { return };
+                object.digest = mixed(object.digest, &address);
+                balancer.servers = address.iter().map(|address| UdpServerConfig { address: address.clone() }).collect();
+            });
         }
         Ok(())
     }
@@ -330,21 +340,23 @@ impl Work<'_> {
 }
 
 /// Gives a router without a service the only one of its object.
-fn link<T>(
+fn link<T: 'static>(
     name: &str,
     object: &mut Object<T>,
     services: &[&String],
-    of: impl Fn(&mut T) -> &mut Option<String>,
+    of: fn(&mut T) -> &mut Option<String>,
     dropped: &mut Vec<(String, String)>,
 ) {
-    let service = of(&mut object.config);
-    if service.as_ref().is_some_and(|s| !s.is_empty()) {
+    if of(&mut object.config).as_ref().is_some_and(|s| !s.is_empty()) {
         return;
     }
     match services {
         [only] => {
-            *service = Some((*only).clone());
-            object.digest = mixed(object.digest, *only);
+            let only = (*only).clone();
+            object.complete(move |object| {
+                *of(&mut object.config) = Some(only.clone());
+                object.digest = mixed(object.digest, &only);
+            });
         }
         [] => {}
         several => {

@@ -1,12 +1,14 @@
 //! What many items say of objects with one name: equal routers are one, services give their servers to one
 //! another, and what contradicts itself is left out.
 
-use crate::decode::{Decoded, mixed, server_key};
+use crate::decode::{mixed, server_key};
+use crate::source::Kept;
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::sync::Arc;
 use torana_base::Diagnostic;
 use torana_config::routing::{
-    Item as Object, Items, LoadBalancerConfig, ServiceConfig, TcpLoadBalancerConfig, TcpServiceConfig, UdpServiceConfig,
+    Item as Object, Items, LoadBalancerConfig, MiddlewareConfig, PluginUse, RouterConfig, ServersTransportConfig, ServiceConfig,
+    TcpLoadBalancerConfig, TcpMiddlewareConfig, TcpRouterConfig, TcpServiceConfig, TlsStoreConfig, UdpRouterConfig, UdpServiceConfig,
 };
 
 /// Origins that one message names, at most.
@@ -33,25 +35,59 @@ impl<T> Default for Merged<T> {
     }
 }
 
+/// Whether two objects say the same, wherever they stand.
+pub(crate) trait Same {
+    fn same(&self, other: &Self) -> bool;
+}
+
+macro_rules! same {
+    ($($config:ty)*) => { $(impl Same for $config {
+        fn same(&self, other: &Self) -> bool { self == other }
+    })* };
+}
+
+same!(RouterConfig ServersTransportConfig TcpRouterConfig UdpRouterConfig TlsStoreConfig);
+
+/// Trees know where they were written: what they mean is compared.
+macro_rules! same_tree {
+    ($($config:ty)*) => { $(impl Same for $config {
+        fn same(&self, other: &Self) -> bool {
+            self.kind == other.kind && serde_json::to_value(self).ok() == serde_json::to_value(other).ok()
+        }
+    })* };
+}
+
+same_tree!(MiddlewareConfig TcpMiddlewareConfig);
+
+fn same_plugin(a: &Option<PluginUse>, b: &Option<PluginUse>) -> bool {
+    match (a, b) {
+        (Some(a), Some(b)) => a.name == b.name && a.config.digest() == b.config.digest(),
+        (None, None) => true,
+        _ => false,
+    }
+}
+
 /// A service whose servers may come from several items.
-pub(crate) trait Pooled: Clone + PartialEq {
+pub(crate) trait Pooled: Clone + PartialEq + Send + Sync + 'static {
     /// Whether both are equal but for their servers, and have servers.
     fn agrees(&self, other: &Self) -> bool;
     /// All servers of `parts` in place of its own, each once; what they are goes into the digest.
     fn pool<'a>(&mut self, parts: impl Iterator<Item = &'a Self>) -> u64
     where
         Self: 'a;
+    /// The servers of another one in place of its own.
+    fn take_servers(&mut self, from: &Self);
 }
 
 pub(crate) struct Merge<'a> {
-    all: &'a [(String, Arc<Decoded>)],
+    all: &'a [Kept],
     diagnostics: Vec<Diagnostic>,
     /// By index of the item.
     conflicts: FxHashMap<usize, Vec<String>>,
 }
 
 impl<'a> Merge<'a> {
-    pub(crate) fn new(all: &'a [(String, Arc<Decoded>)]) -> Self {
+    pub(crate) fn new(all: &'a [Kept]) -> Self {
         Merge { all, diagnostics: Vec::new(), conflicts: FxHashMap::default() }
     }
 
@@ -60,10 +96,10 @@ impl<'a> Merge<'a> {
     }
 
     /// Objects that have to be equal wherever they have one name.
-    pub(crate) fn equal<T: PartialEq>(&mut self, section: &str, parts: Vec<Part<'a, T>>) -> Items<T> {
+    pub(crate) fn equal<T: Same>(&mut self, section: &str, parts: Vec<Part<'a, T>>) -> Items<T> {
         self.grouped(section, parts, |group| {
             let first = group[0].object;
-            let same = |p: &Part<'a, T>| Arc::ptr_eq(p.object, first) || p.object.config == first.config;
+            let same = |p: &Part<'a, T>| p.object.digest == first.digest || p.object.config.same(&first.config);
             group[1..].iter().all(same).then(|| first.clone())
         })
     }
@@ -125,7 +161,7 @@ impl<'a> Merge<'a> {
 
     fn conflict<T>(&mut self, section: &str, group: &[Part<'a, T>]) {
         let key = format!("{section}.{}", group[0].name);
-        let mut origins: Vec<&str> = group.iter().take(MAX_NAMED).map(|p| self.all[p.of].0.as_str()).collect();
+        let mut origins: Vec<&str> = group.iter().take(MAX_NAMED).map(|p| self.all[p.of].item.origin.as_str()).collect();
         let more = group.len().saturating_sub(MAX_NAMED);
         let rest = format!("{more} more");
         if more > 0 {
@@ -145,12 +181,22 @@ fn pooled<T: Pooled>(group: &[Part<'_, T>]) -> Object<T> {
     let first = group.iter().find(|p| !p.object.has_errors()).unwrap_or(&group[0]);
     let mut made = (**first.object).clone();
     let good = group.iter().filter(|p| first.object.has_errors() || !p.object.has_errors());
-    let servers = made.config.pool(good.map(|p| &p.object.config));
-    made.digest = mixed(first.object.digest, &servers);
+    let mut pool = made.config.clone();
+    let servers = pool.pool(good.map(|p| &p.object.config));
+    made.complete(move |made| {
+        made.config.take_servers(&pool);
+        made.digest = mixed(made.digest, &servers);
+    });
     made
 }
 
 impl Pooled for ServiceConfig {
+    fn take_servers(&mut self, from: &Self) {
+        if let (Some(mine), Some(theirs)) = (&mut self.load_balancer, &from.load_balancer) {
+            mine.servers.clone_from(&theirs.servers);
+        }
+    }
+
     fn agrees(&self, other: &Self) -> bool {
         match (&self.load_balancer, &other.load_balancer) {
             (Some(a), Some(b)) => {
@@ -167,14 +213,14 @@ impl Pooled for ServiceConfig {
                 } = a;
                 *sticky == b.sticky
                     && *strategy == b.strategy
-                    && *plugin == b.plugin
+                    && same_plugin(plugin, &b.plugin)
                     && *health_check == b.health_check
                     && *pass_host_header == b.pass_host_header
                     && *response_forwarding == b.response_forwarding
                     && *servers_transport == b.servers_transport
                     && *redispatch == b.redispatch
             }
-            (None, None) => self == other,
+            (None, None) => same_plugin(&self.plugin, &other.plugin) && self.weighted == other.weighted && self.others == other.others,
             _ => false,
         }
     }
@@ -192,6 +238,12 @@ impl Pooled for ServiceConfig {
 }
 
 impl Pooled for TcpServiceConfig {
+    fn take_servers(&mut self, from: &Self) {
+        if let (Some(mine), Some(theirs)) = (&mut self.load_balancer, &from.load_balancer) {
+            mine.servers.clone_from(&theirs.servers);
+        }
+    }
+
     fn agrees(&self, other: &Self) -> bool {
         match (&self.load_balancer, &other.load_balancer) {
             (Some(a), Some(b)) => {
@@ -220,6 +272,12 @@ impl Pooled for TcpServiceConfig {
 }
 
 impl Pooled for UdpServiceConfig {
+    fn take_servers(&mut self, from: &Self) {
+        if let (Some(mine), Some(theirs)) = (&mut self.load_balancer, &from.load_balancer) {
+            mine.servers.clone_from(&theirs.servers);
+        }
+    }
+
     fn agrees(&self, other: &Self) -> bool {
         self.load_balancer.is_some() && other.load_balancer.is_some() || self == other
     }

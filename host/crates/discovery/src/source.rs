@@ -5,7 +5,6 @@ use crate::decode::{Decoded, decode};
 use crate::item::{AddressWanted, Item};
 use crate::merge::{Merge, Merged, Part};
 use crate::rule::Rule;
-use rustc_hash::FxHashMap;
 use std::sync::Arc;
 use torana_base::{Diagnostic, Objects, RejectedObject};
 use torana_config::routing::{RoutingConfig, ServiceConfig, TcpServiceConfig, UdpServiceConfig};
@@ -23,7 +22,8 @@ pub struct Source {
     pub allow_empty_services: bool,
     pub default_rule: Rule,
     pub constraints: Option<Constraint>,
-    kept: FxHashMap<String, Kept>,
+    /// In the order of their origins.
+    kept: Vec<Kept>,
     http: Merged<ServiceConfig>,
     tcp: Merged<TcpServiceConfig>,
     udp: Merged<UdpServiceConfig>,
@@ -31,8 +31,8 @@ pub struct Source {
 
 /// An item as of the last build.
 #[derive(Debug)]
-struct Kept {
-    item: Item,
+pub(crate) struct Kept {
+    pub(crate) item: Item,
     decoded: Arc<Decoded>,
 }
 
@@ -55,7 +55,7 @@ impl Source {
             allow_empty_services: false,
             default_rule,
             constraints: None,
-            kept: FxHashMap::default(),
+            kept: Vec::new(),
             http: Merged::default(),
             tcp: Merged::default(),
             udp: Merged::default(),
@@ -66,27 +66,25 @@ impl Source {
     /// time is not read again, and objects of it are the same ones.
     pub fn build(&mut self, mut items: Vec<Item>) -> Found {
         items.sort_by(|a, b| a.origin.cmp(&b.origin));
-        let mut before = std::mem::take(&mut self.kept);
-        let mut kept = FxHashMap::with_capacity_and_hasher(items.len(), Default::default());
-        let mut all: Vec<(String, Arc<Decoded>)> = Vec::with_capacity(items.len());
+        let mut before = std::mem::take(&mut self.kept).into_iter().peekable();
+        let mut kept: Vec<Kept> = Vec::with_capacity(items.len());
         for item in items {
-            let decoded = match before.remove(&item.origin).filter(|k| k.is_of(&item)) {
-                Some(same) => same.decoded,
-                None => Arc::new(decode(self, &item)),
-            };
-            all.push((item.origin.clone(), decoded.clone()));
-            kept.insert(item.origin.clone(), Kept { item, decoded });
+            while before.next_if(|k| k.item.origin < item.origin).is_some() {}
+            let same = before.next_if(|k| k.item.origin == item.origin).filter(|k| k.is_of(&item));
+            let decoded = same.map_or_else(|| Arc::new(decode(self, &item)), |k| k.decoded);
+            kept.push(Kept { item, decoded });
         }
+        let found = self.merge(&kept);
         self.kept = kept;
-        self.merge(&all)
+        found
     }
 
-    fn merge(&mut self, all: &[(String, Arc<Decoded>)]) -> Found {
+    fn merge(&mut self, all: &[Kept]) -> Found {
         let mut merge = Merge::new(all);
         let mut config = RoutingConfig::default();
         macro_rules! parts {
             ($($field:ident).+) => {
-                all.iter().enumerate().flat_map(|(i, (_, d))| d.config.$($field).+.iter().map(move |(name, object)| Part { name, of: i, object })).collect()
+                all.iter().enumerate().flat_map(|(i, k)| k.decoded.config.$($field).+.iter().map(move |(name, object)| Part { name, of: i, object })).collect()
             };
         }
         config.http.routers = merge.equal("http.routers", parts!(http.routers));
@@ -99,17 +97,17 @@ impl Source {
         config.udp.routers = merge.equal("udp.routers", parts!(udp.routers));
         config.udp.services = merge.services("udp.services", parts!(udp.services), &mut self.udp);
         config.tls.stores = merge.equal("tls.stores", parts!(tls.stores));
-        for (_, decoded) in all {
-            config.rejected.extend(decoded.config.rejected.iter().cloned());
+        for kept in all {
+            config.rejected.extend(kept.decoded.config.rejected.iter().cloned());
         }
         let (mut diagnostics, mut conflicts) = merge.into_parts();
         let mut objects = Objects { seen: all.len(), rejected: Vec::new() };
-        for (i, (origin, decoded)) in all.iter().enumerate() {
+        for (i, Kept { item, decoded }) in all.iter().enumerate() {
             diagnostics.extend(decoded.warnings.iter().cloned());
             let mut reasons = decoded.reasons.clone();
             reasons.extend(conflicts.remove(&i).unwrap_or_default());
             if !reasons.is_empty() {
-                objects.rejected.push(RejectedObject { name: origin.clone(), reasons });
+                objects.rejected.push(RejectedObject { name: item.origin.clone(), reasons });
             }
         }
         Found { config, diagnostics, objects }

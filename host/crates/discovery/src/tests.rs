@@ -289,3 +289,79 @@ fn the_same_as_in_traefik() {
     compare!("udpServices", udp.services);
     assert!(compared > 100 && wrong.is_empty(), "{compared} compared\n{}", wrong.join("\n"));
 }
+
+/// Values that stand elsewhere are looked up after everything here is done, and objects are read again then.
+#[test]
+fn references_in_labels_leave_servers_and_rules() {
+    use torana_config::reference::{Answer, Reference, References, Refusal};
+
+    struct Secret;
+    impl References for Secret {
+        fn look_up(&mut self, reference: &Reference) -> Result<Answer, Refusal> {
+            let text = if reference.to_string().contains("PRIORITY") { "7" } else { "secret" };
+            Ok(Answer { text: text.into(), warning: None })
+        }
+    }
+
+    let labels = [
+        ("traefik.http.routers.r.priority", "${env:PRIORITY}"),
+        ("traefik.http.services.s.loadbalancer.healthcheck.path", "/"),
+        ("traefik.http.services.s.loadbalancer.healthcheck.headers.Authorization", "${env:TOKEN}"),
+    ];
+    let mut source = source();
+    let one = source.build(vec![item("web", 1, &labels)]);
+    let two = source.build(vec![item("web", 1, &labels), item("web", 2, &labels)]);
+    assert!(one.config.has_references() && one.objects.rejected.is_empty(), "{}", shown(&one));
+    let (one, two) = (one.config.resolve(&mut Secret).config, two.config.resolve(&mut Secret).config);
+    let balancer = |config: &torana_config::routing::RoutingConfig| config.http.services["s"].config.load_balancer.clone().unwrap();
+    assert_eq!(balancer(&one).health_check.unwrap().headers["Authorization"], "secret");
+    assert_eq!(balancer(&one).servers.iter().map(|s| s.url.as_str()).collect::<Vec<_>>(), ["http://10.0.0.1:80"]);
+    assert_eq!(balancer(&two).servers.iter().map(|s| s.url.as_str()).collect::<Vec<_>>(), ["http://10.0.0.1:80", "http://10.0.0.2:80"]);
+    assert_ne!(one.http.services["s"].digest, two.http.services["s"].digest);
+    let router = &one.http.routers["r"].config;
+    assert_eq!(
+        (router.rule.as_str(), router.service.as_deref(), router.priority, router.default_rule),
+        ("Host(`web`)", Some("s"), 7, true)
+    );
+    let shown = one.http.services["s"].shown().unwrap();
+    assert_eq!(shown.config.load_balancer.as_ref().unwrap().servers.len(), 1);
+    assert_eq!(shown.config.load_balancer.as_ref().unwrap().health_check.as_ref().unwrap().headers["Authorization"], "${env:TOKEN}");
+}
+
+/// Replicas write the same labels, each on its own container.
+#[test]
+fn replicas_may_have_middlewares_and_plugins() {
+    let labels = [
+        ("traefik.http.middlewares.strip.stripprefix.prefixes", "/api"),
+        ("traefik.http.middlewares.auth.plugin.demo.Key", "x"),
+        ("traefik.http.services.web.loadbalancer.plugin.demo.Key", "x"),
+        ("traefik.tcp.middlewares.few.inflightconn.amount", "3"),
+        ("traefik.tls.stores.default.defaultgeneratedcert.resolver", "le"),
+        ("traefik.http.routers.web.tls.domains[0].main", "a.example.com"),
+    ];
+    let found = source().build((1..4).map(|n| item("web", n, &labels)).collect());
+    assert_eq!(shown(&found), "web: Host(`web`) -> web\nweb: http://10.0.0.1:80 http://10.0.0.2:80 http://10.0.0.3:80\n");
+    let middlewares: Vec<&String> = found.config.http.middlewares.keys().chain(found.config.tcp.middlewares.keys()).collect();
+    assert_eq!(middlewares, ["auth", "strip", "few"]);
+    assert!(found.config.tls.stores.contains_key("default") && found.diagnostics.is_empty(), "{:?}", found.diagnostics);
+    // another spelling of the same
+    let other = ("torana.http.middlewares.few.RateLimit.Average", "07");
+    let found = source().build(vec![item("a", 1, &[("traefik.http.middlewares.few.ratelimit.average", "7")]), item("b", 2, &[other])]);
+    assert!(found.config.http.middlewares.contains_key("few"), "{}", shown(&found));
+    let found = source().build(vec![
+        item("a", 1, &[("traefik.http.middlewares.m.plugin.demo.Key", "x")]),
+        item("b", 2, &[("traefik.http.middlewares.m.plugin.demo.Key", "y")]),
+    ]);
+    assert!(found.config.http.middlewares.is_empty() && found.objects.rejected.len() == 2, "{}", shown(&found));
+}
+
+/// Replicas say the same of a middleware, each in labels of its own.
+#[test]
+fn one_middleware_of_two_items() {
+    let pairs = [("traefik.http.routers.r.middlewares", "m"), ("traefik.http.middlewares.m.headers.customresponseheaders.X-A", "b")];
+    let found = source().build(vec![item("web", 1, &pairs), item("web", 2, &pairs)]);
+    assert!(found.config.http.middlewares.contains_key("m") && found.objects.rejected.is_empty(), "{:?}", found.objects);
+    let other = [pairs[0], ("traefik.http.middlewares.m.headers.customresponseheaders.X-A", "c")];
+    let found = source().build(vec![item("web", 1, &pairs), item("web", 2, &other)]);
+    assert!(found.config.http.middlewares.is_empty() && found.objects.rejected.len() == 2, "{:?}", found.objects);
+}

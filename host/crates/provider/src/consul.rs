@@ -17,6 +17,8 @@ pub const NAME: &str = "consul";
 const WAIT: Duration = Duration::from_secs(50);
 /// Between two queries, however fast keys change: each one answers with all of them.
 const PAUSE: Duration = Duration::from_millis(10);
+/// The same when an answer brings nothing new, as from something in between that does not wait.
+const IDLE: Duration = Duration::from_secs(1);
 
 /// For the registry.
 pub(crate) fn configured(config: &ProvidersConfig) -> Vec<Box<dyn Provider>> {
@@ -83,16 +85,19 @@ impl Consul {
         let watch = move |tell: mpsc::Sender<News>| {
             let work = async move {
                 loop {
+                    let begin = tokio::time::Instant::now();
                     let news = match query.ask(index).await {
                         // Consul starts again from below after a restore: one must too.
                         Ok((_, now)) if now < index => {
                             index = 0;
+                            tokio::time::sleep(IDLE).await;
                             continue;
                         }
                         Ok((pairs, now)) => {
                             let same = now == index;
                             index = now;
                             if same {
+                                tokio::time::sleep_until(begin + IDLE).await;
                                 continue;
                             }
                             Ok(Change::All(pairs))

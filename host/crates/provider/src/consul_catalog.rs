@@ -4,11 +4,13 @@
 //! no more than half of the time is spent reading. A service that cannot be read keeps what it said last.
 
 mod agent;
+mod mesh;
 
 use crate::link::{Link, parsed, pause_after, refused};
 use crate::tags::{Instance, Tagged, item, may_be_exposed};
 use crate::web::WebError;
 use agent::{Agent, Entry};
+use mesh::{Mesh, renewed};
 use futures_util::StreamExt;
 use futures_util::stream;
 use std::collections::BTreeMap;
@@ -17,12 +19,15 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use torana_config::install::{ConsulCatalogConfig, ProvidersConfig};
+use torana_config::labels::OWN_PREFIX;
 use torana_discovery::{Flavour, Item, Source};
 use torana_extend::{Provider, ProviderOut, RejectedObject, Stop, Stopped};
 
 /// Behind `@` in references.
 pub const NAME: &str = "consulcatalog";
 
+/// The setting of a service that wants the mesh, behind the prefix.
+const CONNECT: &str = "consulcatalog.connect";
 /// Services that are asked for at the same time.
 const AT_ONCE: usize = 16;
 /// From one read to the next, at least, when Consul tells of changes.
@@ -75,7 +80,7 @@ async fn run(provider: ConsulCatalogProvider, out: ProviderOut) -> Result<(), St
     source.constraints = constraints;
     source.tags = true;
     let mut link = Link::new(name, out, source);
-    let mut catalogue = Catalogue { config, known: BTreeMap::new() };
+    let mut catalogue = Catalogue { config, known: BTreeMap::new(), mesh: None };
     loop {
         let error = match Agent::new(&catalogue.config, &namespace).await {
             Ok(agent) => match catalogue.follow(Arc::new(agent), &mut link).await {
@@ -114,11 +119,13 @@ impl From<WebError> for Ended {
 struct Catalogue {
     config: ConsulCatalogConfig,
     known: BTreeMap<String, Vec<Entry>>,
+    mesh: Option<Mesh>,
 }
 
 impl Catalogue {
     async fn follow(&mut self, agent: Arc<Agent>, link: &mut Link) -> Result<std::convert::Infallible, Ended> {
         // Asked before the first read, so that nothing falls between.
+        self.mesh = if self.config.connect_aware { Some(Mesh::join(&agent, &self.config.service_name).await?) } else { None };
         let mut eyes = if self.config.watch { Some(Eyes::open(&agent).await?) } else { None };
         let every = self.config.refresh_interval.as_duration();
         loop {
@@ -129,19 +136,24 @@ impl Catalogue {
             wrong.extend(rejected);
             let seen = self.known.values().map(Vec::len).sum();
             link.publish(items, seen, wrong).await?;
-            match &mut eyes {
-                None => tokio::time::sleep(every).await,
-                Some(eyes) => {
-                    let pause = pause_after(began.elapsed(), SETTLE);
-                    // A server that may be behind can have answered with what was before the change.
-                    if self.config.stale || self.config.cache {
-                        tokio::time::timeout(every, eyes.change(&agent)).await.unwrap_or(Ok(()))?;
-                    } else {
-                        eyes.change(&agent).await?;
+            let pause = pause_after(began.elapsed(), SETTLE);
+            // A server that may be behind can have answered with what was before the change.
+            let behind = self.config.stale || self.config.cache;
+            let change = async {
+                match &mut eyes {
+                    Some(eyes) if !behind => eyes.change(&agent).await,
+                    Some(eyes) => tokio::time::timeout(every, eyes.change(&agent)).await.unwrap_or(Ok(())),
+                    None => {
+                        tokio::time::sleep(every).await;
+                        Ok(())
                     }
-                    tokio::time::sleep(pause.saturating_sub(began.elapsed())).await;
                 }
+            };
+            tokio::select! {
+                changed = change => changed?,
+                renewed = renewed(&mut self.mesh, &agent) => renewed?,
             }
+            tokio::time::sleep(pause.saturating_sub(began.elapsed())).await;
         }
     }
 
@@ -150,10 +162,11 @@ impl Catalogue {
         let services = agent.services().await?;
         let wanted = services.into_iter().filter(|(_, tags)| may_be_exposed(tags, &self.config.prefix, self.config.exposed_by_default));
         let asked: Vec<_> = wanted
-            .map(|(name, _)| {
-                let agent = agent.clone();
+            .map(|(name, tags)| {
+                let wants_mesh = self.meshed(&Tagged::new(&tags, &self.config.prefix)).unwrap_or(false);
+                let (agent, mesh) = (agent.clone(), wants_mesh && self.mesh.is_some());
                 async move {
-                    let instances = agent.instances(&name).await;
+                    let instances = agent.instances(&name, mesh).await;
                     (name, instances)
                 }
             })
@@ -205,17 +218,35 @@ impl Catalogue {
         let tags = &entry.service.tags;
         let tagged = Tagged::new(tags, prefix);
         let origin = format!("service {service}, instance {} on {}", entry.service.id, entry.node.node);
-        match tagged.flag(prefix, "consulcatalog.connect") {
-            Ok(connect) if connect == Some(true) => {
-                let reason = format!("`{prefix}.consulcatalog.connect` wants the service mesh, which is not built; remove the tag to reach it directly");
-                return Some(Err(RejectedObject { name: origin, reasons: vec![reason] }));
+        let rejected = |reason: String| Some(Err(RejectedObject { name: origin.clone(), reasons: vec![reason] }));
+        let transport = match (self.meshed(&tagged), &self.mesh) {
+            (Err(reason), _) => return rejected(reason),
+            (Ok(false), _) => None,
+            (Ok(true), None) => {
+                let reason = "it wants to be reached through the service mesh; set `connectAware`, or remove the tag";
+                return rejected(format!("`{prefix}.{CONNECT}`: {reason}"));
             }
-            Ok(_) => {}
-            Err(reason) => return Some(Err(RejectedObject { name: origin, reasons: vec![reason] })),
-        }
+            (Ok(true), Some(_)) if tagged.labels.keys().any(|k| below(k, prefix, "tcp") || below(k, prefix, "udp")) => {
+                return rejected("TCP and UDP through the service mesh are not built; use HTTP, or reach it directly".into());
+            }
+            (Ok(true), Some(mesh)) => Some(mesh.transport(&entry.service.namespace, &entry.node.datacenter, service)),
+        };
         let instance = Instance { origin, service, tags, address: entry.address(), port: entry.service.port };
-        Some(item(instance, &tagged, prefix, "consulcatalog"))
+        Some(item(instance, &tagged, prefix, "consulcatalog").map(|item| Item { transport, ..item }))
     }
+
+    /// Whether what has these tags is reached through the mesh.
+    fn meshed(&self, tagged: &Tagged) -> Result<bool, String> {
+        // Where there is no mesh the default is of no interest.
+        let by_default = self.config.connect_by_default && self.config.connect_aware;
+        Ok(tagged.flag(&self.config.prefix, CONNECT)?.unwrap_or(by_default))
+    }
+}
+
+/// Whether a key is one of `http`, `tcp` or `udp`.
+fn below(key: &str, prefix: &str, part: &str) -> bool {
+    let rest = key.strip_prefix(prefix).or_else(|| key.strip_prefix(OWN_PREFIX));
+    rest.and_then(|r| r.strip_prefix('.')?.split_once('.')).is_some_and(|(p, _)| p.eq_ignore_ascii_case(part))
 }
 
 /// What Consul is asked to tell the change of.
@@ -226,7 +257,7 @@ struct Eyes {
 
 impl Eyes {
     async fn open(agent: &Agent) -> Result<Eyes, WebError> {
-        Ok(Eyes { services: agent.services_index(0).await?.max(1), checks: agent.checks_index(0).await?.max(1) })
+        Ok(Eyes { services: agent.services_index(0).await?, checks: agent.checks_index(0).await? })
     }
 
     /// Returns when something may have changed.
@@ -235,12 +266,12 @@ impl Eyes {
         loop {
             let changed = tokio::select! {
                 index = &mut services => {
-                    let changed = advance(&mut self.services, index?);
+                    let changed = differs(&mut self.services, index?);
                     services.set(agent.services_index(self.services));
                     changed
                 }
                 index = &mut checks => {
-                    let changed = advance(&mut self.checks, index?);
+                    let changed = differs(&mut self.checks, index?);
                     checks.set(agent.checks_index(self.checks));
                     changed
                 }
@@ -252,25 +283,7 @@ impl Eyes {
     }
 }
 
-/// Whether an index is another one. One that goes back (Consul was restored, or restarted) is begun anew from, and one
-/// that is none would make a query return at once.
-fn advance(known: &mut u64, index: u64) -> bool {
-    let index = index.max(1);
+/// Whether an index is another one: a higher one, or a lower one where Consul was restored or has begun anew.
+fn differs(known: &mut u64, index: u64) -> bool {
     std::mem::replace(known, index) != index
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn indexes_go_on_or_begin_anew() {
-        let mut known = 7;
-        assert!(!advance(&mut known, 7));
-        assert!(advance(&mut known, 9));
-        assert!(advance(&mut known, 3), "Consul has begun anew");
-        assert!(advance(&mut known, 0));
-        assert_eq!(known, 1, "an index of 0 would not wait");
-        assert!(!advance(&mut known, 0));
-    }
 }

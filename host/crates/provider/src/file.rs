@@ -2,9 +2,10 @@
 //! a directory and what is below it, in lexical order; of two objects with one name the first wins.
 //!
 //! Each file stands for itself: one that is wrong keeps its last good version and does no harm to the
-//! others, where Traefik refuses the whole reload. `SIGHUP` reads everything again, watched or not.
+//! others, where Traefik refuses the whole reload. A file with `{{` is a Go template, rendered before it is parsed. `SIGHUP` reads everything again, watched or not.
 
 mod sources;
+mod template;
 mod watch;
 
 use sources::{Loaded, Root, Sources};
@@ -62,7 +63,8 @@ async fn run(config: &FileProviderConfig, out: &ProviderOut) -> Result<(), Stopp
     };
     let ears = Arc::new(Ears::default());
     let mut hangup = signal(SignalKind::hangup()).inspect_err(|error| tracing::warn!(providerName = NAME, %error, "SIGHUP will not reload")).ok();
-    let sources = Arc::new(Mutex::new(Sources::new(root, config.watch.then(|| ears.clone()))));
+    let sources = Sources::new(root, config.watch.then(|| ears.clone())).log_templates(config.debug_log_generated_template);
+    let sources = Arc::new(Mutex::new(sources));
     let mut said = None;
     let mut since = None;
     loop {

@@ -54,11 +54,16 @@ async fn run(config: HttpProviderConfig, out: &ProviderOut) -> Result<(), Stoppe
     let mut reader = Box::new(Reader::new(shown(&config.endpoint)));
     let mut backoff = Backoff::default();
     let mut client = None;
+    let mut connected = false;
     loop {
         let body = fetch(&config, &mut client).await;
         let pause = match body {
             Ok(body) => {
-                out.connected(NAME).await?;
+                if !std::mem::replace(&mut connected, true) {
+                    out.connected(NAME).await?;
+                    // What was wrong with the answer is said again.
+                    reader.digest = None;
+                }
                 backoff.reset();
                 let work = tokio::task::spawn_blocking(move || {
                     let read = reader.read(&body);
@@ -75,6 +80,7 @@ async fn run(config: HttpProviderConfig, out: &ProviderOut) -> Result<(), Stoppe
                 config.poll_interval.as_duration()
             }
             Err(error) => {
+                connected = false;
                 out.failed(NAME, error).await?;
                 backoff.pause()
             }

@@ -12,13 +12,20 @@ pub(crate) struct Link {
     out: ProviderOut,
     backoff: Backoff,
     connected: bool,
+    /// Documents are not held up by `providers.providersThrottleDuration`.
+    own_pace: bool,
     /// Away only while it builds.
     source: Option<Source>,
 }
 
 impl Link {
     pub(crate) fn new(name: &'static str, out: ProviderOut, source: Source) -> Link {
-        Link { name, out, backoff: Backoff::default(), connected: false, source: Some(source) }
+        Link { name, out, backoff: Backoff::default(), connected: false, own_pace: false, source: Some(source) }
+    }
+
+    /// With a pace of its own, in place of `providers.providersThrottleDuration`.
+    pub(crate) fn at_own_pace(self) -> Link {
+        Link { own_pace: true, ..self }
     }
 
     /// The source has answered.
@@ -53,7 +60,7 @@ impl Link {
         objects.rejected.extend(rejected);
         objects.rejected.sort_by(|a, b| a.name.cmp(&b.name));
         let document =
-            Document { provider: self.name, config: found.config, diagnostics: found.diagnostics, objects, ..Document::default() };
+            Document { provider: self.name, config: found.config, diagnostics: found.diagnostics, objects, own_pace: self.own_pace };
         self.out.publish(document).await
     }
 }

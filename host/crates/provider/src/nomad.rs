@@ -76,7 +76,7 @@ async fn run(provider: NomadProvider, out: ProviderOut) -> Result<(), Stopped> {
     source.allow_empty_services = config.allow_empty_services;
     source.constraints = constraints;
     source.tags = true;
-    let mut link = Link::new(name, out, source);
+    let mut link = Link::new(name, out, source).at_own_pace();
     let mut services = Services { config, known: BTreeMap::new() };
     loop {
         let error = match Api::new(&services.config, &namespace).await {
@@ -174,7 +174,8 @@ impl Services {
                 Ok(instances) => instances,
                 Err(away @ WebError::Away(_)) => return Err(away),
                 Err(error) => {
-                    read.rejected.push(unread(format!("service {name}"), &error));
+                    let reasons = vec![format!("it cannot be read, and stays as it was: {error}")];
+                    read.rejected.push(RejectedObject { name: format!("service {name}"), reasons });
                     failed = Some(error);
                     self.known.get(&name).cloned().unwrap_or_default()
                 }
@@ -210,7 +211,10 @@ impl Services {
             match answer {
                 Ok(asleep) => read.asleep.extend(asleep),
                 Err(away @ WebError::Away(_)) => return Err(away),
-                Err(error) => read.rejected.push(unread(format!("job {job}"), &error)),
+                Err(error) => {
+                    let reasons = vec![format!("it cannot be read, and its services at zero are left out: {error}")];
+                    read.rejected.push(RejectedObject { name: format!("job {job}"), reasons });
+                }
             }
         }
         Ok(())
@@ -243,8 +247,4 @@ impl Services {
         }
         (items, seen, rejected)
     }
-}
-
-fn unread(name: String, error: &WebError) -> RejectedObject {
-    RejectedObject { name, reasons: vec![format!("it cannot be read, and stays as it was: {error}")] }
 }

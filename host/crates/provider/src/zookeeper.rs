@@ -28,7 +28,7 @@ const FOLDERS: usize = 3;
 pub(crate) fn configured(config: &ProvidersConfig) -> Vec<Box<dyn Provider>> {
     let of = |c: &ZooKeeperProviderConfig| {
         let root = root(&c.root_key);
-        Box::new(Kv { name: NAME, store: ZooKeeper { path: format!("/{root}"), config: c.clone() }, root }) as Box<dyn Provider>
+        Box::new(Kv { name: NAME, store: ZooKeeper { path: format!("/{root}"), config: c.clone(), recursive: true }, root }) as Box<dyn Provider>
     };
     config.zoo_keeper.iter().map(of).collect()
 }
@@ -36,6 +36,8 @@ pub(crate) fn configured(config: &ProvidersConfig) -> Vec<Box<dyn Provider>> {
 struct ZooKeeper {
     config: ZooKeeperProviderConfig,
     path: String,
+    /// Ask for a recursive watch, which servers have from 3.6 on.
+    recursive: bool,
 }
 
 impl Store for ZooKeeper {
@@ -51,10 +53,13 @@ impl Store for ZooKeeper {
         let client = client.map_err(|_| format!("{at}: no answer in time"))?.map_err(|e| format!("{at}: {}", told(&e)))?;
         let tree = Tree { client, path: self.path.clone() };
         let failed = |e: Error| format!("{at}: {}", told(&e));
-        let recursive = match tree.client.watch(&self.path, AddWatchMode::PersistentRecursive).await {
-            Ok(watcher) => Some(watcher),
-            Err(Error::Unimplemented) => None,
-            Err(e) => return Err(failed(e)),
+        let recursive = match self.recursive {
+            true => match tree.client.watch(&self.path, AddWatchMode::PersistentRecursive).await {
+                Ok(watcher) => Some(watcher),
+                Err(Error::Unimplemented) => None,
+                Err(e) => return Err(failed(e)),
+            },
+            false => None,
         };
         let (pairs, watches) = tree.read(recursive.is_none()).await.map_err(failed)?;
         let watch = move |tell: mpsc::Sender<News>| {
@@ -246,3 +251,6 @@ fn told(error: &Error) -> String {
     };
     format!("{error}{hint}")
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,6 +14,7 @@ pub mod l4;
 mod meter;
 pub mod pool;
 pub mod service;
+mod spiffe;
 pub mod target;
 pub mod transport;
 
@@ -21,5 +22,6 @@ pub use forward::{Options, forward, send};
 pub use health::HealthCheck;
 pub use meter::ServiceMeter;
 pub use service::{LoadBalancer, Server, Weighted};
+pub use spiffe::SpiffeSource;
 pub use target::{Protocol, ServerUrl, Target};
 pub use transport::{Transport, TransportError, files_digest};

@@ -1,5 +1,6 @@
 //! `serversTransports`: how the gateway speaks to servers.
 
+use crate::spiffe::SpiffeSource;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{ResolvesClientCert, WebPkiServerVerifier};
 use rustls::crypto::CryptoProvider;
@@ -47,7 +48,7 @@ pub struct TransportError {
     pub message: String,
 }
 
-fn error(key: &'static str, message: impl std::fmt::Display) -> TransportError {
+pub(crate) fn error(key: &'static str, message: impl std::fmt::Display) -> TransportError {
     TransportError { key, message: message.to_string() }
 }
 
@@ -70,8 +71,13 @@ fn version_rank(name: &str, key: &'static str) -> Result<u8, TransportError> {
 impl Transport {
     /// Reads the certificates it names: `FileOrContent` is a path if there is a file of that name.
     pub fn build(config: &ServersTransportConfig) -> Self {
+        Transport::build_with(config, None)
+    }
+
+    /// The same, with the identity that `spiffe` is about.
+    pub fn build_with(config: &ServersTransportConfig, spiffe: Option<&Arc<SpiffeSource>>) -> Self {
         let mut problems = Vec::new();
-        let tls_http1 = tls_config(config, &mut problems).map(Arc::new).map_err(|e| problems.push(e)).ok();
+        let tls_http1 = tls_config(config, spiffe, &mut problems).map(Arc::new).map_err(|e| problems.push(e)).ok();
         let tls = tls_http1.clone().map(|mut tls| {
             if !config.disable_http2 {
                 Arc::make_mut(&mut tls).alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
@@ -99,7 +105,14 @@ impl Transport {
     }
 }
 
-pub(crate) fn tls_config(config: &ServersTransportConfig, problems: &mut Vec<TransportError>) -> Result<ClientConfig, TransportError> {
+pub(crate) fn tls_config(
+    config: &ServersTransportConfig,
+    source: Option<&Arc<SpiffeSource>>,
+    problems: &mut Vec<TransportError>,
+) -> Result<ClientConfig, TransportError> {
+    if let Some(spiffe) = &config.spiffe {
+        return crate::spiffe::client_config(config, spiffe, source);
+    }
     let mut provider = (*provider()).clone();
     if !config.cipher_suites.is_empty() {
         let mut chosen = Vec::new();

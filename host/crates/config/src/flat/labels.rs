@@ -5,6 +5,7 @@
 
 use super::{MAX_DEPTH, Raw};
 use crate::node::{Key, Node, Value, parse_bool};
+use crate::reference;
 use crate::schema::{self, Branch, Kind};
 use torana_base::{Checked, Diagnostic, GoDuration, Place, closest};
 
@@ -254,6 +255,8 @@ impl Reader {
             return None;
         };
         let wanted = match kind {
+            // what it leads to is looked at when it is followed
+            _ if reference::mentions(text) => return raw.value.clone(),
             Kind::Bool if parse_bool(text).is_none() => "`true` or `false`",
             Kind::Int if text.parse::<i64>().is_err() => "a whole number",
             Kind::Float if text.parse::<f64>().is_err() => "a number",

@@ -111,6 +111,81 @@ impl Default for AcmeConfig {
 pub struct AcmeClusterConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub redis: Option<AcmeRedisConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub etcd: Option<AcmeEtcdConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub consul: Option<AcmeConsulConfig>,
+}
+
+impl AcmeClusterConfig {
+    /// Whether exactly one place is named, and where it is.
+    fn is_whole(&self) -> bool {
+        let redis = self.redis.as_ref().map(|r| r.url != Secret::default());
+        let etcd = self.etcd.as_ref().map(|e| e.endpoints.iter().any(|e| !e.is_empty()));
+        let consul = self.consul.as_ref().map(|c| !c.address.is_empty());
+        let places = [redis, etcd, consul];
+        places.iter().flatten().count() == 1 && places.iter().flatten().all(|whole| *whole)
+    }
+}
+
+/// `certificatesResolvers.<name>.acme.cluster.etcd`.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct AcmeEtcdConfig {
+    /// Members, `host:port` or URLs; with `ca` or `cert` they speak TLS.
+    pub endpoints: Vec<String>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub username: String,
+    /// Never shown.
+    #[serde(skip_serializing)]
+    pub password: Secret,
+    /// Authorities that the servers are trusted by, a file or PEM text; empty for the system's.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub ca: String,
+    /// Comes together with `key`, or both are empty.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub cert: String,
+    /// Never shown.
+    #[serde(skip_serializing)]
+    pub key: Secret,
+    /// Of all keys; default `torana/acme`.
+    pub prefix: String,
+}
+
+impl Default for AcmeEtcdConfig {
+    fn default() -> Self {
+        AcmeEtcdConfig {
+            endpoints: Vec::new(),
+            username: String::new(),
+            password: Secret::default(),
+            ca: String::new(),
+            cert: String::new(),
+            key: Secret::default(),
+            prefix: "torana/acme".into(),
+        }
+    }
+}
+
+/// `certificatesResolvers.<name>.acme.cluster.consul`.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct AcmeConsulConfig {
+    /// An agent: `host:port`, or a URL; with `ca` it speaks TLS.
+    pub address: String,
+    /// Never shown.
+    #[serde(skip_serializing)]
+    pub token: Secret,
+    /// Authorities that the agent is trusted by, a file or PEM text; empty for the system's.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub ca: String,
+    /// Of all keys; default `torana/acme`.
+    pub prefix: String,
+}
+
+impl Default for AcmeConsulConfig {
+    fn default() -> Self {
+        AcmeConsulConfig { address: String::new(), token: Secret::default(), ca: String::new(), prefix: "torana/acme".into() }
+    }
 }
 
 /// `certificatesResolvers.<name>.acme.cluster.redis`.
@@ -304,10 +379,10 @@ impl Validate<'_> {
                 self.push(d, "name a file, such as `/var/lib/torana/acme.json`");
             }
             if let Some(cluster) = &acme.cluster
-                && cluster.redis.as_ref().is_none_or(|r| r.url == Secret::default())
+                && !cluster.is_whole()
             {
-                let d = Diagnostic::error(key(".acme.cluster"), "there is no shared place for the certificates");
-                self.push(d, "write `redis: {url: \"redis://host:6379/0\"}`, or remove `cluster`");
+                let d = Diagnostic::error(key(".acme.cluster"), "there is no shared place for the certificates, or more than one");
+                self.push(d, "write one of `redis: {url: \"redis://host:6379/0\"}`, `etcd: {endpoints: [\"host:2379\"]}` and `consul: {address: \"host:8500\"}`, or remove `cluster`");
             }
             if let Some((option, message, hint)) = acme.wrong() {
                 let d = Diagnostic::warning(key(&format!(".acme.{option}")), format!("{message}: resolver `{name}` is left out"));

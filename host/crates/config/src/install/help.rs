@@ -4,7 +4,7 @@ use crate::schema::{self, Kind, Row, State};
 use std::fmt::Write;
 
 /// Heading and first part of the paths below it.
-const GROUPS: [(&str, &str); 16] = [
+const GROUPS: [(&str, &str); 17] = [
     ("Configuration file", "configFile"),
     ("Entry points", "entryPoints"),
     ("Providers", "providers"),
@@ -13,6 +13,7 @@ const GROUPS: [(&str, &str); 16] = [
     ("OCSP", "ocsp"),
     ("Backends", "serversTransport"),
     ("TCP backends", "tcpServersTransport"),
+    ("SPIFFE", "spiffe"),
     ("API", "api"),
     ("Ping", "ping"),
     ("Metrics", "metrics"),

@@ -27,7 +27,9 @@ pub use secrets::*;
 
 use crate::de;
 use crate::node::Node;
-use crate::routing::{ForwardingTimeoutsConfig, PluginConfig, ServersTransportConfig, TcpClientTlsConfig, TcpServersTransportConfig};
+use crate::routing::{
+    ForwardingTimeoutsConfig, PluginConfig, ServersTransportConfig, SpiffeClientConfig, TcpClientTlsConfig, TcpServersTransportConfig,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -52,6 +54,8 @@ pub struct InstallConfig {
     pub log: LogConfig,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ocsp: Option<OcspConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spiffe: Option<SpiffeConfig>,
     pub core: CoreConfig,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub certificates_resolvers: BTreeMap<String, CertificatesResolverConfig>,
@@ -67,6 +71,15 @@ pub struct InstallConfig {
     /// `configFile`: where the file was looked for; kept so that the option may stand in any source.
     #[serde(skip_serializing)]
     config_file: Option<String>,
+}
+
+/// `spiffe`: where the gateway's own identity comes from.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct SpiffeConfig {
+    /// `unix:///path` or `tcp://address:port` of the Workload API.
+    #[serde(rename = "workloadAPIAddr", skip_serializing_if = "String::is_empty")]
+    pub workload_api_addr: String,
 }
 
 /// `ocsp`: what the issuers of certificates say of them is sent in handshakes.
@@ -207,11 +220,14 @@ pub struct FileProviderConfig {
     /// Default true.
     #[serde(skip_serializing_if = "is_false")]
     pub watch: bool,
+    /// Log templates and what they come to at level DEBUG.
+    #[serde(skip_serializing_if = "is_false")]
+    pub debug_log_generated_template: bool,
 }
 
 impl Default for FileProviderConfig {
     fn default() -> Self {
-        FileProviderConfig { filename: String::new(), directory: String::new(), watch: true }
+        FileProviderConfig { filename: String::new(), directory: String::new(), watch: true, debug_log_generated_template: false }
     }
 }
 
@@ -228,6 +244,9 @@ pub struct ServersTransportDefaultsConfig {
     #[serde(skip_serializing_if = "is_zero")]
     pub max_idle_conns_per_host: i64,
     pub forwarding_timeouts: DefaultForwardingTimeoutsConfig,
+    /// TLS by SPIFFE identities, in place of the other TLS options.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spiffe: Option<SpiffeClientConfig>,
 }
 
 impl Default for ServersTransportDefaultsConfig {
@@ -237,6 +256,7 @@ impl Default for ServersTransportDefaultsConfig {
             root_cas: Vec::new(),
             max_idle_conns_per_host: 200,
             forwarding_timeouts: DefaultForwardingTimeoutsConfig::default(),
+            spiffe: None,
         }
     }
 }
@@ -249,6 +269,7 @@ impl ServersTransportDefaultsConfig {
             insecure_skip_verify: self.insecure_skip_verify,
             root_cas: self.root_cas.clone(),
             max_idle_conns_per_host: self.max_idle_conns_per_host,
+            spiffe: self.spiffe.clone(),
             forwarding_timeouts: ForwardingTimeoutsConfig {
                 dial_timeout: t.dial_timeout,
                 response_header_timeout: t.response_header_timeout,
@@ -301,6 +322,7 @@ impl TcpServersTransportDefaultsConfig {
             tls: self.tls.as_ref().map(|tls| TcpClientTlsConfig {
                 insecure_skip_verify: tls.insecure_skip_verify,
                 root_cas: tls.root_cas.clone(),
+                spiffe: tls.spiffe.clone(),
                 ..TcpClientTlsConfig::default()
             }),
         }
@@ -316,6 +338,9 @@ pub struct TcpTlsDefaultsConfig {
     /// Files or PEM text; in place of the system's authorities.
     #[serde(rename = "rootCAs", skip_serializing_if = "Vec::is_empty")]
     pub root_cas: Vec<String>,
+    /// TLS by SPIFFE identities, in place of the others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spiffe: Option<SpiffeClientConfig>,
 }
 
 /// `serversTransport.forwardingTimeouts`.

@@ -42,7 +42,7 @@ fn sample(path: &str, kind: Kind, default: &str) -> &'static str {
         ("plugins.<name>.failure", _) => "open",
         ("plugins.<name>.rollout.steps", _) => "5, 7",
         ("plugins.<name>.limits.memory" | "plugins.<name>.limits.body" | "plugins.<name>.limits.headers", _) => "7KiB",
-        (p, _) if p.ends_with("Strategy") => "delete",
+        (p, _) if p.ends_with("HeadersStrategy") => "delete",
         (p, _) if p.ends_with("traceVerbosity") => "detailed",
         ("log.level", _) => "debug",
         ("core.defaultRuleSyntax", _) => "v3",
@@ -500,6 +500,27 @@ fn metrics_that_cannot_be_counted_are_refused() {
     assert!(told[0].to_string().contains("metrics are not served") && told[0].to_string().contains("did you mean `web`"), "{told:?}");
     let told = yaml("metrics: {datadog: {}}").unwrap_err();
     assert!(told.contains("MET-03"), "{told}");
+}
+
+#[test]
+fn options_of_catalogues_that_contradict_each_other() {
+    let told = |text: &str| match yaml(text) {
+        Ok(loaded) => loaded.warnings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
+        Err(told) => told,
+    };
+    for (text, expected) in [
+        ("providers: {consulCatalog: {stale: true, requireConsistent: true}}", "providers.consulCatalog.requireConsistent"),
+        ("providers: {consulCatalog: {endpoint: {scheme: ftp}}}", "`ftp` is no scheme"),
+        ("providers: {consulCatalog: {strictChecks: [passing, good]}}", "no instance is ever `good`"),
+        ("providers: {consulCatalog: {connectByDefault: true}}", "without `connectAware`"),
+        ("providers: {consulCatalog: {refreshInterval: 0s}}", "providers.consulCatalog.refreshInterval"),
+        ("providers: {nomad: {throttleDuration: 1s}}", "without `watch`"),
+        ("providers: {nomad: {namespaces: ['*']}}", "providers.nomad.namespaces[0]"),
+        ("providers: {ecs: {accessKeyID: x}}", "providers.ecs.accessKeyID"),
+    ] {
+        assert!(told(text).contains(expected), "{text}: {}", told(text));
+    }
+    assert_eq!(told("providers: {consulCatalog: {}, nomad: {watch: true, throttleDuration: 1s}, ecs: {}}"), "");
 }
 
 #[test]

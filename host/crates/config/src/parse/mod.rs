@@ -8,7 +8,7 @@ mod yaml;
 use crate::node::Node;
 use std::path::Path;
 use std::sync::Arc;
-use torana_base::{Diagnostic, Place};
+use torana_base::Diagnostic;
 
 /// Maps and lists inside each other, at most.
 pub const MAX_DEPTH: usize = 100;
@@ -44,23 +44,9 @@ pub fn parse(text: &str, format: Format, source: Arc<str>) -> Result<Node, Diagn
     }
 }
 
-/// Refuses a dynamic file that holds Go template actions, which are not built; `{{` in a comment is no
-/// action. `None` when there is nothing to refuse.
-pub fn refuse_templates(text: &str, source: Arc<str>) -> Option<Diagnostic> {
-    if !text.contains("{{") {
-        return None;
-    }
-    for (i, line) in text.lines().enumerate() {
-        if let Some(column) = line[..comment(line)].find("{{") {
-            let column = line[..column].chars().count() as u32 + 1;
-            return Some(
-                Diagnostic::error("", "file templates are not built yet (PRV-03)")
-                    .at(&Place::new(source, i as u32 + 1, column))
-                    .hint("render the template before the file is read, or write the values out; `{{` may stand in comments"),
-            );
-        }
-    }
-    None
+/// Whether a dynamic file holds Go template actions; `{{` in a comment alone is none.
+pub fn has_template(text: &str) -> bool {
+    text.contains("{{") && text.lines().any(|line| line[..comment(line)].contains("{{"))
 }
 
 /// Where the comment of a line begins: a `#` after white space and outside quotes.
@@ -84,12 +70,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn templates_are_refused_outside_comments() {
-        let refused = |t: &str| refuse_templates(t, "a.yml".into()).map(|d| d.place.unwrap().to_string());
-        assert_eq!(refused("# {{ range }}\nhttp:\n  a: {{ env \"X\" }}\n").as_deref(), Some("a.yml:3:6"));
-        assert_eq!(refused("http: {} # {{ no }}\n  # {{ no }}"), None);
-        assert_eq!(refused("a: \"x # {{ . }}\"").as_deref(), Some("a.yml:1:9"));
-        assert_eq!(refused("é: {{ . }} # x").as_deref(), Some("a.yml:1:4"));
+    fn templates_stand_outside_comments() {
+        for (text, found) in [
+            ("# {{ range }}\nhttp:\n  a: {{ env \"X\" }}\n", true),
+            ("http: {} # {{ no }}\n  # {{ no }}", false),
+            ("a: \"x # {{ . }}\"", true),
+            ("é: {{ . }} # x", true),
+            ("a: {b: {}}", false),
+        ] {
+            assert_eq!(has_template(text), found, "{text}");
+        }
     }
 
     #[test]

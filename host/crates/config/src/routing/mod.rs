@@ -14,7 +14,6 @@ mod transport;
 mod udp;
 mod written;
 
-pub use crate::parse::refuse_templates;
 pub use decode::decode;
 pub use incremental::Incremental;
 pub use merge::merge_first_wins;
@@ -86,12 +85,14 @@ pub struct Item<T> {
     written: Option<Arc<written::Written<T>>>,
     /// Of an object whose references were followed: itself with the references, which is what may be shown.
     shown: Option<Arc<Item<T>>>,
+    /// Of an object with references that was changed after it was read: the change again.
+    completion: Option<written::Completion<T>>,
 }
 
 impl<T> Item<T> {
     /// An object that was not read from a tree: made by Torana itself, or by a test.
     pub fn new(config: T, place: Place, digest: u64) -> Self {
-        Item { config, place, digest, diagnostics: Vec::new(), places: Vec::new(), written: None, shown: None }
+        Item { config, place, digest, diagnostics: Vec::new(), places: Vec::new(), written: None, shown: None, completion: None }
     }
 
     /// Whether the object is disabled.

@@ -1,6 +1,6 @@
 //! `tcp`: routers, services, middlewares and transports of raw connections.
 
-use super::{CertificateConfig, DomainConfig, Items, WeightedServiceConfig};
+use super::{CertificateConfig, DomainConfig, Items, SpiffeClientConfig, WeightedServiceConfig};
 use crate::install::{is_false, is_no_time, is_zero};
 use crate::node::Node;
 use crate::schema;
@@ -232,6 +232,9 @@ pub struct TcpClientTlsConfig {
     /// URI that must be among the names of the server's certificate.
     #[serde(rename = "peerCertURI", skip_serializing_if = "String::is_empty")]
     pub peer_cert_uri: String,
+    /// TLS by SPIFFE identities, in place of all others here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spiffe: Option<SpiffeClientConfig>,
 }
 
 /// `tcp.middlewares.<name>`: its kind and the options, which the middleware's own crate reads.

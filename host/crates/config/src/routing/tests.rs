@@ -110,7 +110,7 @@ http:
     pt: {plugin: auth}
     ps: {plugin: {a: x}}
   serversTransports:
-    s: {spiffe: {}, minVersion: VersionTLS12}
+    s: {serverName: [a], minVersion: VersionTLS12}
 ",
     );
     assert_eq!(told(&c.diagnostics), [""; 0]);
@@ -256,7 +256,7 @@ http:
         ),
         (
             &h.servers_transports["s"].diagnostics,
-            &["error: `spiffe` is not built yet (STR-03)\n  at  http.serversTransports.s.spiffe  (r.yml:33:9)\n  hint: remove it"],
+            &["error: a text belongs here, not a list\n  at  http.serversTransports.s.serverName  (r.yml:33:21)"],
         ),
     ] {
         assert_eq!(told(found), expected);

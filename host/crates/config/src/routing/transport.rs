@@ -32,6 +32,22 @@ pub struct ServersTransportConfig {
     /// URI that must be among the names of the server's certificate, whose host is then not verified.
     #[serde(rename = "peerCertURI", skip_serializing_if = "String::is_empty")]
     pub peer_cert_uri: String,
+    /// TLS by SPIFFE identities, in place of all other TLS options.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spiffe: Option<SpiffeClientConfig>,
+}
+
+/// `serversTransports.<name>.spiffe`: which servers are spoken with. Without any option all whose identity can be
+/// verified.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct SpiffeClientConfig {
+    /// `spiffe://example.org/server`; they go before `trustDomain`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ids: Vec<String>,
+    /// `example.org`
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub trust_domain: String,
 }
 
 /// `http.serversTransports.<name>.certificates[n]`: files or PEM text.

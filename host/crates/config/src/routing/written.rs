@@ -100,6 +100,42 @@ impl<T> PartialEq for Written<T> {
     }
 }
 
+/// What was changed of an object after it was read.
+#[derive(Clone)]
+pub(super) struct Completion<T>(Change<T>);
+
+type Change<T> = Arc<dyn Fn(&mut Item<T>) + Send + Sync>;
+
+impl<T> fmt::Debug for Completion<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Completion")
+    }
+}
+
+/// What a change does is seen in the object itself.
+impl<T> PartialEq for Completion<T> {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl<T: 'static> Item<T> {
+    /// Changes what was read from a tree, by what its provider knows beside that: now, and again when the
+    /// references in it have been followed. The change has to see to the digest.
+    pub fn complete(&mut self, change: impl Fn(&mut Item<T>) + Send + Sync + 'static) {
+        change(self);
+        if self.written.is_some() {
+            let before = self.completion.take();
+            self.completion = Some(Completion(Arc::new(move |item| {
+                if let Some(Completion(before)) = &before {
+                    before(item);
+                }
+                change(item);
+            })));
+        }
+    }
+}
+
 impl<T> Item<T> {
     /// What may be shown of it in place of itself, if that is another thing.
     pub fn shown(&self) -> Option<&Arc<Item<T>>> {
@@ -123,10 +159,16 @@ fn any<T>(items: &Items<T>) -> bool {
     items.values().any(|i| i.written.is_some())
 }
 
-fn follow<'i, T: 'i>(items: impl Iterator<Item = &'i mut Arc<Item<T>>>, from: &mut dyn References, values: &mut Values) {
+fn follow<'i, T: Clone + 'i>(items: impl Iterator<Item = &'i mut Arc<Item<T>>>, from: &mut dyn References, values: &mut Values) {
     for item in items {
         let Some(written) = &item.written else { continue };
-        let (live, more) = written.resolve(from);
+        let (mut live, more) = written.resolve(from);
+        if let Some(Completion(change)) = &item.completion {
+            change(&mut live);
+            if let Some(shown) = &mut live.shown {
+                change(Arc::make_mut(shown));
+            }
+        }
         values.extend(more);
         *item = Arc::new(live);
     }

@@ -1,15 +1,10 @@
 use super::functions::Function;
 use super::parser::{Base, Command, Node, Operand, Pipeline};
-use super::{TemplateError, Value};
+use super::{Limits, TemplateError, Value};
 use std::sync::Arc;
 
-/// Bytes that one rendering makes, at most.
-const MAX_OUTPUT: usize = 1 << 16;
-/// Steps of one rendering, at most.
-const MAX_STEPS: usize = 100_000;
-
-pub(super) fn render(nodes: &[Node], data: &Value) -> Result<String, TemplateError> {
-    let mut run = Run { out: String::new(), variables: vec![(String::new(), data.clone())], steps: 0 };
+pub(super) fn render(nodes: &[Node], data: &Value, limits: Limits) -> Result<String, TemplateError> {
+    let mut run = Run { out: String::new(), variables: vec![(String::new(), data.clone())], steps: 0, limits };
     run.nodes(nodes, data)?;
     Ok(run.out)
 }
@@ -19,13 +14,14 @@ struct Run {
     /// The first is `$`.
     variables: Vec<(String, Value)>,
     steps: usize,
+    limits: Limits,
 }
 
 impl Run {
     fn nodes(&mut self, nodes: &[Node], dot: &Value) -> Result<(), TemplateError> {
         for node in nodes {
             self.steps += 1;
-            if self.steps > MAX_STEPS || self.out.len() > MAX_OUTPUT {
+            if self.steps > self.limits.steps || self.out.len() > self.limits.output {
                 return Err(TemplateError::at(0, "the template makes too much"));
             }
             let in_sight = self.variables.len();
@@ -58,7 +54,7 @@ impl Run {
         let pairs: Vec<(Value, Value)> = match self.commands(pipeline, dot)? {
             Value::List(items) => items.into_iter().enumerate().map(|(i, v)| (Value::Int(i as i64), v)).collect(),
             Value::Map(entries) => entries.iter().map(|(k, v)| (k.as_str().into(), v.clone())).collect(),
-            Value::Int(n) => (0..n.clamp(0, MAX_STEPS as i64)).map(|i| (Value::Int(i), Value::Int(i))).collect(),
+            Value::Int(n) => (0..n.clamp(0, self.limits.steps as i64)).map(|i| (Value::Int(i), Value::Int(i))).collect(),
             Value::None => Vec::new(),
             other => return Err(TemplateError::at(pipeline.column, format!("`range` cannot go over {}", other.kind()))),
         };
@@ -107,7 +103,7 @@ impl Run {
                         values.push(self.operand(argument, dot)?);
                     }
                     values.extend(value.take());
-                    call(*function, &values, *column)?
+                    self.call(*function, &values, *column)?
                 }
             });
         }
@@ -120,7 +116,7 @@ impl Run {
             Base::Variable(name) => self.variables.iter().rev().find(|(n, _)| n == name).map_or(Value::None, |(_, v)| v.clone()),
             Base::Literal(value) => value.clone(),
             Base::Group(pipeline) => self.pipeline(pipeline, dot)?,
-            Base::Call(function) => call(*function, &[], operand.column)?,
+            Base::Call(function) => self.call(*function, &[], operand.column)?,
         };
         for field in &operand.fields {
             value = match &value {
@@ -139,12 +135,14 @@ impl Run {
         }
         Ok(value)
     }
-}
 
-fn call(function: Function, values: &[Value], column: usize) -> Result<Value, TemplateError> {
-    let done = function.call(values).map_err(|message| TemplateError::at(column, format!("{}: {message}", function.name)))?;
-    match &done {
-        Value::Text(t) if t.len() > MAX_OUTPUT => Err(TemplateError::at(column, format!("{}: the text is too long", function.name))),
-        _ => Ok(done),
+    fn call(&self, function: Function, values: &[Value], column: usize) -> Result<Value, TemplateError> {
+        let done = function.call(values).map_err(|message| TemplateError::at(column, format!("{}: {message}", function.name)))?;
+        match &done {
+            Value::Text(t) if t.len() > self.limits.output => {
+                Err(TemplateError::at(column, format!("{}: the text is too long", function.name)))
+            }
+            _ => Ok(done),
+        }
     }
 }

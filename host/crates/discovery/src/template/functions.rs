@@ -47,6 +47,12 @@ pub(super) fn find(name: &str) -> Option<Function> {
     FUNCTIONS.iter().find(|f| f.name == name).copied()
 }
 
+/// As [`find`], but for `split`, which in files is Go's: text first, and a list.
+pub(super) fn find_in_file(name: &str) -> Option<Function> {
+    const SPLIT: Function = Function { name: "split", least: 2, most: 2, body: |v| Ok(Value::List(parts(text(v, 1)?, text(v, 0)?, None))) };
+    if name == "split" { Some(SPLIT) } else { find(name) }
+}
+
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
     FUNCTIONS.iter().map(|f| f.name)
 }
@@ -148,6 +154,15 @@ functions! {
     "regexFind" 2 2 |v| Ok(regex(text(v, 0)?)?.find(text(v, 1)?).map_or("", |m| m.as_str()).into());
     "regexReplaceAll" 3 3 |v| Ok(regex(text(v, 0)?)?.replace_all(text(v, 1)?, text(v, 2)?).into_owned().into());
     "regexReplaceAllLiteral" 3 3 |v| Ok(regex(text(v, 0)?)?.replace_all(text(v, 1)?, regex::NoExpand(text(v, 2)?)).into_owned().into());
+    // ranges of numbers
+    "add1" 1 1 |v| Ok(Value::Int(number(&v[0]).wrapping_add(1)));
+    "max" 1 ANY |v| Ok(Value::Int(v.iter().map(number).max().unwrap_or(0)));
+    "min" 1 ANY |v| Ok(Value::Int(v.iter().map(number).min().unwrap_or(0)));
+    "until" 1 1 |v| { let n = number(&v[0]); numbers(0, n, if n < 0 { -1 } else { 1 }) };
+    "untilStep" 3 3 |v| numbers(number(&v[0]), number(&v[1]), number(&v[2]));
+    // text of several lines
+    "indent" 2 2 |v| Ok(indent(number(&v[0]), text(v, 1)?)?.into());
+    "nindent" 2 2 |v| Ok(format!("\n{}", indent(number(&v[0]), text(v, 1)?)?).into());
     "env" 1 1 |v| Ok(std::env::var(text(v, 0)?).unwrap_or_default().into());
 }
 
@@ -267,6 +282,26 @@ fn trunc(count: i64, text: &str) -> String {
     let keep = usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX).min(text.len());
     let range = if count < 0 { text.len() - keep..text.len() } else { 0..keep };
     String::from_utf8_lossy(&text.as_bytes()[range]).into_owned()
+}
+
+/// From the first to before the second, which a step of 0 never reaches.
+fn numbers(from: i64, to: i64, step: i64) -> Result<Value, String> {
+    const MOST: i128 = 100_000;
+    let (distance, step_wide) = (i128::from(to) - i128::from(from), i128::from(step));
+    if step == 0 || distance.signum() != step_wide.signum() {
+        return Ok(Value::List(Vec::new()));
+    }
+    let count = (distance + step_wide - step_wide.signum()) / step_wide;
+    if count > MOST {
+        return Err(format!("a list of {count} numbers is too long"));
+    }
+    Ok(Value::List((0..count).map(|i| Value::Int((i128::from(from) + i * step_wide) as i64)).collect()))
+}
+
+fn indent(spaces: i64, text: &str) -> Result<String, String> {
+    let pad = usize::try_from(spaces).ok().filter(|n| *n <= 1000).ok_or_else(|| format!("{spaces} is no number of spaces"))?;
+    let pad = " ".repeat(pad);
+    Ok(format!("{pad}{}", text.replace('\n', &format!("\n{pad}"))))
 }
 
 fn parts(between: &str, text: &str, most: Option<i64>) -> Vec<Value> {

@@ -1,5 +1,5 @@
-//! Go's `text/template` as default rules use it: fields, variables, pipelines, `if`, `with`, `range`, and the
-//! functions of sprig that make names out of names. What is not built is refused when the text is read, with
+//! Go's `text/template` as default rules and files use it: fields, variables, pipelines, `if`, `with`, `range`, and the
+//! functions of sprig that make names out of names, lists and numbers. What is not built is refused when the text is read, with
 //! the column, and never left for the moment when a container appears.
 
 mod eval;
@@ -17,7 +17,21 @@ use std::fmt;
 #[derive(Clone, Debug)]
 pub struct Template {
     nodes: Vec<parser::Node>,
+    limits: Limits,
 }
+
+/// What one rendering may make.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    /// Bytes, also of a single text.
+    output: usize,
+    steps: usize,
+}
+
+/// A default rule is made for each container.
+const RULE: Limits = Limits { output: 1 << 16, steps: 100_000 };
+/// A file may hold as much as one without templates.
+const FILE: Limits = Limits { output: 64 << 20, steps: 5_000_000 };
 
 /// What is wrong with a template.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,12 +65,17 @@ impl TemplateError {
 
 impl Template {
     pub fn parse(text: &str) -> Result<Template, TemplateError> {
-        Ok(Template { nodes: parser::parse(text)? })
+        Ok(Template { nodes: parser::parse(text, functions::find)?, limits: RULE })
+    }
+
+    /// A file of routing configuration, whose `split` is Go's and not sprig's, as in Traefik.
+    pub fn parse_file(text: &str) -> Result<Template, TemplateError> {
+        Ok(Template { nodes: parser::parse(text, functions::find_in_file)?, limits: FILE })
     }
 
     /// The text for `data`, which the template sees as `.`.
     pub fn render(&self, data: &Value) -> Result<String, TemplateError> {
-        eval::render(&self.nodes, data)
+        eval::render(&self.nodes, data, self.limits)
     }
 }
 

@@ -50,10 +50,11 @@ pub(super) enum Base {
     Call(Function),
 }
 
-pub(super) fn parse(text: &str) -> Result<Vec<Node>, TemplateError> {
+/// `find` knows the functions.
+pub(super) fn parse(text: &str, find: fn(&str) -> Option<Function>) -> Result<Vec<Node>, TemplateError> {
     let tokens = tokens(text)?;
     let end = text.chars().count() + 1;
-    let mut parser = Parser { tokens, at: 0, end, depth: 0, variables: vec![String::new()] };
+    let mut parser = Parser { find, tokens, at: 0, end, depth: 0, variables: vec![String::new()] };
     let (nodes, ended) = parser.nodes()?;
     match ended {
         None => Ok(nodes),
@@ -65,6 +66,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<Node>, TemplateError> {
 type Ended = (String, usize);
 
 struct Parser {
+    find: fn(&str) -> Option<Function>,
     tokens: Vec<Token>,
     at: usize,
     end: usize,
@@ -243,7 +245,7 @@ impl Parser {
     }
 
     fn function(&self, name: &str, column: usize) -> Result<Function, TemplateError> {
-        functions::find(name).ok_or_else(|| {
+        (self.find)(name).ok_or_else(|| {
             let e = TemplateError::at(column, format!("unknown function `{name}`"));
             match closest(name, functions::names()) {
                 Some(near) => e.hint(format!("did you mean `{near}`?")),

@@ -63,3 +63,20 @@ proptest::proptest! {
         let _ = render(&text);
     }
 }
+
+#[test]
+fn files_have_a_split_of_their_own_and_make_more() {
+    let render = |text: &str| Template::parse_file(text).and_then(|t| t.render(&Value::Bool(false)));
+    for (text, expected) in [
+        ("{{ range $i, $e := split \"a,b\" \",\" }}{{ $i }}={{ $e }};{{ end }}", "0=a;1=b;"),
+        ("{{ range until 3 }}{{ . }} {{ end }}{{ len (until 0) }}{{ until -2 }}", "0 1 2 0[0 -1]"),
+        ("{{ untilStep 3 10 3 }}{{ untilStep 5 0 -2 }}{{ untilStep 0 5 0 }}{{ untilStep 0 5 -1 }}", "[3 6 9][5 3 1][][]"),
+        ("{{ indent 2 \"a\\nb\" }}|{{ \"c\" | nindent 1 }}", "  a\n  b|\n c"),
+        ("{{ add1 4 }}{{ max 1 7 3 }}{{ min 4 2 }}", "572"),
+        ("{{ . }}", "false"),
+    ] {
+        assert_eq!(render(text).as_deref(), Ok(expected), "{text}");
+    }
+    assert!(render("{{ until 100000000 }}").is_err() && render("{{ indent 100000 \"a\" }}").is_err());
+    assert_eq!(render("{{ range until 10000 }}{{ repeat 20 \"a\" }}{{ end }}").map(|t| t.len()), Ok(200_000));
+}

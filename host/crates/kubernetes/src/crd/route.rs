@@ -70,8 +70,8 @@ impl Context<'_> {
         if let Some(tls) = tls {
             made.insert("tls".into(), tls.clone());
         }
-        let matching = Matching { rule: &route.rule, syntax: &route.syntax, priority: route.priority };
-        self.put_router("http.routers", &router, matching, spec, made, of, path);
+        let matching = Matching { section: "http.routers", path, rule: &route.rule, syntax: &route.syntax, priority: route.priority };
+        self.put_router(&router, matching, spec, made, of);
         Ok(())
     }
 
@@ -111,8 +111,8 @@ impl Context<'_> {
         if let Some(tls) = tls {
             made.insert("tls".into(), tls.clone());
         }
-        let matching = Matching { rule: &route.rule, syntax: &route.syntax, priority: route.priority };
-        self.put_router("tcp.routers", &router, matching, spec, made, of, path);
+        let matching = Matching { section: "tcp.routers", path, rule: &route.rule, syntax: &route.syntax, priority: route.priority };
+        self.put_router(&router, matching, spec, made, of);
         Ok(())
     }
 
@@ -133,16 +133,7 @@ impl Context<'_> {
         Ok(())
     }
 
-    fn put_router(
-        &mut self,
-        section: &'static str,
-        name: &str,
-        matching: Matching<'_>,
-        spec: &RouteSpec,
-        mut made: Map<String, Json>,
-        of: &Routes<'_>,
-        path: &str,
-    ) {
+    fn put_router(&mut self, name: &str, matching: Matching<'_>, spec: &RouteSpec, mut made: Map<String, Json>, of: &Routes<'_>) {
         made.insert("rule".into(), matching.rule.into());
         if !spec.entry_points.is_empty() {
             made.insert("entryPoints".into(), json!(spec.entry_points));
@@ -153,10 +144,10 @@ impl Context<'_> {
         if matching.priority != 0 {
             made.insert("priority".into(), matching.priority.into());
         }
-        if self.tree.has(section, name) {
-            self.tree.warn(of.place, path, "a route with the same rule stands before this one, which takes its place");
+        if self.tree.has(matching.section, name) {
+            self.tree.warn(of.place, matching.path, "a route with the same rule stands before this one, which takes its place");
         }
-        self.tree.replace(section, name, &Json::Object(made), of.place);
+        self.tree.replace(matching.section, name, &Json::Object(made), of.place);
     }
 
     /// What `tls` means for routers; its certificate is in the store afterwards. One that is missing keeps no route
@@ -265,6 +256,10 @@ impl Context<'_> {
 
 /// What a router matches, as written.
 struct Matching<'a> {
+    /// Of its router.
+    section: &'static str,
+    /// Of the route in its object.
+    path: &'a str,
     rule: &'a str,
     syntax: &'a str,
     priority: i64,

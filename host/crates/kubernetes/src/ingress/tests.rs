@@ -145,8 +145,8 @@ spec: {{clusterIP: 10.0.0.1, ports: [{{port: 80}}]}}"
 #[test]
 fn a_default_backend_and_certificates() {
     let yaml = [
-        ingress("d", "", &format!("defaultBackend: {{service: {{name: whoami, port: {{number: 80}}}}}}")),
-        ingress("e", "", &format!("defaultBackend: {{service: {{name: whoami, port: {{number: 80}}}}}}")),
+        ingress("d", "", "defaultBackend: {service: {name: whoami, port: {number: 80}}}"),
+        ingress("e", "", "defaultBackend: {service: {name: whoami, port: {number: 80}}}"),
         ingress("t", "", &format!("tls: [{{secretName: cert}}, {{secretName: gone}}], {}", one("t"))),
         "\n---\nkind: Secret\nmetadata: {name: cert}\ndata: {tls.crt: Y2VydA==, tls.key: a2V5}".to_owned(),
     ]

@@ -39,6 +39,7 @@ pub(super) struct Entry {
 pub(super) struct Node {
     pub(super) node: String,
     pub(super) address: String,
+    pub(super) datacenter: String,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -50,6 +51,31 @@ pub(super) struct Service {
     pub(super) tags: Vec<String>,
     pub(super) address: String,
     pub(super) port: i64,
+    pub(super) namespace: String,
+}
+
+/// The certificate of a service in the mesh, as `/v1/agent/connect/ca/leaf` tells.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Leaf {
+    #[serde(rename = "CertPEM")]
+    pub(super) cert: String,
+    #[serde(rename = "PrivateKeyPEM")]
+    pub(super) key: Secret,
+}
+
+/// The authorities of the mesh.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Roots {
+    pub(super) trust_domain: String,
+    pub(super) roots: Vec<Root>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Root {
+    pub(super) root_cert: String,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -194,12 +220,25 @@ impl Agent {
         self.get(&["v1", "catalog", "services"], &[], READ).await?.json().await
     }
 
-    /// The instances of a service, whatever their state.
-    pub(super) async fn instances(&self, service: &str) -> Result<Vec<Entry>, WebError> {
-        self.get(&["v1", "health", "service", service], &[], READ).await?.json().await
+    /// The instances of a service, whatever their state; in the `mesh` its proxies in their place.
+    pub(super) async fn instances(&self, service: &str, mesh: bool) -> Result<Vec<Entry>, WebError> {
+        self.get(&["v1", "health", if mesh { "connect" } else { "service" }, service], &[], READ).await?.json().await
     }
 
-    async fn index(&self, path: &[&str], filter: Option<&str>, since: u64) -> Result<u64, WebError> {
+    /// With its index; with `since` above 0 it waits for another one.
+    pub(super) async fn leaf(&self, service: &str, since: u64) -> Result<(Leaf, u64), WebError> {
+        let (answer, index) = self.wait(&["v1", "agent", "connect", "ca", "leaf", service], None, since).await?;
+        Ok((answer.json().await?, index))
+    }
+
+    /// With its index; with `since` above 0 it waits for another one.
+    pub(super) async fn roots(&self, since: u64) -> Result<(Roots, u64), WebError> {
+        let (answer, index) = self.wait(&["v1", "agent", "connect", "ca", "roots"], None, since).await?;
+        Ok((answer.json().await?, index))
+    }
+
+    /// An answer with its index, which is above 0.
+    async fn wait(&self, path: &[&str], filter: Option<&str>, since: u64) -> Result<(Answer, u64), WebError> {
         let (index, wait) = (since.to_string(), format!("{}ms", self.wait.as_millis()));
         let mut query: Vec<(&str, &str)> = filter.map(|f| ("filter", f)).into_iter().collect();
         if since > 0 {
@@ -208,17 +247,20 @@ impl Agent {
         // Consul spreads the time of its answers by a sixteenth.
         let limit = if since > 0 { self.wait + self.wait / 16 + READ } else { READ };
         let answer = self.get(path, &query, limit).await?;
-        answer.number("x-consul-index").ok_or_else(|| WebError::Content("its answer has no X-Consul-Index, by which changes are seen".into()))
+        let none = || WebError::Content("its answer has no X-Consul-Index, by which changes are seen".into());
+        let index = answer.number("x-consul-index").ok_or_else(none)?;
+        // One that is none would make a query return at once.
+        Ok((answer, index.max(1)))
     }
 
     /// The state of the catalogue and of all checks: the index of what changed last. With `since` above 0 it waits
     /// for another one.
     pub(super) async fn services_index(&self, since: u64) -> Result<u64, WebError> {
-        self.index(&["v1", "catalog", "services"], None, since).await
+        Ok(self.wait(&["v1", "catalog", "services"], None, since).await?.1)
     }
 
     pub(super) async fn checks_index(&self, since: u64) -> Result<u64, WebError> {
-        self.index(&["v1", "health", "state", "any"], Some(NO_CHECK), since).await
+        Ok(self.wait(&["v1", "health", "state", "any"], Some(NO_CHECK), since).await?.1)
     }
 }
 

@@ -13,7 +13,6 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode};
 use reqwest::{Client, Method, Url};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -209,15 +208,11 @@ fn suffix(region: &str) -> &'static str {
 
 /// Code and words of an error, in JSON or XML.
 fn refusal(status: StatusCode, body: &[u8]) -> (String, String) {
-    #[derive(Deserialize)]
-    struct Error {
-        #[serde(rename = "__type")]
-        code: String,
-        #[serde(default, alias = "Message")]
-        message: String,
-    }
-    if let Ok(Error { code, message }) = serde_json::from_slice(body) {
-        return (code.rsplit('#').next().unwrap_or_default().to_owned(), message);
+    if let Ok(error) = serde_json::from_slice::<serde_json::Value>(body)
+        && let Some(code) = error["__type"].as_str()
+    {
+        let words = error["message"].as_str().or(error["Message"].as_str()).unwrap_or_default();
+        return (code.rsplit('#').next().unwrap_or_default().to_owned(), words.to_owned());
     }
     super::ec2::error(&String::from_utf8_lossy(body)).unwrap_or_else(|| (format!("HTTP {}", status.as_u16()), String::new()))
 }
@@ -288,7 +283,7 @@ mod tests {
     #[test]
     fn refusals_in_json_and_xml() {
         let of = |body: &str| refusal(StatusCode::BAD_REQUEST, body.as_bytes());
-        let json = r#"{"__type":"com.amazonaws.ecs#ClusterNotFoundException","message":"Cluster not found."}"#;
+        let json = r#"{"__type":"com.amazonaws.ecs#ClusterNotFoundException","message":"Cluster not found.","Message":"x"}"#;
         assert_eq!(of(json), ("ClusterNotFoundException".into(), "Cluster not found.".into()));
         let xml = "<?xml version=\"1.0\"?><Response><Errors><Error><Code>AuthFailure</Code><Message>a &lt;b&gt;</Message></Error></Errors></Response>";
         assert_eq!(of(xml), ("AuthFailure".into(), "a <b>".into()));

@@ -166,6 +166,8 @@ impl Member {
         });
         let mut request = Request::new(requests);
         self.sign(&mut request);
+        // A member that has lost the others ends the watch, where it would be silent otherwise.
+        request.metadata_mut().insert("hasleader", MetadataValue::from_static("true"));
         let path = PathAndQuery::from_static("/etcdserverpb.Watch/Watch");
         let codec = ProstCodec::<WatchRequest, WatchResponse>::default();
         let stream = self.grpc.streaming(request, path, codec).await?.into_inner();

@@ -1,6 +1,6 @@
 //! The files and what was last read from each.
 
-use super::RETRY;
+use super::{RETRY, template};
 use super::watch::{Ears, Watches};
 use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, BTreeSet};
@@ -61,12 +61,26 @@ pub(super) struct Sources {
     wrong: Vec<Diagnostic>,
     /// The last look succeeded.
     readable: bool,
+    /// `debugLogGeneratedTemplate`.
+    log_templates: bool,
+}
+
+/// One look at all files.
+#[derive(Clone, Copy)]
+struct Look {
+    now: Instant,
+    log: bool,
 }
 
 impl Sources {
     /// With `ears` everything that is read is also watched.
     pub(super) fn new(root: Root, ears: Option<Arc<Ears>>) -> Self {
-        Sources { root, watches: ears.map(Watches::new), files: BTreeMap::new(), wrong: Vec::new(), readable: false }
+        Sources { root, watches: ears.map(Watches::new), files: BTreeMap::new(), wrong: Vec::new(), readable: false, log_templates: false }
+    }
+
+    /// Logs templates and what they come to.
+    pub(super) fn log_templates(self, log_templates: bool) -> Self {
+        Sources { log_templates, ..self }
     }
 
     /// Looks at everything again, and parses what has changed. Also tells when to look again without being
@@ -75,9 +89,10 @@ impl Sources {
         if let Some(w) = &mut self.watches {
             w.begin();
         }
+        let look = Look { now, log: self.log_templates };
         let looked = match &self.root {
-            Root::Directory(root) => self.directory(&root.clone(), now),
-            Root::File(path) => self.file(&path.clone(), now),
+            Root::Directory(root) => self.directory(&root.clone(), look),
+            Root::File(path) => self.file(&path.clone(), look),
         };
         if let Some(w) = &mut self.watches {
             w.finish();
@@ -103,7 +118,7 @@ impl Sources {
         (Loaded::New(Box::new(merged.value), diagnostics), again)
     }
 
-    fn file(&mut self, path: &Path, now: Instant) -> Result<bool, String> {
+    fn file(&mut self, path: &Path, look: Look) -> Result<bool, String> {
         let shown = || path.display();
         let Some(format) = format_of(path) else {
             return Err(format!("{} is neither YAML nor TOML: its name has to end in .yaml, .yml or .toml", shown()));
@@ -115,10 +130,10 @@ impl Sources {
         let wrong = self.unwatched(path);
         let changed = wrong != self.wrong;
         self.wrong = wrong;
-        Ok(self.files.entry(PathBuf::new()).or_default().update(Ok(text), format, &shown().to_string(), now) | changed)
+        Ok(self.files.entry(PathBuf::new()).or_default().update(Ok(text), format, &shown().to_string(), look) | changed)
     }
 
-    fn directory(&mut self, root: &Path, now: Instant) -> Result<bool, String> {
+    fn directory(&mut self, root: &Path, look: Look) -> Result<bool, String> {
         let real = self.watches.as_mut().map_or_else(|| root.to_owned(), |w| w.path(root, false));
         let mut tour = Tour { watches: self.watches.as_mut(), root, files: BTreeMap::new(), kept: Vec::new(), wrong: Vec::new() };
         tour.visit(&real, Path::new("")).map_err(|e| format!("{} cannot be read: {e}", root.display()))?;
@@ -135,7 +150,7 @@ impl Sources {
                 continue; // gone since it was listed
             }
             let shown = root.join(&key).display().to_string();
-            changed |= self.files.entry(key).or_default().update(text, format, &shown, now);
+            changed |= self.files.entry(key).or_default().update(text, format, &shown, look);
         }
         Ok(changed)
     }
@@ -215,7 +230,8 @@ struct Source {
 
 impl Source {
     /// True if what the file contributes, or what is wrong with it, is new.
-    fn update(&mut self, text: io::Result<String>, format: Format, shown: &str, now: Instant) -> bool {
+    fn update(&mut self, text: io::Result<String>, format: Format, shown: &str, look: Look) -> bool {
+        let now = look.now;
         let whole = |d: Diagnostic| d.at(&Place::whole(shown));
         let text = match text {
             Ok(text) => text,
@@ -239,7 +255,7 @@ impl Source {
             return false;
         }
         self.digest = digest;
-        let (config, wrong) = decode(&mut self.reader, &text, format, shown.into());
+        let (config, wrong) = decode(&mut self.reader, &text, format, shown, look.log);
         // With mistakes in the document as a whole, what could be read of it serves only if nothing did before.
         match config {
             Some(config) if self.good.is_none() || !wrong.iter().any(Diagnostic::is_error) => {
@@ -262,11 +278,20 @@ impl Source {
     }
 }
 
-fn decode(reader: &mut Incremental, text: &str, format: Format, source: Arc<str>) -> (Option<RoutingConfig>, Vec<Diagnostic>) {
-    if let Some(d) = parse::refuse_templates(text, source.clone()) {
-        return (None, vec![d]);
-    }
-    match reader.decode(text, format, source) {
+fn decode(reader: &mut Incremental, text: &str, format: Format, shown: &str, log: bool) -> (Option<RoutingConfig>, Vec<Diagnostic>) {
+    let decoded = if parse::has_template(text) {
+        let rendered = match template::render(text, shown) {
+            Ok(rendered) => rendered,
+            Err(d) => return (None, vec![d]),
+        };
+        if log {
+            tracing::debug!(providerName = super::NAME, file = shown, "template:\n{text}\nrendered:\n{rendered}");
+        }
+        reader.decode(&rendered, format, template::source(text, &rendered, shown))
+    } else {
+        reader.decode(text, format, shown.into())
+    };
+    match decoded {
         Ok(decoded) => (Some(decoded.value), decoded.diagnostics),
         Err(d) => (None, vec![d]),
     }

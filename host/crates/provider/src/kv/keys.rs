@@ -179,7 +179,8 @@ impl Keys {
 
 /// `None` for what belongs to no tree.
 fn group(key: &str) -> Option<String> {
-    let mut parts = key.splitn(4, '/');
+    // as the decoder reads them
+    let mut parts = key.split('/').filter(|p| !p.is_empty());
     let tree = parts.next()?.to_ascii_lowercase();
     if !TREES.contains(&&*tree) {
         return None;

@@ -29,6 +29,8 @@ pub(crate) const CONNECT: Duration = Duration::from_secs(3);
 const QUIET: Duration = Duration::from_millis(4);
 /// From the first change to acting on it, however many follow.
 const LONGEST: Duration = Duration::from_millis(20);
+/// A connection that ends sooner has not been a success: whoever refuses only the watch is not asked twice a second.
+const STEADY: Duration = Duration::from_secs(10);
 /// News on their way. More wait in the store.
 const CHANNEL: usize = 16;
 /// Bytes of all keys and values, at most.
@@ -96,19 +98,20 @@ impl<S: Store> Provider for Kv<S> {
 async fn run<S: Store>(name: &'static str, root: String, mut store: S, out: &ProviderOut) -> Result<(), Stopped> {
     let mut keys = Keys::new(name, &root);
     let mut backoff = Backoff::default();
-    let mut published = false;
     loop {
         let error = match store.open().await {
             Ok(Opened { pairs, watch, notes }) => {
                 out.connected(name).await?;
-                backoff.reset();
                 keys.replace(pairs);
                 keys.notes = notes;
-                if !std::mem::replace(&mut published, true) || keys.changed() {
-                    keys = publish(keys, out).await?;
-                }
+                // Also when nothing is new: what is wrong with objects is the status again.
+                keys = publish(keys, out).await?;
+                let begin = Instant::now();
                 let (error, back) = follow(name, keys, watch, out).await?;
                 keys = back;
+                if begin.elapsed() >= STEADY {
+                    backoff.reset();
+                }
                 error
             }
             Err(error) => error,

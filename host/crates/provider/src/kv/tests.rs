@@ -71,6 +71,8 @@ fn changes_and_the_whole_agree() {
         "x/y",
         "http/bogus/z",
         "tls/stores/default/defaultCertificate/certFile",
+        "http//routers/a/service",
+        "/udp/services/u/loadBalancer/servers/1/address",
     ];
     let values = ["1", "a,b", "true", "", "x y", "\u{e4}"];
     let mut random = 12345u32;
@@ -176,7 +178,7 @@ async fn connections_come_and_go() {
     let provider = Box::new(Kv { name: "etcd", root: "traefik".into(), store: Script(script) });
     let running = tokio::spawn(provider.run(out, stop));
     let mut seen = Vec::new();
-    while seen.len() < 10 {
+    while seen.len() < 11 {
         seen.push(match events.recv().await.unwrap() {
             Event::Document(d) => {
                 let Document { config, .. } = *d;
@@ -188,8 +190,19 @@ async fn connections_come_and_go() {
         });
     }
     // two changes at once are one document; nothing new is none
-    let expected =
-        ["refused", "connected", "a Path(`/a`)", "a Path(`/a`), b Path(`/c`)", "cut", "connected", "cut", "connected", "", "cut"];
+    let expected = [
+        "refused",
+        "connected",
+        "a Path(`/a`)",
+        "a Path(`/a`), b Path(`/c`)",
+        "cut",
+        "connected",
+        "a Path(`/a`), b Path(`/c`)",
+        "cut",
+        "connected",
+        "",
+        "cut",
+    ];
     assert_eq!(seen, expected);
     running.abort();
 }

@@ -36,6 +36,8 @@ pub(crate) struct HttpOptions {
     pub(crate) proxy: Option<(String, Option<String>)>,
     /// `NO_PROXY`.
     pub(crate) direct: Vec<String>,
+    /// Bytes of an answer, at most; `None` for what suits a CA.
+    pub(crate) longest: Option<usize>,
 }
 
 impl HttpOptions {
@@ -109,7 +111,12 @@ impl HttpClient {
             .map_err(|e| AcmeError::local(e.to_string()))?
             .with_root_certificates(roots)
             .with_no_client_auth();
-        Ok(HttpClient { options, tls: Arc::new(tls), idle: Mutex::default() })
+        Ok(HttpClient::over(options, tls))
+    }
+
+    /// With a TLS configuration in place of the authorities of `options`.
+    pub(crate) fn over(options: HttpOptions, tls: rustls::ClientConfig) -> Self {
+        HttpClient { options, tls: Arc::new(tls), idle: Mutex::default() }
     }
 
     /// Sends one request, with `content_type` and a body when it is a POST.
@@ -214,7 +221,7 @@ impl HttpClient {
             .map_err(|e| (late(e), false))?
             .map_err(|e| (AcmeError::local(format!("`{url}`: {e}")), e.is_canceled() || e.is_closed()))?;
         let (parts, body) = answer.into_parts();
-        let body = Limited::new(body, ANSWER_LIMIT)
+        let body = Limited::new(body, self.options.longest.unwrap_or(ANSWER_LIMIT))
             .collect()
             .await
             .map_err(|e| (AcmeError::local(format!("the answer of `{url}` broke off: {e}")), false))?

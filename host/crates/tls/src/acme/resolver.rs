@@ -16,6 +16,7 @@ use super::pem::{self, Facts};
 use super::plan::{Job, Own, Tries, hurry, plan, status_of};
 use super::status::AcmeStatus;
 use super::storage::{StorageFiles, Stored, StoredCertificate};
+pub use open::open_cluster;
 use rustc_hash::FxHashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};

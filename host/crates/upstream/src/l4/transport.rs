@@ -4,6 +4,7 @@ use super::HostPort;
 use super::proxy_protocol::{Version, header};
 use super::relay::Ends;
 use crate::connect::Stream;
+use crate::spiffe::SpiffeSource;
 use crate::transport::{HANDSHAKE_TIMEOUT, TransportError, files_digest, tls_config};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
@@ -45,6 +46,7 @@ fn http_form(config: &TcpServersTransportConfig) -> ServersTransportConfig {
         root_cas: tls.root_cas,
         certificates: tls.certificates,
         peer_cert_uri: tls.peer_cert_uri,
+        spiffe: tls.spiffe,
         ..ServersTransportConfig::default()
     }
 }
@@ -61,15 +63,20 @@ pub(crate) fn version(number: i64) -> Result<Version, String> {
 impl TcpTransport {
     /// Reads the certificates that it names. The error is about `proxyProtocol.version`.
     pub fn build(config: &TcpServersTransportConfig) -> Result<Self, String> {
+        TcpTransport::build_with(config, None)
+    }
+
+    /// The same, with the identity that `tls.spiffe` is about.
+    pub fn build_with(config: &TcpServersTransportConfig, spiffe: Option<&Arc<SpiffeSource>>) -> Result<Self, String> {
         let form = http_form(config);
         let mut problems = Vec::new();
-        let mut tls = tls_config(&form, &mut problems).map_err(|e| {
+        let mut tls = tls_config(&form, spiffe, &mut problems).map_err(|e| {
             let told = format!("{}: {}", e.key, e.message);
             problems.push(e);
             told
         });
         let named = !form.server_name.is_empty();
-        if !named && !form.insecure_skip_verify {
+        if !named && !form.insecure_skip_verify && form.spiffe.is_none() {
             // As in Go, which has nothing to verify the certificate for.
             tls = Err("TLS to a server needs `tls.serverName`, or `tls.insecureSkipVerify`, in its serversTransport".to_owned());
         }

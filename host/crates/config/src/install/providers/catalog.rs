@@ -42,6 +42,14 @@ pub struct ConsulCatalogConfig {
     /// Wait for changes instead of polling.
     #[serde(skip_serializing_if = "is_false")]
     pub watch: bool,
+    /// Take part in the service mesh.
+    #[serde(skip_serializing_if = "is_false")]
+    pub connect_aware: bool,
+    /// Reach each service through the mesh that does not say otherwise.
+    #[serde(skip_serializing_if = "is_false")]
+    pub connect_by_default: bool,
+    /// Of the gateway itself in the mesh; default `traefik`.
+    pub service_name: String,
     /// One provider `consulcatalog-<namespace>` for each (Consul Enterprise); none for `consulcatalog`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub namespaces: Vec<String>,
@@ -61,6 +69,9 @@ impl Default for ConsulCatalogConfig {
             constraints: String::new(),
             strict_checks: vec!["passing".into(), "warning".into()],
             watch: false,
+            connect_aware: false,
+            connect_by_default: false,
+            service_name: PREFIX.into(),
             namespaces: Vec::new(),
         }
     }
@@ -257,6 +268,10 @@ impl Validate<'_> {
         if !["", "http", "https"].contains(&consul.endpoint.scheme.as_str()) {
             let d = Diagnostic::error(key("endpoint.scheme"), format!("`{}` is no scheme of Consul", consul.endpoint.scheme));
             self.push(d, "write `http` or `https`");
+        }
+        if consul.connect_by_default && !consul.connect_aware {
+            let d = Diagnostic::warning(key("connectByDefault"), "it has no effect without `connectAware`");
+            self.push(d, "set `connectAware: true`, or remove it");
         }
         for (i, state) in consul.strict_checks.iter().enumerate().filter(|(_, s)| !STATES.contains(&s.as_str())) {
             let d = Diagnostic::warning(key(&format!("strictChecks[{i}]")), format!("no instance is ever `{state}`"));

@@ -9,7 +9,7 @@ use super::super::order::{Solver, Wishes};
 use super::super::plan::Own;
 use super::super::shared::RedisStorage;
 use super::super::storage::{Storage, Stored};
-use super::super::{AcmeError, OnDemand, pem};
+use super::super::{AcmeError, OnDemand, pem, shared_consul, shared_etcd};
 use super::{AcmeResolver, AcmeShared};
 use std::sync::{Arc, Mutex};
 use tokio::sync::watch;
@@ -83,8 +83,8 @@ fn checked(name: &str, config: &AcmeConfig, shared: &AcmeShared) -> Result<Solve
     if let Some((_, message, _)) = config.wrong() {
         return Err(AcmeError::lasting(message));
     }
-    match config.cluster.as_ref().and_then(|c| c.redis.as_ref()) {
-        Some(redis) => drop(RedisStorage::new(redis)?),
+    match open_cluster(config)? {
+        Some(_) => {}
         None if std::fs::symlink_metadata(&config.storage).is_ok() => drop(shared.files.open(&config.storage)?.load(name)?),
         None => {}
     }
@@ -93,24 +93,34 @@ fn checked(name: &str, config: &AcmeConfig, shared: &AcmeShared) -> Result<Solve
     solver(config, shared)
 }
 
+/// The place that several gateways share, if there is one. Does not connect.
+pub fn open_cluster(config: &AcmeConfig) -> Result<Option<Arc<dyn Storage>>, AcmeError> {
+    let Some(cluster) = &config.cluster else { return Ok(None) };
+    Ok(match (&cluster.redis, &cluster.etcd, &cluster.consul) {
+        (Some(redis), ..) => Some(Arc::new(RedisStorage::new(redis)?)),
+        (_, Some(etcd), _) => Some(Arc::new(shared_etcd::open(etcd)?)),
+        (_, _, Some(consul)) => Some(Arc::new(shared_consul::open(consul)?)),
+        (None, None, None) => None,
+    })
+}
+
 /// The place of a resolver's account and certificates, and what is there. A shared place takes over what the file
 /// has when it is empty itself; it need not answer yet.
 fn open_storage(name: &str, config: &AcmeConfig, shared: &AcmeShared) -> Result<(Arc<dyn Storage>, Stored), AcmeError> {
-    let Some(redis) = config.cluster.as_ref().and_then(|c| c.redis.as_ref()) else {
+    let Some(storage) = open_cluster(config)? else {
         let storage = shared.files.open(&config.storage)?;
         let stored = storage.load(name)?;
         return Ok((Arc::new(storage), stored));
     };
-    let storage = RedisStorage::new(redis)?;
     let stored = match storage.load(name) {
         Ok(stored) => stored,
         Err(e) => {
             tracing::error!(resolver = name, error = %e, "the shared storage cannot be read yet");
-            return Ok((Arc::new(storage), Stored::default()));
+            return Ok((storage, Stored::default()));
         }
     };
     if stored.account.is_some() || !stored.certificates.is_empty() || !std::path::Path::new(&config.storage).exists() {
-        return Ok((Arc::new(storage), stored));
+        return Ok((storage, stored));
     }
     let file = shared.files.open(&config.storage)?.load(name)?;
     if let Some(account) = &file.account {
@@ -125,5 +135,5 @@ fn open_storage(name: &str, config: &AcmeConfig, shared: &AcmeShared) -> Result<
         certificates = file.certificates.len(),
         "the shared storage begins with what the file has"
     );
-    Ok((Arc::new(storage), file))
+    Ok((storage, file))
 }
