@@ -2,7 +2,7 @@
 
 use super::k8s::Cluster;
 use crate::harness::l4::{TcpServer, dial, says};
-use crate::harness::{Backend, Gateway, Pki, Reply, Setup, TlsClient, eventually, free_port};
+use crate::harness::{Backend, Conn, Gateway, Pki, Reply, Setup, TlsClient, eventually, free_port, root};
 use serde_json::Value;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -72,7 +72,7 @@ impl Lab {
             .flag("--providers.kubernetesgateway=true")
             .flag("--providers.kubernetesgateway.experimentalchannel=true")
             .flag("--providers.kubernetesgateway.statusaddress.ip=192.0.2.9")
-            .flag(format!("--providers.kubernetesgateway.gateways[0].name=gw"))
+            .flag("--providers.kubernetesgateway.gateways[0].name=gw")
             .flag(format!("--providers.kubernetesgateway.gateways[0].namespace={}", self.name))
             .flag(format!("--entrypoints.api1.address=127.0.0.1:{}", self.web))
             .flag(format!("--entrypoints.api2.address=127.0.0.1:{}", self.tls))
@@ -125,7 +125,7 @@ fn address(b: &Backend) -> SocketAddr {
 
 /// Status, `Location` and text.
 fn ask(port: u16, host: &str, path: &str, headers: &str) -> (u16, String, String) {
-    let mut conn = crate::harness::Conn::open(SocketAddr::from(([127, 0, 0, 1], port)));
+    let mut conn = Conn::open(SocketAddr::from(([127, 0, 0, 1], port)));
     conn.send(format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{headers}\r\n"));
     let r = conn.response();
     (r.status, r.header("location").unwrap_or_default().to_owned(), r.text().to_owned())
@@ -288,4 +288,28 @@ fn tls_and_tcp() {
         (status == 500).then_some(())
     });
     assert!(!gateway.log().contains("PRIVATE KEY"));
+}
+
+/// `examples/kubernetes/gateway`: its manifests are accepted, what it grants is what is asked for, and it serves.
+#[test]
+fn the_example_serves() {
+    let Some(lab) = Lab::new("gw-example", |_| "{name: unused, port: 1, protocol: HTTP}".into()) else { return };
+    let file = |name: &str| std::fs::read_to_string(root().join("examples/kubernetes/gateway").join(name)).unwrap();
+    let whoami = Backend::named("whoami");
+    lab.apply(&service("whoami", address(&whoami)));
+    lab.cluster.apply(&file("rbac.yaml"));
+    let port = format!("port: {}", lab.web);
+    let moved = |text: String| text.replace("namespace: default", "namespace: gw-example").replace("port: 8000", &port);
+    // Other tests have gateways of their own beside it.
+    let text = moved(file("gateway.yaml")).replace("{name: torana, namespace", "{name: gw, namespace");
+    lab.cluster.apply(&text.replace("parentRefs: [{name: torana}]", "parentRefs: [{name: gw}]"));
+    for (kind, plural, _, _) in KINDS {
+        let asked = format!("{plural}.gateway.networking.k8s.io");
+        let args = ["auth", "can-i", "watch", &asked, "-A", "--as", "system:serviceaccount:torana:torana"];
+        assert_eq!(lab.cluster.kubectl(&args, "").lines().last(), Some("yes"), "{kind}");
+    }
+    let _gateway = lab.start();
+    becomes(lab.web, "gateway.example.com", "/", 200, "whoami");
+    assert_eq!(ask(lab.web, "gateway.example.com", "/old/x", "").1, "http://gateway.example.com/new/x");
+    lab.condition("gateway", "gw", "Programmed=True Programmed", Value::clone);
 }

@@ -548,6 +548,26 @@ mod tests {
     }
 
     #[test]
+    fn a_service_without_its_middleware_is_disabled() {
+        let yaml = "http: {services: {a: {loadBalancer: {}, middlewares: [gone]}, b: {loadBalancer: {}}, w: {weighted: {services: [{name: a}]}}}}";
+        assert_eq!(built(yaml, &["a@file", "b@file", "w@file"]).0, [false, true, false]);
+    }
+
+    #[test]
+    fn a_share_without_a_service_is_answered() {
+        let served = |answer| {
+            let at = "127.0.0.1:1".parse().unwrap();
+            let peer = torana_http::Peer::new(at, at, None, "web".into(), false);
+            let mut x = Exchange::new(Default::default(), std::rc::Rc::new(peer));
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            runtime.block_on(Share(answer).serve(&mut x))
+        };
+        assert_eq!(served(ShareAnswer::Status(500)).status(), 500);
+        let grpc = served(ShareAnswer::GrpcUnavailable);
+        assert_eq!((grpc.status().as_u16(), &grpc.headers()["grpc-status"]), (200, &HeaderValue::from_static("14")));
+    }
+
+    #[test]
     fn a_method_is_sent_as_written_and_host_comes_from_hostname() {
         let check = |method: &str| HealthCheckConfig {
             method: method.into(),

@@ -86,7 +86,6 @@ impl Refs<'_> {
                     format!("service {}/{} has an `appProtocol` that is not supported: {other}", service.0, service.1),
                 );
             }
-            _ if plain == "http" && (backends.port == 443 || backends.port_name.starts_with("https")) => "https",
             _ => plain,
         };
         Ok(Backend::Servers(Found { backends, scheme, tls }))

@@ -170,7 +170,7 @@ fn backends_have_their_shares() {
             let service = &done.config.http.services[&shares[i].name].config;
             service.load_balancer.as_ref().unwrap().servers[0].url.clone()
         };
-        assert_eq!([url(0), url(1), url(2)], ["http://10.1.0.1:8080", "https://10.1.0.1:8443", "h2c://10.1.0.1:8081"]);
+        assert_eq!([url(0), url(1), url(2)], ["http://10.1.0.1:8080", "http://10.1.0.1:8443", "h2c://10.1.0.1:8081"]);
         assert_eq!(shares[0].name, format!("{}-svc-default-web-0", name.trim_end_matches("-wrr")));
         assert!(done.is_rejected("httproute default/r", "no service default/nobody") && done.is_rejected("httproute default/r", "x/y"));
         assert_eq!(done.is_rejected("httproute default/r", "no ReferenceGrant in other"), !granted);
