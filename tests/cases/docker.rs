@@ -142,6 +142,8 @@ fn containers_come_and_go() {
     assert_eq!(ask(&gateway, "hidden").status, 404);
 
     engine.docker(&["pause", "plain"]);
+    // A request that it has got would be answered only when it goes on.
+    eventually("it is out", || servers(&gateway, "plain@docker").is_empty().then_some(()));
     gone(&gateway, "plain", 404);
     engine.docker(&["unpause", "plain"]);
     served_by(&gateway, "plain", "plain");
