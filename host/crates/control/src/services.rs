@@ -549,7 +549,8 @@ mod tests {
 
     #[test]
     fn a_service_without_its_middleware_is_disabled() {
-        let yaml = "http: {services: {a: {loadBalancer: {}, middlewares: [gone]}, b: {loadBalancer: {}}, w: {weighted: {services: [{name: a}]}}}}";
+        let yaml =
+            "http: {services: {a: {loadBalancer: {}, middlewares: [gone]}, b: {loadBalancer: {}}, w: {weighted: {services: [{name: a}]}}}}";
         assert_eq!(built(yaml, &["a@file", "b@file", "w@file"]).0, [false, true, false]);
     }
 
