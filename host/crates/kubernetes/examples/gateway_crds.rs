@@ -6,8 +6,9 @@
 use gateway_api::apis::{experimental, standard};
 use kube::CustomResourceExt;
 use serde_json::{Value, json};
+use std::io::Write;
 
-fn main() {
+fn main() -> std::io::Result<()> {
     let all = [
         definition::<standard::gatewayclasses::GatewayClass>(),
         definition::<standard::gateways::Gateway>(),
@@ -19,12 +20,21 @@ fn main() {
         definition::<experimental::tcproutes::TcpRoute>(),
     ];
     let list = json!({ "apiVersion": "v1", "kind": "List", "items": all });
-    println!("{}", serde_json::to_string_pretty(&list).unwrap_or_default());
+    writeln!(std::io::stdout(), "{list:#}")
 }
 
 fn definition<K: CustomResourceExt>() -> Value {
     let mut crd = serde_json::to_value(K::crd()).unwrap_or_default();
     strip(&mut crd);
+    // The gateway reads grants in the version that every release of the API serves.
+    if crd["spec"]["names"]["kind"] == "ReferenceGrant"
+        && let Some(versions) = crd["spec"]["versions"].as_array_mut()
+        && let Some(mut old) = versions.first().cloned()
+    {
+        old["name"] = "v1beta1".into();
+        old["storage"] = false.into();
+        versions.push(old);
+    }
     // Groups below `k8s.io` are protected: each definition says who has looked at it.
     crd["metadata"]["annotations"] = json!({
         "api-approved.kubernetes.io": "https://github.com/kubernetes-sigs/gateway-api/pull/2466",

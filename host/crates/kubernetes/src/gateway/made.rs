@@ -78,7 +78,7 @@ impl Made {
     /// PEM texts.
     pub(super) fn certificate(&mut self, cert: &str, key: &str, place: &Place) {
         let config = TlsCertificateConfig { cert_file: cert.to_owned(), key_file: Secret::new(key), stores: Vec::new() };
-        let digest = Node::plain(place.clone(), &format!("{cert}\n{key}")).digest();
+        let digest = Node::plain(place.clone(), format!("{cert}\n{key}")).digest();
         self.config.tls.certificates.push(Arc::new(Item::new(config, place.clone(), digest)));
     }
 
@@ -89,6 +89,6 @@ impl Made {
 
 /// None of what is put here holds a secret: its digest is that of how it prints.
 fn put<T: Debug>(items: &mut Items<T>, name: &str, config: T, place: &Place) {
-    let digest = Node::plain(place.clone(), &format!("{config:?}")).digest();
+    let digest = Node::plain(place.clone(), format!("{config:?}")).digest();
     items.insert(name.to_owned(), Arc::new(Item::new(config, place.clone(), digest)));
 }
