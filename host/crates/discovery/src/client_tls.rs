@@ -45,8 +45,11 @@ pub fn verifier(tls: &ClientTlsConfig) -> Result<Arc<dyn ServerCertVerifier>, St
     Ok(webpki.map_err(|e| format!("`tls.ca`: {e}"))?)
 }
 
-/// `cert` and `key` as PEM, unless both are empty.
-pub fn identity(tls: &ClientTlsConfig) -> Result<Option<(Vec<u8>, Vec<u8>)>, String> {
+/// A certificate and its key, as PEM.
+pub type Identity = (Vec<u8>, Vec<u8>);
+
+/// `cert` and `key`, unless both are empty.
+pub fn identity(tls: &ClientTlsConfig) -> Result<Option<Identity>, String> {
     match (tls.cert.is_empty(), tls.key.expose().is_empty()) {
         (true, true) => Ok(None),
         (false, true) => Err("`tls.cert` is set without `tls.key`".into()),
