@@ -63,6 +63,24 @@ fn weights_are_exact() {
     assert_eq!(spread(&mut gateway.connect(), 40), counts(&[("a", 30), ("b", 10)]));
 }
 
+/// LB-05: an answer that never came says nothing of how fast a server is.
+#[test]
+fn a_dead_server_is_not_the_quickest() {
+    let slow = || {
+        Backend::http(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            Reply::ok("slow")
+        })
+    };
+    let mut backends = vec![slow(), slow()];
+    let gateway = Gateway::start(&balanced("strategy: leasttime, ", &plain(&backends)));
+    let mut c = gateway.connect();
+    (0..10).for_each(|_| assert_eq!(c.get("a", "/").status, 200));
+    backends.pop();
+    let answered = (0..40).filter(|_| c.get("a", "/").status == 200).count();
+    assert!(answered >= 10, "{answered} of 40 were answered");
+}
+
 /// A server that is gone costs no request when `redispatch` is on, whatever the method; a body goes along.
 #[test]
 fn what_cannot_be_connected_to_is_passed_over() {

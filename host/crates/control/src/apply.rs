@@ -2,10 +2,11 @@
 
 use crate::compile::{Compiled, Compiler};
 use crate::resolve::Inputs;
+use crate::said::Said;
 use crate::secure::Files;
 use crate::status::RuntimeStatus;
 use arc_swap::ArcSwap;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -102,6 +103,14 @@ impl Default for Throttle {
 /// How long a new configuration waits for plugins that it declares.
 const PLUGIN_PATIENCE: Duration = Duration::from_secs(2);
 
+/// What stands in the log.
+#[derive(Default)]
+struct Logged {
+    /// What was wrong with the last compiled configuration.
+    last: BTreeSet<String>,
+    said: Said,
+}
+
 /// A provider's newest document that waits for its turn.
 struct Waiting {
     document: Document,
@@ -116,7 +125,7 @@ impl Apply {
         let mut obtained = self.compiler.resolvers().changed();
         let mut last: BTreeMap<&'static str, Instant> = BTreeMap::new();
         let mut waiting: BTreeMap<&'static str, Waiting> = BTreeMap::new();
-        let mut logged = BTreeSet::new();
+        let mut logged = Logged::default();
         self = self.apply(&mut logged).await;
         let files = watch::Sender::new(self.compiler.tls_files().clone());
         let referred = watch::Sender::new(self.compiler.referred_files().clone());
@@ -239,7 +248,7 @@ impl Apply {
             for provider in ready {
                 let Some(w) = waiting.remove(provider) else { continue };
                 last.insert(provider, now);
-                changed |= self.take(w.document);
+                changed |= self.take(w.document, &mut logged.said);
             }
             if changed {
                 self = self.apply(&mut logged).await;
@@ -248,12 +257,17 @@ impl Apply {
     }
 
     /// Takes a document over; whether it differs from the one before.
-    fn take(&mut self, document: Document) -> bool {
+    fn take(&mut self, document: Document, said: &mut Said) -> bool {
         let Document { provider, config, diagnostics, objects, .. } = document;
         let known = self.published.providers.load().get(provider).map(|s| s.diagnostics.clone()).unwrap_or_default();
         // Sources of many objects deliver often; what was wrong before was said before.
-        for d in diagnostics.iter().filter(|d| !known.contains(d)) {
-            log(provider, d);
+        if diagnostics != known {
+            let known: HashSet<&Diagnostic> = known.iter().collect();
+            for d in diagnostics.iter().filter(|d| !known.contains(d)) {
+                if said.is_news((provider, d), Instant::now()) {
+                    log(provider, d);
+                }
+            }
         }
         let error = first_error(&diagnostics);
         // A source of which nothing at all could be read has not delivered.
@@ -280,7 +294,7 @@ impl Apply {
     }
 
     /// Compiles on a blocking thread, then makes the result visible.
-    async fn apply(self, logged: &mut BTreeSet<String>) -> Self {
+    async fn apply(self, logged: &mut Logged) -> Self {
         let Apply { mut compiler, live, published, mut throttle, inputs, ready_by, .. } = self;
         // What names a new plugin had better find it; one that takes long does not hold up the others.
         let plugins = compiler.plugins().clone();
@@ -317,12 +331,12 @@ impl Apply {
         let mut now = BTreeSet::new();
         for d in &status.diagnostics {
             let text = d.to_string();
-            if !logged.contains(&text) {
+            if !logged.last.contains(&text) && logged.said.is_news(&text, begin) {
                 log("", d);
             }
             now.insert(text);
         }
-        *logged = now;
+        logged.last = now;
         let routers = status.routers.len() + status.tcp.routers.len() + status.udp.routers.len();
         tracing::info!(generation, routers, micros = begin.elapsed().as_micros() as u64, "configuration applied");
         throttle.note(begin.elapsed());

@@ -13,6 +13,7 @@ mod l4_tests;
 mod plugins;
 mod references;
 mod resolve;
+mod said;
 mod secure;
 mod services;
 pub mod status;

@@ -175,7 +175,10 @@ impl Endpoint for LoadBalancer {
             let mut response = loop {
                 let Some(server) = self.servers.get(pick.index) else { return no_server() };
                 match forward(exchange, &server.target, &server.prefix, self.options).await {
-                    Ok(response) => break response,
+                    Ok(response) => {
+                        pick.first_byte();
+                        break response;
+                    }
                     Err(error) => {
                         tried.push(pick.index);
                         let Some(next) = self.another(&error, exchange, &tried) else { break respond::proxy_error(error) };
@@ -184,7 +187,6 @@ impl Endpoint for LoadBalancer {
                     }
                 }
             };
-            pick.first_byte();
             if let Some(attempt) = attempt {
                 attempt.answered(&mut response, exchange);
             }

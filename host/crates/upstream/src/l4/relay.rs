@@ -1,7 +1,8 @@
 //! A client's connection joined to one of a server, byte for byte both ways.
 
-use super::{POSTGRES_SSL_ACCEPTED, POSTGRES_SSL_REQUEST, TcpService};
+use super::{POSTGRES_SSL_ACCEPTED, POSTGRES_SSL_REQUEST, TcpServer, TcpService};
 use crate::connect::Stream;
+use smallvec::SmallVec;
 use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -77,15 +78,21 @@ pub async fn relay<S: AsyncRead + AsyncWrite + Unpin>(
     ends: Ends,
     opening: Opening,
 ) -> Result<Relayed, RelayError> {
-    let mut tries = 0;
-    let (server, mut stream) = loop {
-        let server = service.pick().ok_or(RelayError::NoServer)?;
-        tries += 1;
-        match server.transport.dial(&server.address, server.tls, Some(ends)).await {
-            Ok(stream) => break (server, stream),
-            // Nothing of the client's was sent yet.
-            Err(error) if server.redispatch && tries < MOST_SERVERS => tracing::debug!(%error, server = server.name, "server passed over"),
-            Err(error) => return Err(RelayError::Server(server.name.clone(), error)),
+    let mut tried: SmallVec<[&TcpServer; MOST_SERVERS]> = SmallVec::new();
+    let mut server = service.pick().ok_or(RelayError::NoServer)?;
+    let mut stream = loop {
+        let error = match server.transport.dial(&server.address, server.tls, Some(ends)).await {
+            Ok(stream) => break stream,
+            Err(error) => error,
+        };
+        // Nothing of the client's was sent yet.
+        tried.push(server);
+        match another(service, &tried).filter(|_| server.redispatch) {
+            Some(next) => {
+                tracing::debug!(%error, server = server.name, "server passed over");
+                server = next;
+            }
+            None => return Err(RelayError::Server(server.name.clone(), error)),
         }
     };
     let failed = |e| RelayError::Server(server.name.clone(), e);
@@ -93,6 +100,14 @@ pub async fn relay<S: AsyncRead + AsyncWrite + Unpin>(
         ask_for_tls(&mut stream).await.map_err(failed)?;
     }
     Ok(join(client, first, &mut stream, server.transport.termination_delay).await)
+}
+
+/// A server that was not tried. What the service names again and again is not asked for again and again.
+fn another<'s>(service: &'s TcpService, tried: &[&TcpServer]) -> Option<&'s TcpServer> {
+    if tried.len() >= MOST_SERVERS {
+        return None;
+    }
+    (0..2 * MOST_SERVERS).find_map(|_| service.pick().filter(|s| !tried.iter().any(|t| std::ptr::eq(*t, *s))))
 }
 
 async fn ask_for_tls(server: &mut Stream) -> io::Result<()> {
@@ -281,6 +296,24 @@ mod tests {
         let server =
             super::super::TcpServer { name: address.clone(), address: address.parse().unwrap(), tls: false, redispatch: false, transport };
         TcpService::LoadBalancer(std::sync::Arc::new(super::super::TcpLoadBalancer::new("s@file".into(), vec![server], None)))
+    }
+
+    #[test]
+    fn no_server_is_tried_twice() {
+        let transport = std::sync::Arc::new(super::super::TcpTransport::build(&Default::default()).unwrap());
+        let server = |n: u16| {
+            let (name, address) = (n.to_string(), format!("127.0.0.1:{n}").parse().unwrap());
+            super::super::TcpServer { name, address, tls: false, redispatch: true, transport: transport.clone() }
+        };
+        let servers = (1..4).map(server).collect();
+        let service = TcpService::LoadBalancer(std::sync::Arc::new(super::super::TcpLoadBalancer::new("s@docker".into(), servers, None)));
+        let mut tried = vec![service.pick().unwrap()];
+        while let Some(next) = another(&service, &tried) {
+            tried.push(next);
+        }
+        let mut names: Vec<&str> = tried.iter().map(|s| s.name.as_str()).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["1", "2", "3"]);
     }
 
     #[tokio::test]
