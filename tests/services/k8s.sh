@@ -64,7 +64,7 @@ fetch_kubectl() {
 }
 
 build() {
-    packages golang-go golang-github-modern-go-reflect2-dev make rsync dpkg-dev
+    packages golang-go golang-github-modern-go-reflect2-dev make rsync dpkg-dev gcc libc6-dev
     local work
     work=$(mktemp -d "$cache/build.XXXXXX")
     mkdir -p "$work/src" "$work/lists/partial" "$work/archives/partial"
