@@ -28,7 +28,7 @@ start() {
     if [ -n "${SENTINEL:-}" ]; then
         printf 'sentinel monitor %s 127.0.0.1 %s 1\nsentinel down-after-milliseconds %s 500\n' \
             "${SENTINEL#*,}" "${SENTINEL%,*}" "${SENTINEL#*,}" >"$at/sentinel.conf"
-        setsid redis-sentinel "$at/sentinel.conf" --bind 127.0.0.1 --port "$PORT" >"$at/log" 2>&1 </dev/null &
+        setsid redis-server "$at/sentinel.conf" --sentinel --bind 127.0.0.1 --port "$PORT" >"$at/log" 2>&1 </dev/null &
     else
         setsid redis-server --bind 127.0.0.1 "${listen[@]}" --dir "$at" --appendonly yes --save "" "${auth[@]}" \
             >"$at/log" 2>&1 </dev/null &
