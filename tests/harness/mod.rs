@@ -36,7 +36,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long anything that is expected may take. Generous: two slow cores run all tests at once.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
 
 /// Asks until the answer is there; panics with `what` when it does not come.
 #[track_caller]
