@@ -312,7 +312,7 @@ fn references_in_labels_leave_servers_and_rules() {
     let one = source.build(vec![item("web", 1, &labels)]);
     let two = source.build(vec![item("web", 1, &labels), item("web", 2, &labels)]);
     assert!(one.config.has_references() && one.objects.rejected.is_empty(), "{}", shown(&one));
-    let (one, two) = (one.config.resolve(&mut Secret).config, two.config.resolve(&mut Secret).config);
+    let (one, two) = (one.config.resolve(&mut Secret), two.config.resolve(&mut Secret));
     let balancer = |config: &torana_config::routing::RoutingConfig| config.http.services["s"].config.load_balancer.clone().unwrap();
     assert_eq!(balancer(&one).health_check.unwrap().headers["Authorization"], "secret");
     assert_eq!(balancer(&one).servers.iter().map(|s| s.url.as_str()).collect::<Vec<_>>(), ["http://10.0.0.1:80"]);
