@@ -171,7 +171,7 @@ impl Wishes {
         }
         if let Some(hint) = resolvers.unknown(resolver) {
             let message = format!("Router uses a nonexistent certificate resolver `{resolver}`");
-            let d = Diagnostic::warning(key, message).at(&item.place_of("tls.certResolver")).hint(hint);
+            let d = Diagnostic::warning(key, item.conceal(message)).at(&item.place_of("tls.certResolver")).hint(hint);
             if !self.diagnostics.contains(&d) {
                 self.diagnostics.push(d);
             }

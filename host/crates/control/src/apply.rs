@@ -380,6 +380,9 @@ const FILE_LOOK: Duration = Duration::from_secs(1);
 /// A certificate and its key are two files, and writing takes time: so long nothing must have changed.
 const FILE_REST: Duration = Duration::from_millis(100);
 
+/// So long files are given to come to rest.
+const FILE_PATIENCE: Duration = Duration::from_secs(2);
+
 /// Tells when files are not what they were, and are at rest. After that it waits for a list of them as they
 /// were read again.
 async fn follow(mut read: watch::Receiver<Arc<Files>>, changed: mpsc::Sender<()>) {
@@ -400,10 +403,12 @@ async fn follow(mut read: watch::Receiver<Arc<Files>>, changed: mpsc::Sender<()>
         if seen.same(&files) {
             continue;
         }
+        let since = Instant::now();
         loop {
             tokio::time::sleep(FILE_REST).await;
             match now().await {
-                Some(next) if !next.same(&seen) => seen = next,
+                // One that is written all the time must not keep the others from being read.
+                Some(next) if !next.same(&seen) && since.elapsed() < FILE_PATIENCE => seen = next,
                 _ => break,
             }
         }
@@ -442,6 +447,28 @@ async fn sleep_until(at: Option<Instant>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::secure::Stamp;
+
+    #[tokio::test]
+    async fn a_file_that_never_rests_holds_up_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let busy = dir.path().join("busy");
+        let files = Files::of([(busy.clone(), Stamp::of(&busy))]);
+        let (_read, files) = watch::channel(Arc::new(files));
+        let (tell, mut changed) = mpsc::channel(1);
+        let write = async {
+            for i in 0_usize.. {
+                std::fs::write(&busy, "x".repeat(i)).unwrap();
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::select! {
+            () = follow(files, tell) => panic!("it goes on"),
+            () = write => {}
+            told = changed.recv() => assert_eq!(told, Some(())),
+            () = tokio::time::sleep(FILE_LOOK + FILE_PATIENCE * 3) => panic!("nothing is told"),
+        }
+    }
 
     #[test]
     fn changes_take_a_fifth_of_the_time_at_most() {

@@ -6,7 +6,7 @@ use crate::copies::{self, RouterCopy};
 use crate::expand::{Model, Models};
 use crate::internal::Internals;
 use crate::plugins::PluginMatchers;
-use crate::references::Referred;
+use crate::references::{Referred, unusable};
 use crate::resolve::{Inputs, Kept, Kinds, Resolver, known};
 use crate::secure::{Files, TlsState, secure};
 use crate::services::{Outcome, Services, Store, transport_problems};
@@ -152,9 +152,9 @@ impl Compiler {
         self.referred.files()
     }
 
-    /// Reads anew what values refer to.
+    /// The next compile reads anew what values refer to.
     pub(crate) fn read_referred_files_again(&mut self) {
-        self.referred.read_again();
+        self.referred.forget();
     }
 
     /// See [`TlsState::stapling`].
@@ -447,12 +447,19 @@ struct RouterBuild<'a, 'b> {
 }
 
 impl RouterBuild<'_, '_> {
-    fn wrong(&mut self, option: &str, message: impl Into<String>, hint: Option<String>) {
+    /// Says what is wrong, in a text that may be another object's.
+    fn quote(&mut self, option: &str, message: String, hint: Option<String>) {
         let dot = if option.is_empty() { "" } else { "." };
         let mut d =
             Diagnostic::error(format!("http.routers.{}{dot}{option}", unqualified(&self.name)), message).at(&self.item.place_of(option));
         d.hint = hint;
         self.errors.push(d);
+    }
+
+    /// [`RouterBuild::quote`], of text that is all its own.
+    fn wrong(&mut self, option: &str, message: impl Into<String>, hint: Option<String>) {
+        let message = self.item.conceal(message);
+        self.quote(option, message, hint);
     }
 
     /// The router as it was, if nothing that it depends on has changed.
@@ -617,8 +624,8 @@ impl RouterBuild<'_, '_> {
                 continue;
             }
             good = false;
-            let (message, hint) = self.tls.why_not(name);
-            self.wrong(option, message, hint);
+            let (message, hint) = self.tls.why_not(name, self.item);
+            self.quote(option, message, hint);
             break;
         }
         good
@@ -645,7 +652,7 @@ impl RouterBuild<'_, '_> {
             Ok(rule) => Some(Arc::new(rule)),
             Err(e) => {
                 let d = e.to_diagnostic(format!("http.routers.{}.rule", unqualified(&self.name)), text);
-                self.errors.push(d.at(&self.item.place_of("rule")));
+                self.errors.push(self.item.conceal_in(d).at(&self.item.place_of("rule")));
                 None
             }
         }
@@ -662,13 +669,8 @@ impl RouterBuild<'_, '_> {
         match outcome {
             Ok(usable) => Some(usable.endpoint),
             Err(wrong) => {
-                let first = wrong.into_iter().next();
-                let message = match &first {
-                    Some(d) if d.key.is_empty() => d.message.clone(),
-                    Some(d) => format!("service `{qualified}` cannot be used: {}", d.message),
-                    None => format!("service `{qualified}` cannot be used"),
-                };
-                self.wrong("service", message, first.and_then(|d| d.hint));
+                let (message, hint) = unusable(self.item, "service", qualified, wrong.into_iter().next());
+                self.quote("service", message, hint);
                 None
             }
         }
@@ -682,14 +684,9 @@ impl RouterBuild<'_, '_> {
                 Ok(s) => steps.extend(s),
                 Err(wrong) => {
                     good = false;
-                    let first = wrong.into_iter().next();
-                    let message = match &first {
-                        Some(d) if d.key.is_empty() => d.message.clone(),
-                        Some(d) => format!("middleware `{m}` cannot be used: {}", d.message),
-                        None => format!("middleware `{m}` cannot be used"),
-                    };
+                    let (message, hint) = unusable(self.item, "middleware", m, wrong.into_iter().next());
                     let option = index.map_or_else(|| "entryPoints".to_owned(), |i| format!("middlewares[{i}]"));
-                    self.wrong(&option, message, first.and_then(|d| d.hint));
+                    self.quote(&option, message, hint);
                 }
             }
         }

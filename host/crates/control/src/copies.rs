@@ -53,7 +53,8 @@ pub(crate) fn plan(
                     });
                     wanted(name, item, tls, hosts, &e);
                     let options = options_name(&tls.options, provider);
-                    wishes.push(Wish { router: router.clone(), entry_point: e, hosts: hosts.clone(), options });
+                    let hidden = item.shown().is_some();
+                    wishes.push(Wish { router: router.clone(), entry_point: e, hosts: hosts.clone(), options, hidden });
                 }
             }
         }

@@ -12,6 +12,8 @@ mod internal;
 mod l4_tests;
 mod plugins;
 mod references;
+#[cfg(test)]
+mod references_tests;
 mod resolve;
 mod said;
 mod secure;

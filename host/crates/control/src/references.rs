@@ -6,14 +6,39 @@ use crate::secure::{Files, Stamp};
 use crate::status::{MiddlewareStatus, RouterStatus, RuntimeStatus, ServiceStatus};
 use crate::status_l4::{ObjectStatus, TcpMiddlewareStatus, TcpRouterStatus, TcpServiceStatus, UdpRouterStatus, UdpServiceStatus};
 use crate::tcp::{TcpKinds, shown};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use torana_base::Diagnostic;
+use torana_base::{Diagnostic, qualify};
 use torana_config::install::SecretsConfig;
-use torana_config::reference::{Answer, Conceal, Reference, References, Refusal, Values, content, variable};
+use torana_config::reference::{Answer, Reference, References, Refusal, content, variable};
 use torana_config::routing::{Item, RoutingConfig};
+
+/// Another object by its name, as an object tells it that may have the name from a reference.
+pub(crate) fn name<C>(item: &Item<C>, qualified: &str) -> String {
+    item.conceal(format!("`{qualified}`"))
+}
+
+/// What an object tells of another, from what was wrong with that one: text of the other stays as it is, since who
+/// wrote that would learn by trial what is taken out. Without a key it is only about the name, which is its own.
+pub(crate) fn reason<C>(item: &Item<C>, d: Diagnostic) -> (String, Option<String>) {
+    if !d.key.is_empty() {
+        return (d.message, d.hint);
+    }
+    let told = item.conceal(d.message.as_str());
+    let hint = d.hint.filter(|_| told == d.message);
+    (told, hint)
+}
+
+/// [`reason`], where it is not clear that another object is meant; `kind` is what that is.
+pub(crate) fn unusable<C>(item: &Item<C>, kind: &str, qualified: &str, why: Option<Diagnostic>) -> (String, Option<String>) {
+    match why {
+        Some(d) if d.key.is_empty() => reason(item, d),
+        Some(d) => (format!("{kind} {} cannot be used: {}", name(item, qualified), d.message), d.hint),
+        None => (format!("{kind} {} cannot be used", name(item, qualified)), None),
+    }
+}
 
 /// A file as it was read last.
 struct Read {
@@ -48,8 +73,10 @@ struct Kept {
     /// Of the values that went in.
     epoch: u64,
     followed: Arc<RoutingConfig>,
-    /// `None` when it has no references.
-    values: Option<Values>,
+    /// Whether it has references.
+    refers: bool,
+    /// That it asked for.
+    files: FxHashSet<PathBuf>,
 }
 
 /// All documents with what their references led to.
@@ -60,13 +87,15 @@ pub(crate) struct Referred {
     /// Counts up when a file has another content.
     epoch: u64,
     documents: BTreeMap<&'static str, Kept>,
-    conceal: Conceal,
+    /// The files have to be read again.
+    stale: bool,
 }
 
 struct Of<'a> {
     provider: &'a str,
     config: &'a SecretsConfig,
     read: &'a mut FxHashMap<PathBuf, Read>,
+    asked: &'a mut FxHashSet<PathBuf>,
 }
 
 impl References for Of<'_> {
@@ -86,7 +115,10 @@ impl References for Of<'_> {
             ));
         }
         match reference {
-            Reference::File(path) => self.read.entry(path.clone()).or_insert_with(|| Read::of(path, None)).answer(),
+            Reference::File(path) => {
+                self.asked.insert(path.clone());
+                self.read.entry(path.clone()).or_insert_with(|| Read::of(path, None)).answer()
+            }
             Reference::Env(name) => variable(name),
         }
     }
@@ -94,14 +126,7 @@ impl References for Of<'_> {
 
 impl Referred {
     pub(crate) fn new(config: SecretsConfig) -> Self {
-        Referred {
-            config,
-            read: FxHashMap::default(),
-            files: Arc::default(),
-            epoch: 0,
-            documents: BTreeMap::new(),
-            conceal: Conceal::default(),
-        }
+        Referred { config, read: FxHashMap::default(), files: Arc::default(), epoch: 0, documents: BTreeMap::new(), stale: false }
     }
 
     /// Every file that was referred to, with what it was when it was read.
@@ -109,8 +134,13 @@ impl Referred {
         &self.files
     }
 
+    /// Every file is read again when references are followed next.
+    pub(crate) fn forget(&mut self) {
+        self.stale = true;
+    }
+
     /// Looks at every file again. One that has become unreadable keeps what it held.
-    pub(crate) fn read_again(&mut self) {
+    fn read_again(&mut self) {
         let mut changed = false;
         for (path, read) in &mut self.read {
             let now = Read::of(path, read.text.clone());
@@ -125,113 +155,116 @@ impl Referred {
         self.files = Arc::new(Files::of(self.read.iter().map(|(path, r)| (path.clone(), r.stamp.clone()))));
     }
 
-    /// The documents with values in place of their references. Blocks on the file system where there are new ones.
+    /// The documents with values in place of their references. Blocks on the file system where there are new ones,
+    /// and where files have to be read again.
     pub(crate) fn follow(&mut self, inputs: &Inputs) -> Inputs {
-        let known = self.read.len();
+        if self.stale {
+            self.read_again();
+            self.stale = false;
+        }
         let mut before = std::mem::take(&mut self.documents);
-        let mut news = before.len() != inputs.len();
         for (provider, written) in inputs {
-            let kept =
-                before.remove(provider).filter(|k| Arc::ptr_eq(&k.written, written) && (k.values.is_none() || k.epoch == self.epoch));
-            let kept = kept.unwrap_or_else(|| {
-                news = true;
-                self.document(provider, written)
-            });
+            let kept = before.remove(provider).filter(|k| Arc::ptr_eq(&k.written, written) && (!k.refers || k.epoch == self.epoch));
+            let kept = kept.unwrap_or_else(|| self.document(provider, written));
             self.documents.insert(provider, kept);
         }
-        if news {
-            self.conceal = Conceal::new(self.documents.values().flat_map(|k| k.values.iter().flatten()).cloned().collect());
-        }
-        if self.read.len() != known {
+        let asked: FxHashSet<&PathBuf> = self.documents.values().flat_map(|k| &k.files).collect();
+        self.read.retain(|path, _| asked.contains(path));
+        if !self.files.are(asked) {
             self.list();
         }
         self.documents.iter().map(|(provider, k)| (*provider, k.followed.clone())).collect()
     }
 
     fn document(&mut self, provider: &str, written: &Arc<RoutingConfig>) -> Kept {
-        let (followed, values) = if written.has_references() {
-            let resolved = written.resolve(&mut Of { provider, config: &self.config, read: &mut self.read });
-            (Arc::new(resolved.config), Some(resolved.values))
+        let mut files = FxHashSet::default();
+        let refers = written.has_references();
+        let followed = if refers {
+            Arc::new(written.resolve(&mut Of { provider, config: &self.config, read: &mut self.read, asked: &mut files }))
         } else {
-            (written.clone(), None)
+            written.clone()
         };
-        Kept { written: written.clone(), epoch: self.epoch, followed, values }
+        Kept { written: written.clone(), epoch: self.epoch, followed, refers, files }
     }
 
-    /// Shows objects as they were written, and takes values out of what is told of any object.
+    /// Shows objects as they were written. What is told of them has no values in it from the start.
     pub(crate) fn conceal(&self, status: &mut RuntimeStatus, kinds: Kinds, tcp_kinds: TcpKinds) {
-        if self.documents.values().all(|k| k.values.is_none()) {
+        if self.documents.values().all(|k| !k.refers) {
             return;
         }
-        let RuntimeStatus { routers, services, middlewares, tcp, udp, diagnostics, .. } = status;
-        diagnostics.iter_mut().for_each(|d: &mut Diagnostic| self.conceal.diagnostic(d));
+        let RuntimeStatus { routers, services, middlewares, tcp, udp, .. } = status;
         for r in routers.values_mut() {
-            if let Some((item, errors)) = self.written(&r.item, &r.errors) {
-                *r = Arc::new(RouterStatus { item, errors, ..(**r).clone() });
+            if let Some(item) = r.item.shown().cloned() {
+                let (live, config) = (&r.item.config, &item.config);
+                let middlewares = names(&r.middlewares, live.middlewares.len(), &config.middlewares, &r.provider);
+                let tls = if live.tls.is_some() { config.tls.clone() } else { r.tls.clone() };
+                let entry_points = written_names(&r.entry_points, &live.entry_points, &config.entry_points);
+                *r = Arc::new(RouterStatus { item, middlewares, tls, entry_points, ..(**r).clone() });
             }
         }
         for s in services.values_mut() {
-            if let Some((item, errors)) = self.written(&s.item, &s.errors) {
-                let ServiceStatus { name, provider, state, balancer, children, .. } = &**s;
+            if let Some(item) = s.item.shown().cloned() {
+                let ServiceStatus { name, provider, state, errors, balancer, children, .. } = &**s;
                 let (name, provider, balancer, children) = (name.clone(), provider.clone(), balancer.clone(), children.clone());
-                *s = Arc::new(ServiceStatus { name, provider, item, state: *state, errors, balancer, children });
+                *s = Arc::new(ServiceStatus { name, provider, item, state: *state, errors: errors.clone(), balancer, children });
             }
         }
         for m in middlewares.values_mut() {
-            if let Some((item, errors)) = self.written(&m.item, &m.errors) {
-                let shown = match m.item.shown() {
-                    Some(_) => {
-                        let node = &item.config.node;
-                        kinds(&item.config.kind).and_then(|k| (k.show)(node, "").ok()).unwrap_or_else(|| node.to_json())
-                    }
-                    None => m.shown.clone(),
-                };
-                let (name, provider) = (m.name.clone(), m.provider.clone());
+            if let Some(item) = m.item.shown().cloned() {
+                let node = &item.config.node;
+                let shown = kinds(&item.config.kind).and_then(|k| (k.show)(node, "").ok()).unwrap_or_else(|| node.to_json());
+                let (name, provider, errors) = (m.name.clone(), m.provider.clone(), m.errors.clone());
                 *m = Arc::new(MiddlewareStatus { name, provider, item, shown, state: m.state, errors });
             }
         }
         for r in tcp.routers.values_mut() {
-            if let Some(object) = self.object(&r.object) {
-                *r = Arc::new(TcpRouterStatus { object, ..(**r).clone() });
+            if let Some(object) = object(&r.object) {
+                let (live, config) = (&r.object.item.config, &object.item.config);
+                let middlewares = names(&r.middlewares, live.middlewares.len(), &config.middlewares, &object.provider);
+                let entry_points = written_names(&r.entry_points, &live.entry_points, &config.entry_points);
+                *r = Arc::new(TcpRouterStatus { object, middlewares, entry_points, ..(**r).clone() });
             }
         }
         for s in tcp.services.values_mut() {
-            if let Some(object) = self.object(&s.object) {
+            if let Some(object) = object(&s.object) {
                 *s = Arc::new(TcpServiceStatus { object, balancer: s.balancer.clone(), children: s.children.clone() });
             }
         }
         for m in tcp.middlewares.values_mut() {
-            if let Some(object) = self.object(&m.object) {
+            if let Some(object) = object(&m.object) {
                 let shown = shown(&object.item.config, tcp_kinds);
                 *m = Arc::new(TcpMiddlewareStatus { object, shown });
             }
         }
         for r in udp.routers.values_mut() {
-            if let Some(object) = self.object(&r.object) {
+            if let Some(object) = object(&r.object) {
                 *r = Arc::new(UdpRouterStatus { object, service: r.service.clone(), using: r.using.clone() });
             }
         }
         for s in udp.services.values_mut() {
-            if let Some(object) = self.object(&s.object) {
+            if let Some(object) = object(&s.object) {
                 *s = Arc::new(UdpServiceStatus { object, children: s.children.clone() });
             }
         }
     }
+}
 
-    fn object<C>(&self, object: &ObjectStatus<C>) -> Option<ObjectStatus<C>> {
-        let (item, errors) = self.written(&object.item, &object.errors)?;
-        Some(ObjectStatus { name: object.name.clone(), provider: object.provider.clone(), item, state: object.state, errors })
-    }
+/// The object as it was written; `None` where it is shown as it is.
+fn object<C>(object: &ObjectStatus<C>) -> Option<ObjectStatus<C>> {
+    let ObjectStatus { name, provider, item, state, errors } = object;
+    let item = item.shown()?.clone();
+    Some(ObjectStatus { name: name.clone(), provider: provider.clone(), item, state: *state, errors: errors.clone() })
+}
 
-    /// What is shown of an object in place of itself and of its errors; `None` for just these.
-    fn written<C>(&self, item: &Arc<Item<C>>, errors: &[String]) -> Option<(Arc<Item<C>>, Vec<String>)> {
-        let mut told = errors.to_vec();
-        told.iter_mut().for_each(|e| self.conceal.text(e));
-        match item.shown() {
-            Some(shown) => Some((shown.clone(), told)),
-            None => (told != errors).then(|| (item.clone(), told)),
-        }
-    }
+/// Qualified names of middlewares, of which the last `own` are the router's, with those that it was written with.
+fn names(all: &[Arc<str>], own: usize, written: &[String], provider: &str) -> Vec<Arc<str>> {
+    let of_entry_point = all.iter().take(all.len().saturating_sub(own)).cloned();
+    of_entry_point.chain(written.iter().map(|m| qualify(m, provider).into())).collect()
+}
+
+/// Entry points that a router names, as they were written; those by default stay.
+fn written_names(all: &[Arc<str>], live: &[String], written: &[String]) -> Vec<Arc<str>> {
+    if live == written { all.to_vec() } else { written.iter().map(|e| e.as_str().into()).collect() }
 }
 
 #[cfg(test)]
@@ -284,22 +317,49 @@ mod tests {
         assert!(!referred.files().is_empty(), "a file that is missing may come");
         fs::write(&secret, "one").unwrap();
         assert!(Arc::ptr_eq(&referred.follow(&inputs)["file"], &first["file"]), "nothing is read before it is asked for");
-        referred.read_again();
+        referred.forget();
         let second = referred.follow(&inputs);
         assert_eq!((url(&second, "file"), told(&second, "file")), ("http://one".to_owned(), vec![]));
         fs::write(&secret, "two").unwrap();
-        referred.read_again();
+        referred.forget();
         let third = referred.follow(&inputs);
         assert_eq!(url(&third, "file"), "http://two");
         assert_ne!(third["file"].http.services["s"].digest, second["file"].http.services["s"].digest);
-        referred.read_again();
+        referred.forget();
         assert!(Arc::ptr_eq(&referred.follow(&inputs)["file"], &third["file"]), "the same content is the same document");
         fs::remove_file(&secret).unwrap();
-        referred.read_again();
+        referred.forget();
         let last = referred.follow(&inputs);
         assert_eq!(url(&last, "file"), "http://two");
         assert!(told(&last, "file")[0].starts_with("warning: the file `"), "{:?}", told(&last, "file"));
         assert!(Arc::ptr_eq(referred.follow(&inputs).get("file").unwrap(), &last["file"]));
+    }
+
+    #[test]
+    fn files_are_read_when_references_are_followed_and_not_before() {
+        let dir = tempfile::tempdir().unwrap();
+        let secret = dir.path().join("s");
+        fs::write(&secret, "one").unwrap();
+        let mut referred = Referred::new(SecretsConfig::default());
+        let inputs = BTreeMap::from([("file", document(&secret))]);
+        referred.follow(&inputs);
+        referred.forget();
+        fs::write(&secret, "two").unwrap();
+        assert_eq!(url(&referred.follow(&inputs), "file"), "http://two");
+    }
+
+    #[test]
+    fn files_that_nothing_refers_to_any_more_are_forgotten() {
+        let dir = tempfile::tempdir().unwrap();
+        let (one, two) = (dir.path().join("one"), dir.path().join("two"));
+        let mut referred = Referred::new(SecretsConfig::default());
+        let files = |r: &Referred| (r.files().are([&one].into_iter().collect()), r.files().are([&two].into_iter().collect()));
+        referred.follow(&BTreeMap::from([("file", document(&one))]));
+        assert_eq!(files(&referred), (true, false));
+        referred.follow(&BTreeMap::from([("file", document(&two))]));
+        assert_eq!(files(&referred), (false, true));
+        referred.follow(&BTreeMap::new());
+        assert!(referred.files().is_empty() && referred.read.is_empty());
     }
 
     #[test]
@@ -312,8 +372,7 @@ mod tests {
         let item = followed["file"].http.services["s"].clone();
         let name: Arc<str> = "s@file".into();
         let mut status = RuntimeStatus::default();
-        let errors = vec!["`http://correct-horse-battery` is no address".to_owned()];
-        status.diagnostics.push(Diagnostic::error("", errors[0].clone()));
+        let errors = vec![item.conceal("`http://correct-horse-battery` is no address")];
         let provider: Arc<str> = "file".into();
         let service =
             ServiceStatus { name: name.clone(), provider, item, state: State::Disabled, errors, balancer: None, children: vec![] };
@@ -322,7 +381,6 @@ mod tests {
         let reference = format!("${{file:{}}}", secret.display());
         let shown = &status.services[&name];
         assert_eq!(shown.errors, [format!("`{reference}` is no address")]);
-        assert_eq!(status.diagnostics[0].message, shown.errors[0]);
         assert_eq!(shown.item.config.load_balancer.as_ref().unwrap().servers[0].url, format!("http://{reference}"));
     }
 }

@@ -1,6 +1,7 @@
 //! Middlewares by name: built once and kept while they do not change, so that their state (buckets,
 //! caches) outlives a reload that does not touch them.
 
+use crate::references::{self, reason};
 use rustc_hash::FxHashMap;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -99,8 +100,9 @@ impl<'a> Resolver<'a> {
         }
         let mut path = above.to_vec();
         path.push(name);
-        let cx = Cx { resolver: self, router, name, path: &path, used_others: Cell::new(false), stateful };
-        let steps = (kind.build)(&item.config.node, &key, &cx)?.steps;
+        let cx = Cx { resolver: self, router, name, item, path: &path, used_others: Cell::new(false), stateful };
+        let built = (kind.build)(&item.config.node, &key, &cx);
+        let steps = built.map_err(|wrong| if cx.used_others.get() { wrong } else { own(item, wrong) })?.steps;
         if !cx.used_others.get() {
             self.kept.borrow_mut().insert(slot, (item.digest, steps.clone()));
         }
@@ -121,7 +123,7 @@ impl<'a> Resolver<'a> {
             self.kept.borrow_mut().insert(slot, (digest, steps.clone()));
             return Ok(steps.clone());
         }
-        let steps = self.plugins.middleware(&found, config, &key)?.steps;
+        let steps = self.plugins.middleware(&found, config, &key).map_err(|wrong| own(item, wrong))?.steps;
         self.kept.borrow_mut().insert(slot, (digest, steps.clone()));
         Ok(steps)
     }
@@ -131,6 +133,11 @@ impl<'a> Resolver<'a> {
         let d = Diagnostic::error("", format!("unknown middleware `{name}`"));
         d.hint(known(name, &all, "middlewares"))
     }
+}
+
+/// Diagnostics in whose texts there is nothing of another object.
+pub(crate) fn own<C>(item: &Item<C>, wrong: Vec<Diagnostic>) -> Vec<Diagnostic> {
+    wrong.into_iter().map(|d| item.conceal_in(d)).collect()
 }
 
 /// "did you mean", and what is there.
@@ -150,6 +157,7 @@ struct Cx<'a> {
     resolver: &'a Resolver<'a>,
     router: &'a Arc<str>,
     name: &'a str,
+    item: &'a Item<MiddlewareConfig>,
     path: &'a [&'a str],
     used_others: Cell<bool>,
     stateful: &'a Cell<bool>,
@@ -169,15 +177,13 @@ impl BuildCx for Cx<'_> {
                 .hint("take one of them out of the chain"));
         }
         self.resolver.build(&qualified, self.router, self.path, self.stateful).map_err(|wrong| {
-            let first = wrong.first();
-            let mut e = BuildError::new(
-                "",
-                first.map_or_else(
-                    || format!("middleware `{qualified}` is disabled"),
-                    |d| format!("middleware `{qualified}` cannot be used: {}", d.message),
-                ),
-            );
-            e.hint = first.and_then(|d| d.hint.clone());
+            let shown = references::name(self.item, &qualified);
+            let (text, hint) = match wrong.into_iter().next().map(|d| reason(self.item, d)) {
+                Some((why, hint)) => (format!("middleware {shown} cannot be used: {why}"), hint),
+                None => (format!("middleware {shown} is disabled"), None),
+            };
+            let mut e = BuildError::new("", text);
+            e.hint = hint;
             e
         })
     }

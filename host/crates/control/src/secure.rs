@@ -1,8 +1,9 @@
 //! Certificates and TLS options of all providers, compiled; kept while nothing that they are made of changes.
 
+use crate::references::reason;
 use crate::resolve::{Inputs, known};
 use crate::tls_plan::{DEFAULT, Hosts};
-use rustc_hash::{FxHashMap, FxHasher};
+use rustc_hash::{FxHashMap, FxHashSet, FxHasher};
 use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -43,6 +44,11 @@ impl Files {
 
     pub(crate) fn same(&self, other: &Files) -> bool {
         self.0 == other.0
+    }
+
+    /// Whether these are its paths.
+    pub(crate) fn are(&self, paths: FxHashSet<&PathBuf>) -> bool {
+        self.0.len() == paths.len() && self.0.iter().all(|(p, _)| paths.contains(p))
     }
 
     /// Files with what each was just before it was read.
@@ -143,12 +149,13 @@ impl TlsState {
     }
 
     /// Message and hint for a router whose options there are not.
-    pub(crate) fn why_not(&self, options: &str) -> (String, Option<String>) {
+    pub(crate) fn why_not<C>(&self, options: &str, router: &Item<C>) -> (String, Option<String>) {
         match self.broken.get(options) {
             Some(d) => (format!("building TLS config: {}", d.message), d.hint.clone()),
             None => {
                 let all: Vec<String> = self.handshakes.keys().chain(self.broken.keys()).map(|n| n.to_string()).collect();
-                (format!("unknown TLS options: {options}"), Some(known(options, &all, "TLS options")))
+                let d = Diagnostic::error("", format!("unknown TLS options: {options}")).hint(known(options, &all, "TLS options"));
+                reason(router, d)
             }
         }
     }
@@ -260,28 +267,27 @@ impl TlsState {
         read.note(key.expose());
         let by = (cert.to_owned(), key.expose().to_owned());
         let before = self.certificates.get(&by);
-        let certificate =
-            match self.loaded.load(cert, key) {
-                Ok(new) => {
-                    let old = new.out_of_date(SystemTime::now());
-                    let option = format!("{below}certFile");
-                    wrong.extend(old.map(|(message, hint)| {
-                        Diagnostic::warning(format!("{at}.{option}"), message).at(&item.place_of(&option)).hint(hint)
-                    }));
-                    new
-                }
-                Err(e) => {
-                    let kept = if before.is_some() { "; the last good one stays in use" } else { "" };
-                    let path = if e.option == "keyFile" { key.expose() } else { cert };
-                    // What is no path may be a key: only what looks like a path is shown.
-                    let is_path = path.len() <= 256 && path.contains('.') && !path.contains('\n') && !path.contains("-----");
-                    let path = if !is_path || e.message.contains(path) { String::new() } else { format!("{path}: ") };
-                    let option = format!("{below}{}", e.option);
-                    let d = Diagnostic::error(format!("{at}.{option}"), format!("{path}{}{kept}", e.message)).at(&item.place_of(&option));
-                    wrong.push(Diagnostic { hint: e.hint.map(str::to_owned), ..d });
-                    before?.clone()
-                }
-            };
+        let certificate = match self.loaded.load(cert, key) {
+            Ok(new) => {
+                let old = new.out_of_date(SystemTime::now());
+                let option = format!("{below}certFile");
+                wrong.extend(old.map(|(message, hint)| {
+                    item.conceal_in(Diagnostic::warning(format!("{at}.{option}"), message).at(&item.place_of(&option)).hint(hint))
+                }));
+                new
+            }
+            Err(e) => {
+                let kept = if before.is_some() { "; the last good one stays in use" } else { "" };
+                let path = if e.option == "keyFile" { key.expose() } else { cert };
+                // What is no path may be a key: only what looks like a path is shown.
+                let is_path = path.len() <= 256 && path.contains('.') && !path.contains('\n') && !path.contains("-----");
+                let path = if !is_path || e.message.contains(path) { String::new() } else { format!("{path}: ") };
+                let option = format!("{below}{}", e.option);
+                let d = Diagnostic::error(format!("{at}.{option}"), format!("{path}{}{kept}", e.message)).at(&item.place_of(&option));
+                wrong.push(item.conceal_in(Diagnostic { hint: e.hint.map(str::to_owned), ..d }));
+                before?.clone()
+            }
+        };
         kept.insert(by, certificate.clone());
         Some(certificate)
     }
@@ -316,14 +322,15 @@ impl TlsState {
             let key = format!("tls.options.{}", torana_base::unqualified(&name));
             item.config.client_auth.ca_files.iter().for_each(|f| read.note(f));
             let built = TlsOptions::build(&name, item, &key);
-            wrong.extend(built.diagnostics.iter().cloned());
+            let told: Vec<Diagnostic> = built.diagnostics.into_iter().map(|d| item.conceal_in(d)).collect();
+            wrong.extend(told.iter().cloned());
             match built.value {
                 Some(options) => {
                     let config = server_config(&options, store.clone(), &self.shared);
                     handshakes.insert(name, Arc::new(Handshake { options, store: store.clone(), quic: quic_config(&config), config }));
                 }
                 None => {
-                    let all = item.diagnostics.iter().chain(&built.diagnostics);
+                    let all = item.diagnostics.iter().chain(&told);
                     let first = all.into_iter().find(|d| d.is_error()).cloned();
                     self.broken.insert(name, first.unwrap_or_else(|| Diagnostic::error(key, "they cannot be used")));
                 }

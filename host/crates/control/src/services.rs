@@ -1,7 +1,8 @@
 //! Services by name, built once per compile and kept while neither they nor what they refer to change.
 
 use crate::internal::Internals;
-use crate::resolve::{Inputs, Resolver, known};
+use crate::references::{self, reason};
+use crate::resolve::{Inputs, Resolver, known, own};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use rustc_hash::FxHashMap;
@@ -141,7 +142,10 @@ impl<'a> Services<'a> {
             let item = self.inputs.get(provider_of(name)).and_then(|c| c.http.servers_transports.get(unqualified(name)));
             let key = format!("http.serversTransports.{}", unqualified(name));
             let told = transport_problems(&key, transport);
-            wrong.extend(told.zip(&transport.problems).map(|(d, p)| Diagnostic { place: item.map(|i| i.place_of(p.key)), ..d }));
+            wrong.extend(told.zip(&transport.problems).map(|(d, p)| match item {
+                Some(item) => item.conceal_in(d).at(&item.place_of(p.key)),
+                None => d,
+            }));
         }
         self.before.services = self.after;
         self.before.behind = self.behind;
@@ -192,11 +196,11 @@ impl<'a> Services<'a> {
             let qualified = qualify(written, provider_of(name));
             let option = format!("middlewares[{i}]");
             steps.extend(self.resolver.steps(&qualified, name).map_err(|wrong| {
-                let why = wrong.first().map_or_else(String::new, |d| format!(": {}", d.message));
+                let (why, hint) = wrong.into_iter().next().map(|d| reason(item, d)).unwrap_or_default();
+                let colon = if why.is_empty() { "" } else { ": " };
                 let key = format!("http.services.{}.{option}", unqualified(name));
-                let mut d = Diagnostic::error(key, format!("middleware `{qualified}` cannot be used{why}")).at(&item.place_of(&option));
-                d.hint = wrong.first().and_then(|d| d.hint.clone());
-                vec![d]
+                let message = format!("middleware {} cannot be used{colon}{why}", references::name(item, &qualified));
+                vec![Diagnostic { hint, ..Diagnostic::error(key, message).at(&item.place_of(&option)) }]
             })?);
         }
         let behind = match self.before.behind.get(name) {
@@ -211,10 +215,13 @@ impl<'a> Services<'a> {
         if item.has_errors() {
             return Err(item.diagnostics.clone());
         }
-        let at = |option: &str, message: String| {
+        let quote = |option: &str, message: String| {
             let key = format!("http.services.{}{}{option}", unqualified(name), if option.is_empty() { "" } else { "." });
             Diagnostic::error(key, message).at(&item.place_of(option))
         };
+        // What is not said by another object is its own text.
+        let at = |option: &str, message: String| quote(option, item.conceal(message));
+        let own = |wrong: Vec<Diagnostic>| own(item, wrong);
         // Of a service that uses no plugin, its own.
         let mut digest = item.digest;
         let mut used = None;
@@ -232,7 +239,7 @@ impl<'a> Services<'a> {
             let usable = match self.before.services.get(name) {
                 Some(k) if k.digest == digest => k.usable.clone(),
                 _ => {
-                    let endpoint = self.plugins.service(plugin, &p.config, key)?;
+                    let endpoint = self.plugins.service(plugin, &p.config, key).map_err(own)?;
                     Usable { endpoint, load_balancer: None, warnings: Arc::default() }
                 }
             };
@@ -241,7 +248,7 @@ impl<'a> Services<'a> {
         }
         match (&item.config.load_balancer, &item.config.weighted) {
             (Some(lb), None) => {
-                let transport = self.transport(lb, name).map_err(|e| vec![at("loadBalancer.serversTransport", e)])?;
+                let transport = self.transport(lb, name, item).map_err(|e| vec![quote("loadBalancer.serversTransport", e)])?;
                 if let Some(kept) = self.before.services.get(name)
                     && kept.digest == digest
                     && kept.transport.as_ref().is_some_and(|t| Arc::ptr_eq(t, &transport))
@@ -252,7 +259,9 @@ impl<'a> Services<'a> {
                     return Ok(usable);
                 }
                 let external: Option<Arc<dyn External>> = match &used {
-                    Some((plugin, p, key)) => Some(Arc::new(crate::plugins::Strategy(self.plugins.choice(plugin, &p.config, key)?))),
+                    Some((plugin, p, key)) => {
+                        Some(Arc::new(crate::plugins::Strategy(self.plugins.choice(plugin, &p.config, key).map_err(own)?)))
+                    }
                     None => None,
                 };
                 let built = self.load_balancer(name, lb, &transport, external).map_err(|(option, e)| vec![at(&option, e)])?;
@@ -277,15 +286,12 @@ impl<'a> Services<'a> {
                     let qualified = qualify(&child.name, provider_of(name));
                     let usable = self.build(&qualified, above).map_err(|wrong| {
                         let option = format!("weighted.services[{i}].name");
-                        let mut d = at(
-                            &option,
-                            wrong.first().map_or_else(
-                                || format!("service `{qualified}` is disabled"),
-                                |d| format!("service `{qualified}` cannot be used: {}", d.message),
-                            ),
-                        );
-                        d.hint = wrong.first().and_then(|d| d.hint.clone());
-                        vec![d]
+                        let child = references::name(item, &qualified);
+                        let (text, hint) = match wrong.into_iter().next().map(|d| reason(item, d)) {
+                            Some((why, hint)) => (format!("service {child} cannot be used: {why}"), hint),
+                            None => (format!("service {child} is disabled"), None),
+                        };
+                        vec![Diagnostic { hint, ..quote(&option, text) }]
                     })?;
                     children.push(usable.endpoint);
                 }
@@ -311,26 +317,27 @@ impl<'a> Services<'a> {
         }
     }
 
-    fn transport(&mut self, lb: &LoadBalancerConfig, service: &str) -> Result<Arc<Transport>, String> {
+    fn transport(&mut self, lb: &LoadBalancerConfig, service: &str, item: &Item<ServiceConfig>) -> Result<Arc<Transport>, String> {
         let Some(named) = lb.servers_transport.as_deref().filter(|n| !n.is_empty()) else { return Ok(self.default_transport.clone()) };
         let qualified = qualify(named, provider_of(service));
         if qualified == "default@internal" {
             return Ok(self.default_transport.clone());
         }
-        self.named_transport(&qualified)
+        self.named_transport(&qualified).map_err(|why| {
+            let shown = references::name(item, &qualified);
+            why.map_or_else(|| format!("unknown serversTransport {shown}"), |why| format!("serversTransport {shown} cannot be used: {why}"))
+        })
     }
 
-    fn named_transport(&mut self, qualified: &str) -> Result<Arc<Transport>, String> {
+    /// The error is what is wrong with it, or `None` where there is none of this name.
+    fn named_transport(&mut self, qualified: &str) -> Result<Arc<Transport>, Option<String>> {
         if let Some((_, t)) = self.transports.get(qualified) {
             return Ok(t.clone());
         }
-        let item = self
-            .inputs
-            .get(provider_of(qualified))
-            .and_then(|c| c.http.servers_transports.get(unqualified(qualified)))
-            .ok_or_else(|| format!("unknown serversTransport `{qualified}`"))?;
+        let item =
+            self.inputs.get(provider_of(qualified)).and_then(|c| c.http.servers_transports.get(unqualified(qualified))).ok_or(None)?;
         if let Some(d) = item.diagnostics.iter().find(|d| d.is_error()) {
-            return Err(format!("serversTransport `{qualified}` cannot be used: {}", d.message));
+            return Err(Some(d.message.clone()));
         }
         let digest = item.digest ^ files_digest(&item.config);
         let t = match self.before.transports.get(qualified) {

@@ -2,7 +2,7 @@
 
 use crate::compile::judge;
 use crate::expand::Models;
-use crate::resolve::{Inputs, known};
+use crate::resolve::{Inputs, known, own};
 use crate::status::{RuntimeStatus, State};
 use crate::status_l4::{ObjectStatus, TcpMiddlewareStatus, TcpRouterStatus, TcpServiceStatus, TcpStatus};
 use crate::tcp_router::Build;
@@ -237,5 +237,5 @@ pub(crate) fn filter(inputs: &Inputs, kinds: TcpKinds, qualified: &str) -> Resul
     let Some(kind) = kinds(&item.config.kind) else {
         return Err(vec![Diagnostic::error(key, format!("there is no TCP middleware of kind `{}`", item.config.kind)).at(&item.place)]);
     };
-    Ok((item.digest, (kind.build)(&item.config.node, &key)?))
+    Ok((item.digest, (kind.build)(&item.config.node, &key).map_err(|wrong| own(item, wrong))?))
 }

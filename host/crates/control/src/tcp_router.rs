@@ -1,5 +1,6 @@
 //! One TCP router: its rule, service, middlewares and entry points to what is served.
 
+use crate::references::unusable;
 use crate::resolve::known;
 use crate::status::State;
 use crate::status_l4::{ObjectStatus, TcpRouterStatus};
@@ -30,7 +31,14 @@ pub(crate) struct Build<'a, 'b> {
 }
 
 impl Build<'_, '_> {
+    /// Says what is wrong, in a text that is all its own.
     fn wrong(&mut self, option: &str, message: impl Into<String>, hint: Option<String>) {
+        let message = self.item.conceal(message);
+        self.quote(option, message, hint);
+    }
+
+    /// Says what is wrong, in a text that may be another object's.
+    fn quote(&mut self, option: &str, message: String, hint: Option<String>) {
         let dot = if option.is_empty() { "" } else { "." };
         let d = Diagnostic::error(format!("tcp.routers.{}{dot}{option}", unqualified(&self.name)), message);
         self.errors.push(Diagnostic { hint, ..d.at(&self.item.place_of(option)) });
@@ -133,7 +141,7 @@ impl Build<'_, '_> {
             }
             Err(e) => {
                 let d = e.to_diagnostic(format!("tcp.routers.{}.rule", unqualified(&self.name)), text);
-                self.errors.push(d.at(&self.item.place_of("rule")));
+                self.errors.push(self.item.conceal_in(d).at(&self.item.place_of("rule")));
                 (None, priority)
             }
         }
@@ -159,12 +167,8 @@ impl Build<'_, '_> {
             Ok(usable) => return Some(usable.service),
             Err(why) => why.into_iter().next(),
         };
-        let message = match &why {
-            Some(d) if d.key.is_empty() => d.message.clone(),
-            Some(d) => format!("service `{qualified}` cannot be used: {}", d.message),
-            None => format!("service `{qualified}` cannot be used"),
-        };
-        self.wrong("service", message, why.and_then(|d| d.hint));
+        let (message, hint) = unusable(self.item, "service", qualified, why);
+        self.quote("service", message, hint);
         None
     }
 
@@ -185,13 +189,8 @@ impl Build<'_, '_> {
                     self.filters.insert(slot, built);
                 }
                 Err(why) => {
-                    let first = why.into_iter().next();
-                    let message = match &first {
-                        Some(d) if d.key.is_empty() => d.message.clone(),
-                        Some(d) => format!("middleware `{name}` cannot be used: {}", d.message),
-                        None => format!("middleware `{name}` cannot be used"),
-                    };
-                    self.wrong(&format!("middlewares[{i}]"), message, first.and_then(|d| d.hint));
+                    let (message, hint) = unusable(self.item, "middleware", name, why.into_iter().next());
+                    self.quote(&format!("middlewares[{i}]"), message, hint);
                     return None;
                 }
             }

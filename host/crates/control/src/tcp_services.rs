@@ -1,5 +1,6 @@
 //! TCP services by name, built once per compile and kept while neither they nor what they refer to change.
 
+use crate::references;
 use crate::resolve::{Inputs, known};
 use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
@@ -81,9 +82,14 @@ impl<'a> TcpServices<'a> {
                 let key = format!("tcp.serversTransports.{name}");
                 wrong.extend(item.diagnostics.iter().cloned());
                 match self.named_transport(&qualify(name, provider)) {
-                    Ok(t) => wrong.extend(problems(&key, &t).map(|(d, option)| d.at(&item.place_of(&format!("tls.{option}"))))),
+                    Ok(t) => {
+                        wrong.extend(problems(&key, &t).map(|(d, option)| item.conceal_in(d).at(&item.place_of(&format!("tls.{option}")))))
+                    }
                     Err(_) if item.has_errors() => {}
-                    Err(e) => wrong.push(Diagnostic::error(key, e).at(&item.place_of("proxyProtocol.version"))),
+                    Err(Unusable::Unknown) => {}
+                    Err(Unusable::Disabled(e) | Unusable::Broken(e)) => {
+                        wrong.push(Diagnostic::error(key, e).at(&item.place_of("proxyProtocol.version")));
+                    }
                 }
             }
         }
@@ -142,7 +148,15 @@ impl<'a> TcpServices<'a> {
         let named = lb.servers_transport.as_deref().filter(|n| !n.is_empty()).map(|n| qualify(n, provider_of(name)));
         let named = named.filter(|n| n != "default@internal");
         let base = match &named {
-            Some(n) => self.named_transport(n).map_err(|e| wrong(name, item, "loadBalancer.serversTransport", e))?,
+            Some(n) => self.named_transport(n).map_err(|e| {
+                let shown = references::name(item, n);
+                let text = match e {
+                    Unusable::Unknown => format!("no transport configuration found for {shown} in tcp.serversTransports"),
+                    Unusable::Disabled(why) => format!("serversTransport {shown} cannot be used: {why}"),
+                    Unusable::Broken(why) => why,
+                };
+                quote(name, item, "loadBalancer.serversTransport", text)
+            })?,
             None => self.before.default.clone(),
         };
         let before = self.before.services.get(name);
@@ -222,12 +236,10 @@ impl<'a> TcpServices<'a> {
             let qualified = qualify(&child.name, provider_of(name));
             let option = format!("weighted.services[{i}].name");
             let usable = self.build(&qualified, above).map_err(|why| {
-                let first = why.into_iter().next();
-                let text = first.as_ref().map_or_else(|| "it is disabled".to_owned(), |d| d.message.clone());
-                Diagnostic {
-                    hint: first.and_then(|d| d.hint),
-                    ..wrong(name, item, &option, format!("service `{qualified}` cannot be used: {text}"))
-                }
+                let why = why.into_iter().next().map(|d| references::reason(item, d));
+                let (text, hint) = why.unwrap_or_else(|| ("it is disabled".to_owned(), None));
+                let shown = references::name(item, &qualified);
+                Diagnostic { hint, ..quote(name, item, &option, format!("service {shown} cannot be used: {text}")) }
             })?;
             if weighted.health_check.is_some() && !usable.service.checks_health() {
                 let text = format!("service `{qualified}` has no healthCheck of its own that `weighted.healthCheck` could follow");
@@ -249,7 +261,7 @@ impl<'a> TcpServices<'a> {
         Ok(Kept { digest: item.digest, transport: None, children, usable })
     }
 
-    fn named_transport(&mut self, qualified: &str) -> Result<Arc<TcpTransport>, String> {
+    fn named_transport(&mut self, qualified: &str) -> Result<Arc<TcpTransport>, Unusable> {
         if let Some((_, t)) = self.transports.get(qualified) {
             return Ok(t.clone());
         }
@@ -257,21 +269,39 @@ impl<'a> TcpServices<'a> {
             .inputs
             .get(provider_of(qualified))
             .and_then(|c| c.tcp.servers_transports.get(unqualified(qualified)))
-            .ok_or_else(|| format!("no transport configuration found for `{qualified}` in tcp.serversTransports"))?;
+            .ok_or(Unusable::Unknown)?;
         if let Some(d) = item.diagnostics.iter().find(|d| d.is_error()) {
-            return Err(format!("serversTransport `{qualified}` cannot be used: {}", d.message));
+            return Err(Unusable::Disabled(d.message.clone()));
         }
         let digest = item.digest ^ tcp_files_digest(&item.config);
         let t = match self.before.transports.get(qualified) {
             Some((before, t)) if *before == digest => t.clone(),
-            _ => Arc::new(TcpTransport::build_with(&item.config, self.before.spiffe.as_ref())?),
+            _ => {
+                let built = TcpTransport::build_with(&item.config, self.before.spiffe.as_ref());
+                Arc::new(built.map_err(|e| Unusable::Broken(item.conceal(e)))?)
+            }
         };
         self.transports.insert(qualified.into(), (digest, t.clone()));
         Ok(t)
     }
 }
 
+/// Why there is no transport of a name.
+enum Unusable {
+    Unknown,
+    /// It has a mistake.
+    Disabled(String),
+    /// It cannot be made.
+    Broken(String),
+}
+
+/// What is wrong with a service, in a text that is all its own.
 fn wrong(name: &str, item: &Item<TcpServiceConfig>, option: &str, message: impl Into<String>) -> Diagnostic {
+    quote(name, item, option, item.conceal(message))
+}
+
+/// What is wrong with a service, in a text that may be another object's.
+fn quote(name: &str, item: &Item<TcpServiceConfig>, option: &str, message: String) -> Diagnostic {
     let dot = if option.is_empty() { "" } else { "." };
     Diagnostic::error(format!("tcp.services.{}{dot}{option}", unqualified(name)), message).at(&item.place_of(option))
 }

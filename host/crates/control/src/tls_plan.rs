@@ -33,6 +33,8 @@ pub(crate) struct Wish {
     pub hosts: Vec<Arc<str>>,
     /// Qualified name of the options.
     pub options: Arc<str>,
+    /// Hosts or options may come from references: they are not told.
+    pub hidden: bool,
 }
 
 /// Hosts of an entry point to their options.
@@ -60,9 +62,10 @@ impl TlsPlan {
             hosts.any |= w.hosts.is_empty();
             if w.hosts.is_empty() && &*w.options != DEFAULT {
                 plan.conflicts.insert((w.entry_point.clone(), w.router.clone()), Conflict::NoHost);
+                let options = if w.hidden { String::new() } else { format!(" `{}`", w.options) };
                 plan.told.push(format!(
-                    "on entry point `{}`, router `{}` names no host in its rule, so its TLS options `{}` cannot be chosen",
-                    w.entry_point, w.router, w.options
+                    "on entry point `{}`, router `{}` names no host in its rule, so its TLS options{options} cannot be chosen",
+                    w.entry_point, w.router
                 ));
             }
             let mut seen = FxHashSet::default();
@@ -77,10 +80,8 @@ impl TlsPlan {
             } else {
                 let mut names: Vec<&str> = routers.iter().map(|r| &*r.router).collect();
                 names.sort_unstable();
-                plan.told.push(format!(
-                    "on entry point `{entry_point}`, routers of host `{host}` name different TLS options: {}",
-                    names.join(", ")
-                ));
+                let of = if routers.iter().any(|r| r.hidden) { "one host".to_owned() } else { format!("host `{host}`") };
+                plan.told.push(format!("on entry point `{entry_point}`, routers of {of} name different TLS options: {}", names.join(", ")));
                 for r in routers {
                     plan.conflicts.insert((entry_point.clone(), r.router.clone()), Conflict::Host);
                 }
@@ -128,6 +129,7 @@ mod tests {
             entry_point: "web".into(),
             hosts: hosts.iter().map(|h| Arc::from(*h)).collect(),
             options: options_name(options, "file"),
+            hidden: false,
         }
     }
 

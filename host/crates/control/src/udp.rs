@@ -1,6 +1,7 @@
 //! `udp` of all documents to what is served: one router for each entry point.
 
 use crate::compile::judge;
+use crate::references::{self, reason, unusable};
 use crate::resolve::{Inputs, known};
 use crate::status::{RuntimeStatus, State};
 use crate::status_l4::{ObjectStatus, UdpRouterStatus, UdpServiceStatus};
@@ -106,10 +107,12 @@ impl UdpCompiler {
     ) -> (UdpRouterStatus, Option<UdpService>, Vec<Diagnostic>) {
         let config = &item.config;
         let mut wrong = item.diagnostics.clone();
-        let at = |option: &str, message: String, hint: &str| {
+        let quote = |option: &str, message: String| {
             let key = format!("udp.routers.{}.{option}", unqualified(name));
-            Diagnostic::error(key, message).at(&item.place_of(option)).hint(hint)
+            Diagnostic::error(key, message).at(&item.place_of(option))
         };
+        // What is not said by another object is its own text.
+        let at = |option: &str, message: String, hint: &str| quote(option, item.conceal(message)).hint(hint);
         let mut using: Vec<Arc<str>> = match config.entry_points.as_slice() {
             [] => self.entry_points.clone(),
             listed => self.entry_points.iter().filter(|e| listed.iter().any(|l| **l == ***e)).cloned().collect(),
@@ -135,13 +138,8 @@ impl UdpCompiler {
             match services.build(&service_name, &mut Vec::new()) {
                 Ok(usable) => service = Some(usable.service),
                 Err(why) => {
-                    let first = why.into_iter().next();
-                    let text = match &first {
-                        Some(d) if d.key.is_empty() => d.message.clone(),
-                        Some(d) => format!("service `{service_name}` cannot be used: {}", d.message),
-                        None => format!("service `{service_name}` cannot be used"),
-                    };
-                    wrong.push(Diagnostic { hint: first.and_then(|d| d.hint), ..at("service", text, "") });
+                    let (text, hint) = unusable(item, "service", &service_name, why.into_iter().next());
+                    wrong.push(Diagnostic { hint, ..quote("service", text) });
                 }
             }
         }
@@ -192,17 +190,18 @@ impl Services<'_> {
         if item.has_errors() {
             return Err(item.diagnostics.clone());
         }
-        let at = |option: &str, message: String| {
+        let quote = |option: &str, message: String| {
             Diagnostic::error(format!("udp.services.{}.{option}", unqualified(name)), message).at(&item.place_of(option))
         };
+        let at = |option: &str, message: String| quote(option, item.conceal(message));
         let mut children = Vec::new();
         for (i, child) in item.config.weighted.iter().flat_map(|w| &w.services).enumerate() {
             let qualified = qualify(&child.name, provider_of(name));
             let usable = self.build(&qualified, above).map_err(|why| {
-                let first = why.into_iter().next();
-                let text = first.as_ref().map_or_else(|| "it is disabled".to_owned(), |d| d.message.clone());
-                let d = at(&format!("weighted.services[{i}].name"), format!("service `{qualified}` cannot be used: {text}"));
-                vec![Diagnostic { hint: first.and_then(|d| d.hint), ..d }]
+                let why = why.into_iter().next().map(|d| reason(item, d));
+                let (text, hint) = why.unwrap_or_else(|| ("it is disabled".to_owned(), None));
+                let text = format!("service {} cannot be used: {text}", references::name(item, &qualified));
+                vec![Diagnostic { hint, ..quote(&format!("weighted.services[{i}].name"), text) }]
             })?;
             children.push(usable.service);
         }

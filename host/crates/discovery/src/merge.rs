@@ -11,6 +11,8 @@ use torana_config::routing::{
     TcpLoadBalancerConfig, TcpMiddlewareConfig, TcpRouterConfig, TcpServiceConfig, TlsStoreConfig, UdpRouterConfig, UdpServiceConfig,
 };
 
+/// Where the servers of a service are written.
+const SERVERS: &str = "loadBalancer.servers";
 /// Origins that one message names, at most.
 const MAX_NAMED: usize = 5;
 
@@ -99,7 +101,9 @@ impl<'a> Merge<'a> {
     pub(crate) fn equal<T: Same>(&mut self, section: &str, parts: Vec<Part<'a, T>>) -> Items<T> {
         self.grouped(section, parts, |group| {
             let first = group[0].object;
-            let same = |p: &Part<'a, T>| p.object.digest == first.digest || p.object.config.same(&first.config);
+            // What stands for a number is nothing yet in what was read.
+            let alike = |p: &Part<'a, T>| p.object.config.same(&first.config) && p.object.same_references(first, "");
+            let same = |p: &Part<'a, T>| p.object.digest == first.digest || alike(p);
             group[1..].iter().all(same).then(|| first.clone())
         })
     }
@@ -114,7 +118,8 @@ impl<'a> Merge<'a> {
             if group.len() == 1 {
                 return Some(first.clone());
             }
-            if !group[1..].iter().all(|p| first.config.agrees(&p.object.config)) {
+            let agrees = |p: &Part<'a, T>| first.config.agrees(&p.object.config) && first.same_references(p.object, SERVERS);
+            if !group[1..].iter().all(agrees) {
                 return None;
             }
             let known = before.remove(group[0].name);
@@ -123,7 +128,7 @@ impl<'a> Merge<'a> {
             };
             let made = match known {
                 Some((parts, made)) if unchanged(&parts) => made,
-                _ => Arc::new(pooled(group)),
+                _ => Arc::new(pooled(section, group)),
             };
             if !made.has_errors() {
                 for part in group.iter().filter(|p| p.object.has_errors()) {
@@ -177,7 +182,17 @@ impl<'a> Merge<'a> {
 }
 
 /// One service of all parts; those with mistakes of their own give no server, unless all have.
-fn pooled<T: Pooled>(group: &[Part<'_, T>]) -> Object<T> {
+fn pooled<T: Pooled>(section: &str, group: &[Part<'_, T>]) -> Object<T> {
+    // Servers are put together before references are followed: what one of them means is not known here.
+    if let Some(part) = group.iter().find(|p| p.object.refers_in(SERVERS)) {
+        let mut made = (**part.object).clone();
+        let message =
+            "an option of the server is written with a reference, which cannot be followed where several objects have one service";
+        let d = Diagnostic::error(format!("{section}.{}.{SERVERS}", part.name), message).at(&made.place);
+        let d = d.hint("write the value itself in all of them");
+        made.complete(move |made| made.diagnostics.push(d.clone()));
+        return made;
+    }
     let first = group.iter().find(|p| !p.object.has_errors()).unwrap_or(&group[0]);
     let mut made = (**first.object).clone();
     let good = group.iter().filter(|p| first.object.has_errors() || !p.object.has_errors());

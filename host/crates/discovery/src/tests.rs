@@ -312,7 +312,7 @@ fn references_in_labels_leave_servers_and_rules() {
     let one = source.build(vec![item("web", 1, &labels)]);
     let two = source.build(vec![item("web", 1, &labels), item("web", 2, &labels)]);
     assert!(one.config.has_references() && one.objects.rejected.is_empty(), "{}", shown(&one));
-    let (one, two) = (one.config.resolve(&mut Secret).config, two.config.resolve(&mut Secret).config);
+    let (one, two) = (one.config.resolve(&mut Secret), two.config.resolve(&mut Secret));
     let balancer = |config: &torana_config::routing::RoutingConfig| config.http.services["s"].config.load_balancer.clone().unwrap();
     assert_eq!(balancer(&one).health_check.unwrap().headers["Authorization"], "secret");
     assert_eq!(balancer(&one).servers.iter().map(|s| s.url.as_str()).collect::<Vec<_>>(), ["http://10.0.0.1:80"]);
@@ -326,6 +326,50 @@ fn references_in_labels_leave_servers_and_rules() {
     let shown = one.http.services["s"].shown().unwrap();
     assert_eq!(shown.config.load_balancer.as_ref().unwrap().servers.len(), 1);
     assert_eq!(shown.config.load_balancer.as_ref().unwrap().health_check.as_ref().unwrap().headers["Authorization"], "${env:TOKEN}");
+}
+
+/// What stands for a number says nothing before it is followed, so it is compared as written.
+#[test]
+fn references_of_several_objects_are_not_lost() {
+    use torana_config::reference::{Answer, Reference, References, Refusal};
+
+    struct Seven;
+    impl References for Seven {
+        fn look_up(&mut self, _: &Reference) -> Result<Answer, Refusal> {
+            Ok(Answer { text: "7".into(), warning: None })
+        }
+    }
+
+    let weight = [("traefik.http.services.s.loadbalancer.server.weight", "${env:APP_W}")];
+    let mut source = source();
+    let one = source.build(vec![item("web", 1, &weight)]).config.resolve(&mut Seven);
+    let s = &one.http.services["s"];
+    assert_eq!((s.diagnostics.len(), s.config.load_balancer.as_ref().unwrap().servers[0].weight), (0, Some(7)));
+    let two = source.build(vec![item("web", 1, &weight), item("web", 2, &weight)]);
+    for s in [&two.config.http.services["s"], &two.config.resolve(&mut Seven).http.services["s"]] {
+        let told: Vec<String> = s.diagnostics.iter().filter(|d| d.is_error()).map(ToString::to_string).collect();
+        assert!(told.len() == 1 && told[0].contains("written with a reference") && told[0].contains("http.services.s"), "{told:?}");
+    }
+    let tcp =
+        [("traefik.tcp.services.t.loadbalancer.server.port", "1"), ("traefik.tcp.services.t.loadbalancer.server.tls", "${env:APP_T}")];
+    let two = source.build(vec![item("web", 1, &tcp), item("web", 2, &tcp)]);
+    assert!(two.config.tcp.services["t"].has_errors());
+    // Two references where numbers belong are not the same.
+    fn both<'a>(port: &'a str, priority: &'a str) -> [(&'static str, &'a str); 4] {
+        [
+            ("traefik.http.services.s.loadbalancer.healthcheck.path", "/"),
+            ("traefik.http.services.s.loadbalancer.healthcheck.port", port),
+            ("traefik.http.routers.r.rule", "Host(`a`)"),
+            ("traefik.http.routers.r.priority", priority),
+        ]
+    }
+    let built = |source: &mut crate::Source, a: &str, b: &str| {
+        let found = source.build(vec![item("web", 1, &both("${env:A}", "${env:A}")), item("web", 2, &both(a, b))]);
+        (found.config.http.services.contains_key("s"), found.config.http.routers.contains_key("r"))
+    };
+    assert_eq!(built(&mut source, "${env:A}", "${env:A}"), (true, true));
+    assert_eq!(built(&mut source, "${env:B}", "${env:B}"), (false, false));
+    assert_eq!(built(&mut source, "${env:A}", "${env:B}"), (true, false));
 }
 
 /// Replicas write the same labels, each on its own container.

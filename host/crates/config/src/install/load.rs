@@ -151,7 +151,7 @@ fn as_written(tree: &Node) -> InstallConfig {
     let mut config = if read.diagnostics.is_empty() {
         read.value
     } else {
-        let wrong = |key: &str| read.diagnostics.iter().any(|d| d.key == key);
+        let wrong = |key: &str| read.diagnostics.iter().any(|d| d.key.eq_ignore_ascii_case(key));
         de::read(&reference::expand(tree, "", &wrong, &mut Trusted).node, "").value
     };
     config.complete();

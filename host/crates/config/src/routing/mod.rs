@@ -25,9 +25,9 @@ pub use tcp::*;
 pub use tls::*;
 pub use transport::*;
 pub use udp::*;
-pub use written::Resolved;
 
 use crate::node::Node;
+use crate::reference::Conceal;
 use crate::schema;
 use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
@@ -87,12 +87,24 @@ pub struct Item<T> {
     shown: Option<Arc<Item<T>>>,
     /// Of an object with references that was changed after it was read: the change again.
     completion: Option<written::Completion<T>>,
+    /// Of an object whose references were followed: what they came to.
+    conceal: Option<Arc<Conceal>>,
 }
 
 impl<T> Item<T> {
     /// An object that was not read from a tree: made by Torana itself, or by a test.
     pub fn new(config: T, place: Place, digest: u64) -> Self {
-        Item { config, place, digest, diagnostics: Vec::new(), places: Vec::new(), written: None, shown: None, completion: None }
+        Item {
+            config,
+            place,
+            digest,
+            diagnostics: Vec::new(),
+            places: Vec::new(),
+            written: None,
+            shown: None,
+            completion: None,
+            conceal: None,
+        }
     }
 
     /// Whether the object is disabled.

@@ -4,11 +4,12 @@
 use super::decode::Empty;
 use super::{Item, Items, RoutingConfig};
 use crate::node::Node;
-use crate::reference::{self, Conceal, References, Values};
+use crate::reference::{self, Conceal, References};
 use crate::schema::{self, Branch};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
-use torana_base::Place;
+use torana_base::{Diagnostic, Place};
 
 /// Fills an object from its tree: tree, dotted path, options.
 pub(super) type Read<T> = fn(&Node, &str, &'static Branch, &mut Item<T>);
@@ -36,7 +37,7 @@ impl Object<'_> {
             };
             // A reference where a number belongs is no mistake yet.
             let keys = reference::expand(self.node, self.key, &|_| false, &mut reference::Trusted).keys;
-            item.diagnostics.retain(|d| !keys.contains(&d.key));
+            item.diagnostics.retain(|d| !keys.iter().any(|k| same(k, &d.key)));
             item.written = Some(Arc::new(written));
         }
         item
@@ -67,25 +68,43 @@ impl<T> Written<T> {
         Object { place: &self.place, node, key: &self.key, options: self.options }.item(self.empty, self.read)
     }
 
-    fn resolve(&self, from: &mut dyn References) -> (Item<T>, Values) {
+    fn resolve(&self, from: &mut dyn References) -> Item<T> {
         let expanded = reference::expand(&self.node, &self.key, &|_| true, from);
-        let refused = |key: &String| expanded.diagnostics.iter().any(|d| d.is_error() && d.key == *key);
+        let refused = |key: &str| expanded.diagnostics.iter().any(|d| d.is_error() && same(&d.key, key));
         let mut live = self.item(&expanded.node);
         live.diagnostics.retain(|d| !refused(&d.key));
-        live.diagnostics.extend(expanded.diagnostics.iter().cloned());
-        let conceal = Conceal::new(expanded.values.clone());
-        live.diagnostics.iter_mut().for_each(|d| conceal.diagnostic(d));
         let mut shown = self.item(&self.node);
-        // What cannot stand for itself, where a number belongs, is shown by its value.
-        let wrong: Vec<&str> = shown.diagnostics.iter().map(|d| d.key.as_str()).filter(|k| expanded.keys.iter().any(|e| e == k)).collect();
-        if !wrong.is_empty() {
-            let partly = reference::expand(&self.node, &self.key, &|key| wrong.contains(&key), from);
+        // What cannot stand for itself, where a number belongs, is shown by its value; what is wrong with the value
+        // too is of no use, and may be a secret in a wrong place.
+        let wrong = |key: &str| {
+            shown.diagnostics.iter().any(|d| same(&d.key, key)) && !live.diagnostics.iter().any(|d| concerns(&d.key, key, &self.key))
+        };
+        let plain: Vec<&String> = expanded.keys.iter().filter(|k| wrong(k)).collect();
+        if !plain.is_empty() {
+            let partly = reference::expand(&self.node, &self.key, &|key| plain.iter().any(|p| *p == key), from);
             shown = self.item(&partly.node);
         }
+        live.diagnostics.extend(expanded.diagnostics);
+        let conceal = Conceal::new(expanded.values);
+        live.diagnostics.iter_mut().for_each(|d| conceal.diagnostic(d));
         shown.diagnostics.clone_from(&live.diagnostics);
         live.shown = Some(Arc::new(shown));
-        (live, expanded.values)
+        live.conceal = Some(Arc::new(conceal));
+        live
     }
+}
+
+/// Whether two paths are one: diagnostics spell options as the table does, which is not how they have to be written.
+fn same(a: &str, b: &str) -> bool {
+    a.eq_ignore_ascii_case(b)
+}
+
+/// Whether something at the path `told` is about `key`: at it, below it, or above it inside of the object.
+fn concerns(told: &str, key: &str, object: &str) -> bool {
+    let within = |long: &str, short: &str| {
+        long.get(..short.len()).is_some_and(|begin| same(begin, short)) && matches!(long.as_bytes().get(short.len()), Some(b'.' | b'['))
+    };
+    same(told, key) || within(told, key) || within(key, told) && !same(told, object)
 }
 
 impl<T> fmt::Debug for Written<T> {
@@ -142,34 +161,67 @@ impl<T> Item<T> {
         self.shown.as_ref()
     }
 
+    /// Takes what its references came to out of a text that is its own. What another object says must not go through
+    /// this: whoever may write that one would learn by trial what values this one has.
+    pub fn conceal(&self, text: impl Into<String>) -> String {
+        let mut text = text.into();
+        if let Some(conceal) = &self.conceal {
+            conceal.text(&mut text);
+        }
+        text
+    }
+
+    /// [`Item::conceal`], for message and hint.
+    pub fn conceal_in(&self, mut d: Diagnostic) -> Diagnostic {
+        if let Some(conceal) = &self.conceal {
+            conceal.diagnostic(&mut d);
+        }
+        d
+    }
+
+    /// Whether there are references, not followed yet, at or below a dotted path of it.
+    pub fn refers_in(&self, path: &str) -> bool {
+        self.written.as_ref().and_then(|w| w.node.at(path)).is_some_and(reference::any)
+    }
+
+    /// Whether the same options of both are written with the same references, but for those below `except`.
+    pub fn same_references(&self, other: &Self, except: &str) -> bool {
+        self.written_references(except) == other.written_references(except)
+    }
+
+    /// Path in lower case, and text.
+    fn written_references(&self, except: &str) -> BTreeMap<String, String> {
+        let mut found = BTreeMap::new();
+        if let Some(written) = &self.written {
+            written.node.walk("", &mut |key, leaf| {
+                if reference::any(leaf) && (except.is_empty() || !concerns(key, except, "")) {
+                    found.insert(key.to_ascii_lowercase(), leaf.to_json().to_string());
+                }
+            });
+        }
+        found
+    }
+
     /// Whether it means the same on other lines, so that only its places have to be moved.
     pub(super) fn can_move(&self) -> bool {
         self.diagnostics.is_empty() && self.written.is_none()
     }
 }
 
-/// A document whose references were followed.
-pub struct Resolved {
-    pub config: RoutingConfig,
-    /// What they led to, with how it was written.
-    pub values: Values,
-}
-
 fn any<T>(items: &Items<T>) -> bool {
     items.values().any(|i| i.written.is_some())
 }
 
-fn follow<'i, T: Clone + 'i>(items: impl Iterator<Item = &'i mut Arc<Item<T>>>, from: &mut dyn References, values: &mut Values) {
+fn follow<'i, T: Clone + 'i>(items: impl Iterator<Item = &'i mut Arc<Item<T>>>, from: &mut dyn References) {
     for item in items {
         let Some(written) = &item.written else { continue };
-        let (mut live, more) = written.resolve(from);
+        let mut live = written.resolve(from);
         if let Some(Completion(change)) = &item.completion {
             change(&mut live);
             if let Some(shown) = &mut live.shown {
                 change(Arc::make_mut(shown));
             }
         }
-        values.extend(more);
         *item = Arc::new(live);
     }
 }
@@ -194,31 +246,29 @@ impl RoutingConfig {
     }
 
     /// The document with what its references lead to. An object with one that leads to nothing has an error.
-    pub fn resolve(&self, from: &mut dyn References) -> Resolved {
+    pub fn resolve(&self, from: &mut dyn References) -> RoutingConfig {
         let mut config = self.clone();
-        let mut values = Values::new();
-        let all = &mut values;
         let (http, tcp, udp, tls) = (&mut config.http, &mut config.tcp, &mut config.udp, &mut config.tls);
-        follow(http.routers.values_mut(), from, all);
-        follow(http.services.values_mut(), from, all);
-        follow(http.middlewares.values_mut(), from, all);
-        follow(http.servers_transports.values_mut(), from, all);
-        follow(tcp.routers.values_mut(), from, all);
-        follow(tcp.services.values_mut(), from, all);
-        follow(tcp.middlewares.values_mut(), from, all);
-        follow(tcp.servers_transports.values_mut(), from, all);
-        follow(udp.routers.values_mut(), from, all);
-        follow(udp.services.values_mut(), from, all);
-        follow(tls.options.values_mut(), from, all);
-        follow(tls.stores.values_mut(), from, all);
-        follow(tls.certificates.iter_mut(), from, all);
-        Resolved { config, values }
+        follow(http.routers.values_mut(), from);
+        follow(http.services.values_mut(), from);
+        follow(http.middlewares.values_mut(), from);
+        follow(http.servers_transports.values_mut(), from);
+        follow(tcp.routers.values_mut(), from);
+        follow(tcp.services.values_mut(), from);
+        follow(tcp.middlewares.values_mut(), from);
+        follow(tcp.servers_transports.values_mut(), from);
+        follow(udp.routers.values_mut(), from);
+        follow(udp.services.values_mut(), from);
+        follow(tls.options.values_mut(), from);
+        follow(tls.stores.values_mut(), from);
+        follow(tls.certificates.iter_mut(), from);
+        config
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::decode;
+    use super::super::{MiddlewareConfig, ServiceConfig, decode};
     use super::*;
     use crate::parse::{Format, parse};
     use crate::reference::{Answer, Reference, Refusal};
@@ -259,7 +309,7 @@ mod tests {
         let written = document(TEXT);
         assert!(written.has_references() && !document("http: {routers: {r: {rule: '${1}'}}}").has_references());
         let resolved = written.resolve(&mut values());
-        let (before, after) = (&written.http.services, &resolved.config.http.services);
+        let (before, after) = (&written.http.services, &resolved.http.services);
         assert!(Arc::ptr_eq(&before["plain"], &after["plain"]) && after["plain"].shown().is_none());
         assert!(before["s"].diagnostics.is_empty(), "{:?}", before["s"].diagnostics);
         let s = &after["s"];
@@ -271,21 +321,81 @@ mod tests {
         assert!(!shown.contains("hunter2") && shown.contains("Bearer ${env:TOKEN}"), "{shown}");
         let broken = after["broken"].diagnostics.iter().map(ToString::to_string).collect::<Vec<_>>();
         assert_eq!(broken, ["error: not there\n  at  http.services.broken.loadBalancer.servers[0].url  (t.yml:8:45)\n  hint: set it"]);
-        let m = &resolved.config.http.middlewares["m"];
+        let m = &resolved.http.middlewares["m"];
         assert!(m.config.node.to_json().to_string().contains("hunter2"));
         assert_eq!(m.shown().unwrap().config.node.to_json().to_string(), r#"{"customRequestHeaders":{"X-Key":"${env:TOKEN}"}}"#);
         // Another value is another object.
         let other = written.resolve(&mut Table(vec![("${env:TOKEN}", "other")]));
-        assert_ne!(other.config.http.middlewares["m"].digest, m.digest);
+        assert_ne!(other.http.middlewares["m"].digest, m.digest);
     }
 
     #[test]
     fn values_that_cannot_be_used_are_not_told() {
         let text = "http: {services: {s: {loadBalancer: {servers: [{url: 'http://a', weight: '${env:TOKEN}'}]}}}}";
         let resolved = document(text).resolve(&mut values());
-        let told: Vec<_> = resolved.config.http.services["s"].diagnostics.iter().map(ToString::to_string).collect();
+        let told: Vec<_> = resolved.http.services["s"].diagnostics.iter().map(ToString::to_string).collect();
         assert_eq!(told.len(), 1);
         assert!(told[0].starts_with("error: a whole number belongs here, not `${env:TOKEN}`\n"), "{told:?}");
+        let shown = |config: &RoutingConfig| {
+            let of = |item: Option<&Arc<Item<MiddlewareConfig>>>| item.map(|i| serde_json::to_string(&i.shown().unwrap().config).unwrap());
+            let tcp = config.tcp.middlewares.get("m");
+            let tcp = tcp.map(|i| format!("{} {:?}", serde_json::to_string(&i.shown().unwrap().config).unwrap(), i.shown()));
+            of(config.http.middlewares.get("m")).or(tcp).unwrap()
+        };
+        for m in [
+            "basicAuth: {user: '${env:TOKEN}'}",
+            "basicAuth: '${env:TOKEN}'",
+            "headers: {customRequestHeaders: '${env:TOKEN}'}",
+            "headers: {sslHost: '${env:TOKEN}'}",
+            "plugin: '${env:TOKEN}'",
+            "'${env:TOKEN}'",
+        ] {
+            let text = format!("http: {{middlewares: {{m: {}}}}}", if m.starts_with('\'') { m.to_owned() } else { format!("{{{m}}}") });
+            let resolved = document(&text).resolve(&mut values());
+            assert!(!shown(&resolved).contains("hunter2"), "{m}: {}", shown(&resolved));
+            let item = &resolved.http.middlewares["m"];
+            assert!(!item.diagnostics.is_empty() && item.diagnostics.iter().all(|d| !d.to_string().contains("hunter2")), "{m}: {item:?}");
+        }
+        let resolved = document("tcp: {middlewares: {m: {ipAllowList: '${env:TOKEN}'}}}").resolve(&mut values());
+        assert!(!shown(&resolved).contains("hunter2"), "{}", shown(&resolved));
+    }
+
+    #[test]
+    fn options_may_be_written_in_any_case() {
+        let text = "http: {services: {s: {LoadBalancer: {Servers: [{url: 'http://a', Weight: '${env:WEIGHT}'}]}}}}";
+        let resolved = document(text).resolve(&mut values());
+        let s = &resolved.http.services["s"];
+        assert_eq!(s.diagnostics, []);
+        let weight = |i: &Item<ServiceConfig>| i.config.load_balancer.as_ref().unwrap().servers[0].weight;
+        assert_eq!((weight(s), weight(s.shown().unwrap())), (Some(7), Some(7)));
+        let refused = document(&text.replace("WEIGHT", "NONE")).resolve(&mut values());
+        let told: Vec<_> = refused.http.services["s"].diagnostics.iter().map(|d| d.message.clone()).collect();
+        assert_eq!(told, ["not there"]);
+    }
+
+    #[test]
+    fn objects_take_their_own_values_out_and_no_others() {
+        let text = "http: {middlewares: {a: {headers: {customRequestHeaders: {X: '${env:TOKEN}'}}}, b: {headers: {customRequestHeaders: {X: '${env:HOST}'}}}, c: {headers: {}}}}";
+        let resolved = document(text).resolve(&mut values());
+        let told = |name: &str| resolved.http.middlewares[name].conceal("`hunter2hunter2` is unknown");
+        assert_eq!(told("a"), "`${env:TOKEN}` is unknown");
+        let as_said = "`hunter2hunter2` is unknown".to_owned();
+        assert_eq!((told("b"), told("c")), (as_said.clone(), as_said));
+    }
+
+    #[test]
+    fn references_are_compared() {
+        let of = |weight: &str, check: &str| {
+            let text = format!(
+                "http: {{services: {{s: {{loadBalancer: {{healthCheck: {{port: '{check}'}}, servers: [{{weight: '{weight}'}}]}}}}}}}}"
+            );
+            document(&text).http.services["s"].clone()
+        };
+        let servers = "loadBalancer.servers";
+        let a = of("${env:A}", "${env:A}");
+        assert!(a.refers_in(servers) && !of("1", "${env:A}").refers_in(servers));
+        assert!(a.same_references(&of("${env:B}", "${env:A}"), servers) && !a.same_references(&of("${env:B}", "${env:A}"), ""));
+        assert!(!a.same_references(&of("${env:A}", "${env:B}"), servers) && !a.same_references(&of("${env:A}", "1"), servers));
     }
 
     #[test]
@@ -294,7 +404,7 @@ mod tests {
 tcp: {services: {s: {loadBalancer: {servers: [{address: '${env:HOST}:1'}]}}}}
 plugins: {p: {path: '${env:HOST}.wasm'}}
 ";
-        let resolved = document(text).resolve(&mut values()).config;
+        let resolved = document(text).resolve(&mut values());
         let c = &resolved.tls.certificates[0].config;
         assert_eq!((c.cert_file.as_str(), c.key_file.expose()), ("b", "hunter2hunter2"));
         assert_eq!(resolved.tcp.services["s"].config.load_balancer.as_ref().unwrap().servers[0].address, "b:1");
