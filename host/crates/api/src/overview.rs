@@ -3,8 +3,9 @@
 use crate::list;
 use crate::time::rfc3339;
 use serde::Serialize;
+use std::borrow::Cow;
 use std::time::SystemTime;
-use torana_config::install::InstallConfig;
+use torana_config::install::{InstallConfig, ProvidersConfig};
 use torana_control::{RuntimeStatus, State};
 
 /// `/api/version`
@@ -41,7 +42,7 @@ pub(crate) struct Overview {
     certificates: Section,
     features: Features,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    providers: Vec<&'static str>,
+    providers: Vec<Cow<'static, str>>,
 }
 
 #[derive(Serialize)]
@@ -103,6 +104,55 @@ pub(crate) fn overview(install: &InstallConfig, status: &RuntimeStatus) -> Overv
         },
         certificates: Section::default(),
         features: Features { metrics: if install.prometheus().is_some() { "Prometheus" } else { "" }, ..Features::default() },
-        providers: install.providers.file.iter().map(|_| "File").collect(),
+        providers: providers(&install.providers),
+    }
+}
+
+/// Those that are configured, by Traefik's names and in its order; plugins come last, by their names.
+fn providers(all: &ProvidersConfig) -> Vec<Cow<'static, str>> {
+    let built = [
+        ("Docker", all.docker.is_some()),
+        ("Swarm", all.swarm.is_some()),
+        ("File", all.file.is_some()),
+        ("KubernetesIngress", all.kubernetes_ingress.is_some()),
+        ("KubernetesCRD", all.kubernetes_crd.is_some()),
+        ("KubernetesGateway", all.kubernetes_gateway.is_some()),
+        ("Rest", all.rest.is_some()),
+        ("ConsulCatalog", all.consul_catalog.is_some()),
+        ("Nomad", all.nomad.is_some()),
+        ("Ecs", all.ecs.is_some()),
+        ("Consul", all.consul.is_some()),
+        ("Etcd", all.etcd.is_some()),
+        ("ZooKeeper", all.zoo_keeper.is_some()),
+        ("Redis", all.redis.is_some()),
+        ("HTTP", all.http.is_some()),
+    ];
+    let built = built.into_iter().filter(|(_, there)| *there).map(|(name, _)| Cow::Borrowed(name));
+    built.chain(all.plugin.keys().map(|name| format!("plugin-{name}").into())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+    use torana_base::Place;
+    use torana_config::node::Node;
+
+    #[test]
+    fn providers_are_those_of_traefik() {
+        let mut all: ProvidersConfig = serde_json::from_value(json!({
+            "file": {}, "docker": {}, "swarm": {}, "kubernetesIngress": {}, "kubernetesCRD": {}, "kubernetesGateway": {},
+            "rest": {}, "consulCatalog": {}, "nomad": {}, "ecs": {}, "consul": {}, "etcd": {}, "zooKeeper": {}, "redis": {},
+            "http": {},
+        }))
+        .unwrap();
+        for name in ["two", "one"] {
+            all.plugin.insert(name.to_owned(), Node::empty(Place::whole("test")));
+        }
+        // printed by Traefik 3.7.15, but for the plugins
+        let said = "Docker Swarm File KubernetesIngress KubernetesCRD KubernetesGateway Rest ConsulCatalog Nomad Ecs Consul Etcd \
+            ZooKeeper Redis HTTP plugin-one plugin-two";
+        assert_eq!(providers(&all).join(" "), said);
+        assert!(providers(&ProvidersConfig::default()).is_empty());
     }
 }

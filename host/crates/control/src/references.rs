@@ -189,7 +189,9 @@ impl Referred {
 
     /// Shows objects as they were written. What is told of them has no values in it from the start.
     pub(crate) fn conceal(&self, status: &mut RuntimeStatus, kinds: Kinds, tcp_kinds: TcpKinds) {
-        if self.documents.values().all(|k| !k.refers) {
+        // a provider may have secrets of its own in middlewares
+        let concealed = |status: &RuntimeStatus| status.middlewares.values().any(|m| m.item.shown().is_some());
+        if self.documents.values().all(|k| !k.refers) && !concealed(status) {
             return;
         }
         let RuntimeStatus { routers, services, middlewares, tcp, udp, .. } = status;
@@ -382,5 +384,32 @@ mod tests {
         let shown = &status.services[&name];
         assert_eq!(shown.errors, [format!("`{reference}` is no address")]);
         assert_eq!(shown.item.config.load_balancer.as_ref().unwrap().servers[0].url, format!("http://{reference}"));
+    }
+
+    #[test]
+    fn what_a_provider_conceals_is_not_shown() {
+        let middleware = |token: &str| {
+            let text = format!("http: {{middlewares: {{m: {{plugin: {{p: {{token: '{token}'}}}}}}}}}}");
+            decode(&parse(&text, Format::Yaml, "t.yml".into()).unwrap()).value.http.middlewares["m"].clone()
+        };
+        let mut item = middleware("correct-horse-battery");
+        let live = item.config.node.to_json();
+        Arc::make_mut(&mut item).show(middleware("urn:k8s:secret:login:password"));
+        let name: Arc<str> = "m@kubernetescrd".into();
+        let status = MiddlewareStatus {
+            name: name.clone(),
+            provider: "kubernetescrd".into(),
+            item,
+            shown: live,
+            state: State::Enabled,
+            errors: Vec::new(),
+        };
+        let mut all = RuntimeStatus::default();
+        all.middlewares.insert(name.clone(), Arc::new(status));
+        Referred::new(SecretsConfig::default()).conceal(&mut all, |_| None, |_| None);
+        let m = &all.middlewares[&name];
+        for shown in [&m.shown, &m.item.config.node.to_json()] {
+            assert_eq!(shown["p"]["token"], "urn:k8s:secret:login:password");
+        }
     }
 }

@@ -4,6 +4,7 @@ use crate::cluster::Cluster;
 use k8s_openapi::api::core::v1::{Service, ServicePort};
 use k8s_openapi::api::discovery::v1::Endpoint;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use serde_json::{Value as Json, json};
 use std::collections::BTreeSet;
 
 /// What the provider's options allow.
@@ -200,10 +201,29 @@ fn server(host: &str, port: i32, draining: bool) -> Server {
     Server { address, draining }
 }
 
-/// The servers that get requests: those that are going away only where there are no others.
+/// The servers of a TCP or UDP service, where no cookie binds anybody: those that are going away only where there are no others.
 pub fn in_use(found: &Backends) -> impl Iterator<Item = &Server> {
     let staying = found.servers.iter().any(|s| !s.draining);
     found.servers.iter().filter(move |s| !(staying && s.draining))
+}
+
+/// All servers of an HTTP service, each with whether it is fenced: new clients go to others, and those that a cookie binds
+/// to it may still finish. Where all are going away, none is.
+pub fn fenced(found: &Backends) -> impl Iterator<Item = (&Server, bool)> {
+    let staying = found.servers.iter().any(|s| !s.draining);
+    found.servers.iter().map(move |s| (s, staying && s.draining))
+}
+
+/// The same, in the form of the configuration.
+pub fn http_servers(scheme: &str, found: &Backends) -> Vec<Json> {
+    let server = |(s, fenced): (&Server, bool)| {
+        let mut server = json!({ "url": format!("{scheme}://{}", s.address) });
+        if fenced {
+            server["fenced"] = true.into();
+        }
+        server
+    };
+    fenced(found).map(server).collect()
 }
 
 /// What to speak to servers: as written, else `https` where the port is 443 or its name begins so, else `http`.
@@ -273,8 +293,11 @@ status: {addresses: [{type: Hostname, address: n1}, {type: InternalIP, address: 
         assert_eq!(found.servers.iter().map(|s| s.draining).collect::<Vec<_>>(), [false, true, false, false]);
         assert_eq!(scheme("", &found), Ok("http"));
         assert_eq!(in_use(&found).count(), 3, "one is going away");
+        let fences = |found: &Backends| http_servers("http", found).iter().map(|s| s["fenced"] == true).collect::<Vec<_>>();
+        assert_eq!(fences(&found), [false, true, false, false]);
         let leaving: Vec<Server> = found.servers.iter().filter(|s| s.draining).cloned().collect();
-        assert_eq!(in_use(&Backends { servers: leaving, ..found }).count(), 1, "better than nothing");
+        let found = Backends { servers: leaving, ..found };
+        assert_eq!((in_use(&found).count(), fences(&found)), (1, vec![false]), "better than nothing");
         let found = find(&c, Allowed::default(), &reference("whoami", Some(Port::Number(443)))).unwrap();
         assert_eq!((found.servers.len(), scheme("", &found)), (3, Ok("https")));
         let none = reference("whoami", Some(Port::Number(8443)));

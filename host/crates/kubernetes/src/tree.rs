@@ -4,6 +4,7 @@
 use crate::cluster::Key as ObjectKey;
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use torana_base::{Diagnostic, Place};
 use torana_config::node::{Key, Node, Value};
 use torana_config::routing::{self, Item, Items, RoutingConfig};
@@ -15,6 +16,8 @@ pub struct Tree {
     /// `http.routers` and the like, to the objects below them.
     sections: BTreeMap<&'static str, BTreeMap<String, (Key, Node)>>,
     certificates: Vec<Node>,
+    /// By the name of the middleware.
+    concealed: BTreeMap<String, (Key, Node)>,
     rejected: BTreeMap<String, Vec<String>>,
     diagnostics: Vec<Diagnostic>,
     seen: usize,
@@ -46,6 +49,11 @@ impl Tree {
     pub fn replace(&mut self, section: &'static str, name: &str, value: &Json, place: &Place) {
         let entry = (key(name, place), node(value, place));
         self.sections.entry(section).or_default().insert(name.to_owned(), entry);
+    }
+
+    /// Has `value` shown in place of a middleware that has secrets in it.
+    pub fn conceal(&mut self, name: &str, value: &Json, place: &Place) {
+        self.concealed.insert(name.to_owned(), (key(name, place), node(value, place)));
     }
 
     pub fn has(&self, section: &str, name: &str) -> bool {
@@ -97,7 +105,11 @@ impl Tree {
             match path {
                 "http.routers" => take_over(&mut entries, &last.http.routers, &mut kept.http.routers),
                 "http.services" => take_over(&mut entries, &last.http.services, &mut kept.http.services),
-                "http.middlewares" => take_over(&mut entries, &last.http.middlewares, &mut kept.http.middlewares),
+                "http.middlewares" => {
+                    // one that was no secret before may be one now
+                    last.http.middlewares.retain(|name, i| i.shown().is_some() == self.concealed.contains_key(name));
+                    take_over(&mut entries, &last.http.middlewares, &mut kept.http.middlewares);
+                }
                 "tcp.routers" => take_over(&mut entries, &last.tcp.routers, &mut kept.tcp.routers),
                 "tcp.services" => take_over(&mut entries, &last.tcp.services, &mut kept.tcp.services),
                 _ => {}
@@ -111,6 +123,7 @@ impl Tree {
         }
         let read = routing::decode(&root);
         let mut config = read.value;
+        self.put_concealed(&mut config);
         config.http.routers.append(&mut kept.http.routers);
         config.http.services.append(&mut kept.http.services);
         config.http.middlewares.append(&mut kept.http.middlewares);
@@ -124,6 +137,18 @@ impl Tree {
         }
         let rejected = self.rejected.into_iter().map(|(name, reasons)| RejectedObject { name, reasons }).collect();
         Document { provider, config, diagnostics: self.diagnostics, objects: Objects { seen: self.seen, rejected }, own_pace: true }
+    }
+
+    fn put_concealed(&mut self, config: &mut RoutingConfig) {
+        let whole = Place::whole("");
+        let mut root = Node::empty(whole.clone());
+        let all = std::mem::take(&mut self.concealed).into_values().collect();
+        put_below(&mut root, "http.middlewares", Node::new(whole.clone(), Value::Map(all)), &whole);
+        for (name, shown) in routing::decode(&root).value.http.middlewares {
+            if let Some(item) = config.http.middlewares.get_mut(&name) {
+                Arc::make_mut(item).complete(move |item| item.show(shown.clone()));
+            }
+        }
     }
 
     fn look_through(&mut self, config: &RoutingConfig) {
@@ -242,5 +267,26 @@ mod tests {
         assert_eq!(second.objects.rejected, first.objects.rejected, "what is wrong with it is said again");
         let moved = tree("Path(`/c`)", "other").finish_after("test", &mut last);
         assert_eq!(moved.config.http.routers["a"].place.to_string(), "ingress default/other");
+    }
+
+    #[test]
+    fn what_has_become_a_secret_is_shown_no_more() {
+        let at = place("Middleware", &("default".into(), "m".into()));
+        let tree = |secret: bool| {
+            let mut tree = Tree::default();
+            tree.put("http.middlewares", "m", &json!({"plugin": {"p": {"token": "hidden"}}}), &at);
+            if secret {
+                tree.conceal("m", &json!({"plugin": {"p": {"token": "urn"}}}), &at);
+            }
+            tree
+        };
+        let mut last = RoutingConfig::default();
+        let mut shown = |secret| {
+            let config = tree(secret).finish_after("test", &mut last).config;
+            let item = &config.http.middlewares["m"];
+            assert_eq!(item.config.node.to_json()["p"]["token"], "hidden");
+            item.shown().map(|s| s.config.node.to_json()["p"]["token"].clone())
+        };
+        assert_eq!([shown(false), shown(true), shown(true), shown(false)], [None, Some(json!("urn")), Some(json!("urn")), None]);
     }
 }

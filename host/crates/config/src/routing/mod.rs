@@ -107,6 +107,11 @@ impl<T> Item<T> {
         }
     }
 
+    /// Has something else shown in its place, for a provider that put secrets into it.
+    pub fn show(&mut self, shown: Arc<Item<T>>) {
+        self.shown = Some(shown);
+    }
+
     /// Whether the object is disabled.
     pub fn has_errors(&self) -> bool {
         self.diagnostics.iter().any(Diagnostic::is_error)

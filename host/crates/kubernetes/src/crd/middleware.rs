@@ -19,7 +19,11 @@ impl Context<'_> {
             let resolved = self.options(&id, kind, options.clone(), at.below(&path))?;
             made.insert(kind.clone(), resolved);
         }
-        self.tree.replace("http.middlewares", &id, &Json::Object(made), at.place);
+        self.tree.replace("http.middlewares", &id, &Json::Object(made.clone()), at.place);
+        if let Some(plugin) = written.get("plugin").filter(|p| made.get("plugin") != Some(p)) {
+            made.insert("plugin".into(), plugin.clone());
+            self.tree.conceal(&id, &Json::Object(made), at.place);
+        }
         Ok(())
     }
 

@@ -94,7 +94,7 @@ impl Context<'_> {
         }
         let found = self.find(service, at)?;
         let scheme = backends::scheme(&service.scheme, &found).map_err(|e| format!("{path}.scheme: {e}"))?;
-        let servers: Vec<Json> = backends::in_use(&found).map(|s| json!({ "url": format!("{scheme}://{}", s.address) })).collect();
+        let servers = backends::http_servers(scheme, &found);
         let mut lb = Map::from_iter([("servers".to_owned(), Json::Array(servers))]);
         let mut set = |key: &str, value: Json| {
             if !value.is_null() {

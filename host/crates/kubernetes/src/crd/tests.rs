@@ -179,6 +179,9 @@ spec: {chain: {middlewares: [{name: a, namespace: other}]}}",
     assert_eq!(node("default-b"), serde_json::json!({"users": ["joe:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ="]}));
     assert_eq!(node("default-d"), serde_json::json!({"middlewares": ["default-a", "f@file"]}));
     assert_eq!(node("default-e"), serde_json::json!({"p": {"token": "secret"}}));
+    let shown = d.config.http.middlewares["default-e"].shown().unwrap();
+    assert_eq!(shown.config.node.to_json(), serde_json::json!({"p": {"token": "urn:k8s:secret:login:password"}}));
+    assert!(d.config.http.middlewares["default-a"].shown().is_none());
     assert!(!d.config.http.middlewares.contains_key("default-c") && !d.config.http.middlewares.contains_key("default-g"));
     let reasons = rejected(&d);
     assert_eq!(reasons.len(), 3, "{reasons:#?}");

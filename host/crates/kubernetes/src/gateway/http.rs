@@ -183,9 +183,12 @@ impl Attached<'_> {
 
 fn load_balancer(made: &mut Made, name: &str, found: Found, place: &Place) -> LoadBalancerConfig {
     let scheme = found.scheme;
-    let server =
-        |s: &crate::backends::Server| ServerConfig { url: format!("{scheme}://{}", s.address), fenced: s.draining, ..Default::default() };
-    let servers = found.backends.servers.iter().map(server).collect();
+    let server = |(s, fenced): (&crate::backends::Server, bool)| ServerConfig {
+        url: format!("{scheme}://{}", s.address),
+        fenced,
+        ..Default::default()
+    };
+    let servers = crate::backends::fenced(&found.backends).map(server).collect();
     let servers_transport = found.tls.map(|tls| {
         let transport = ServersTransportConfig { server_name: tls.server_name, root_cas: tls.authorities, ..Default::default() };
         made.transport(name, transport, place);

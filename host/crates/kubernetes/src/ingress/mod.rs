@@ -246,7 +246,7 @@ impl Context<'_> {
         let annotations = annotations.map_err(|e| format!("service {namespace}/{}: metadata.annotations: {e}", backend.name))?;
         let found = self.find(namespace, backend, &annotations)?;
         let scheme = backends::scheme(&annotations.scheme, &found)?;
-        let servers: Vec<Json> = backends::in_use(&found).map(|s| json!({ "url": format!("{scheme}://{}", s.address) })).collect();
+        let servers = backends::http_servers(scheme, &found);
         let mut lb = annotations.load_balancer;
         lb.insert("servers".into(), Json::Array(servers));
         let mut made = Map::from_iter([("loadBalancer".to_owned(), Json::Object(lb))]);

@@ -1,7 +1,7 @@
 //! The protocol with a CA (RFC 8555), and renewal information (RFC 9773).
 
 use super::AcmeError;
-use super::http::{Answer, HttpClient};
+use super::http::{Answer, HttpClient, without_credentials};
 use super::keys::{AccountKey, b64, un_b64};
 use aws_lc_rs::hmac;
 use bytes::Bytes;
@@ -315,7 +315,7 @@ impl Account {
 
 fn pem(answer: &Answer, url: &str) -> Result<String, AcmeError> {
     let text = std::str::from_utf8(&answer.body).ok().filter(|t| t.contains("-----BEGIN CERTIFICATE-----"));
-    text.map(str::to_owned).ok_or_else(|| AcmeError::local(format!("the CA answered at `{url}` with what is no certificate")))
+    text.map(str::to_owned).ok_or_else(|| AcmeError::local(format!("the CA answered at `{}` with what is no certificate", shown(url))))
 }
 
 /// `Link` headers with `rel="alternate"` (RFC 8555, 7.4.2).
@@ -335,8 +335,15 @@ fn sign(header: &Value, payload: Option<&Value>, by: impl Fn(&[u8]) -> Result<Ve
     Ok(json!({ "protected": protected, "payload": payload, "signature": signature }))
 }
 
+fn shown(url: &str) -> String {
+    without_credentials(url).0
+}
+
 fn location(answer: &Answer, url: &str) -> Result<String, AcmeError> {
-    answer.header("location").map(str::to_owned).ok_or_else(|| AcmeError::local(format!("the CA answered at `{url}` without a Location")))
+    answer
+        .header("location")
+        .map(str::to_owned)
+        .ok_or_else(|| AcmeError::local(format!("the CA answered at `{}` without a Location", shown(url))))
 }
 
 /// The body of a good answer.
@@ -345,13 +352,14 @@ fn read<T: DeserializeOwned>(answer: &Answer, url: &str) -> Result<T, AcmeError>
         return Err(refusal(answer, url));
     }
     serde_json::from_slice(&answer.body)
-        .map_err(|e| AcmeError::local(format!("the CA answered at `{url}` with what is no ACME: {e}; is `caServer` a directory?")))
+        .map_err(|e| AcmeError::local(format!("the CA answered at `{}` with what is no ACME: {e}; is `caServer` a directory?", shown(url))))
 }
 
 /// The CA's own words when it has some.
 fn refusal(answer: &Answer, url: &str) -> AcmeError {
     let problem = serde_json::from_slice::<Problem>(&answer.body).ok().filter(|p| p.kind.is_some() || p.detail.is_some());
-    let e = problem.map_or_else(|| AcmeError::local(format!("`{url}` answered with status {}", answer.status)), Problem::into_error);
+    let e =
+        problem.map_or_else(|| AcmeError::local(format!("`{}` answered with status {}", shown(url), answer.status)), Problem::into_error);
     AcmeError { status: Some(answer.status), retry_after: retry_after(answer), ..e }
 }
 

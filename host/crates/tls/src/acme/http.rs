@@ -1,6 +1,8 @@
 //! Requests to a CA: HTTP/1.1 over TLS, a few connections kept open.
 
 use super::AcmeError;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1::{SendRequest, handshake};
@@ -65,6 +67,16 @@ impl HttpOptions {
                 let bare = d.trim_start_matches('*').trim_start_matches('.');
                 d == "*" || !bare.is_empty() && (host.eq_ignore_ascii_case(bare) || host.to_lowercase().ends_with(&format!(".{bare}")))
             })
+    }
+}
+
+/// A URL without its credentials, as it may stand in messages, and the credentials (`user:password`, with escapes).
+pub(crate) fn without_credentials(url: &str) -> (String, Option<&str>) {
+    let (scheme, rest) = url.split_once("://").map_or(("", url), |(s, r)| (&url[..s.len() + 3], r));
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    match authority.rsplit_once('@') {
+        Some((credentials, host)) => (format!("{scheme}{host}{}", &rest[authority.len()..]), Some(credentials)),
+        None => (url.to_owned(), None),
     }
 }
 
@@ -133,18 +145,22 @@ impl HttpClient {
         headers: &[(&str, &str)],
     ) -> Result<Answer, AcmeError> {
         let limit = self.options.timeout;
-        let late = || AcmeError::local(format!("`{url}` gave no answer within {limit:?} (clientTimeout)"));
-        timeout(limit, self.exchange(method, url, post, headers)).await.map_err(|_| late())?
+        let (bare, credentials) = without_credentials(url);
+        let late = || AcmeError::local(format!("`{bare}` gave no answer within {limit:?} (clientTimeout)"));
+        timeout(limit, self.exchange(method, &bare, credentials, post, headers)).await.map_err(|_| late())?
     }
 
+    /// `url` is without credentials.
     async fn exchange(
         &self,
         method: http::Method,
         url: &str,
+        credentials: Option<&str>,
         post: Option<(&str, Bytes)>,
         headers: &[(&str, &str)],
     ) -> Result<Answer, AcmeError> {
-        let no_url = || AcmeError::lasting(format!("`{url}` is no URL"));
+        // what was not recognized as credentials may be some all the same
+        let no_url = || AcmeError::lasting(format!("`{}` is no URL", url.rsplit_once('@').map_or(url, |(_, rest)| rest)));
         let uri: http::Uri = url.parse().map_err(|_| no_url())?;
         let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else { return Err(no_url()) };
         let secure = match scheme {
@@ -164,6 +180,11 @@ impl HttpClient {
             }
             for (name, value) in headers {
                 b = b.header(*name, *value);
+            }
+            if let Some(credentials) = credentials.filter(|_| !headers.iter().any(|(n, _)| n.eq_ignore_ascii_case("authorization"))) {
+                let mut value = http::HeaderValue::try_from(basic(credentials)).map_err(|e| AcmeError::local(e.to_string()))?;
+                value.set_sensitive(true);
+                b = b.header("authorization", value);
             }
             b.body(Full::new(body)).map_err(|e| AcmeError::local(e.to_string()))
         };
@@ -246,14 +267,18 @@ impl HttpClient {
     }
 }
 
+/// Credentials of a URL as a header's value (RFC 7617, 2).
+fn basic(credentials: &str) -> String {
+    let plain: Vec<u8> = percent_encoding::percent_decode_str(credentials).collect();
+    let colon: &[u8] = if credentials.contains(':') { b"" } else { b":" };
+    format!("Basic {}", BASE64_STANDARD.encode([&plain, colon].concat()))
+}
+
 /// A connection through an HTTP proxy (RFC 9110, 9.3.6).
 async fn tunnel(proxy: &str, credentials: Option<&str>, host: &str, port: u16) -> io::Result<TcpStream> {
     let failed = |what: &str| io::Error::other(format!("the proxy `{proxy}` {what}"));
     let mut tcp = TcpStream::connect(proxy).await.map_err(|e| failed(&format!("cannot be reached: {e}")))?;
-    let auth = credentials.map(|c| {
-        let plain: String = percent_encoding::percent_decode_str(c).decode_utf8_lossy().into_owned();
-        format!("Proxy-Authorization: Basic {}\r\n", base64::Engine::encode(&base64::prelude::BASE64_STANDARD, plain))
-    });
+    let auth = credentials.map(|c| format!("Proxy-Authorization: {}\r\n", basic(c)));
     let head = format!("CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\n{}\r\n", auth.unwrap_or_default());
     tcp.write_all(head.as_bytes()).await?;
     let mut answer = Vec::new();
@@ -302,6 +327,65 @@ impl hyper::rt::Write for Io {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn credentials_of_urls() {
+        for (url, bare, credentials) in [
+            ("https://u:p%40@h:1/a@b?c=d@e", "https://h:1/a@b?c=d@e", Some("u:p%40")),
+            ("http://h/a@b", "http://h/a@b", None),
+            ("http://u:p@q@h", "http://h", Some("u:p@q")),
+            ("http://u@[::1]:2?x", "http://[::1]:2?x", Some("u")),
+            ("u:p@h", "h", Some("u:p")),
+        ] {
+            assert_eq!(without_credentials(url), (bare.to_owned(), credentials), "{url}");
+        }
+        assert_eq!(basic("u:p%40"), "Basic dTpwQA==");
+        assert_eq!(basic("u"), "Basic dTo=");
+    }
+
+    /// Answers every request with 200 and the request itself.
+    async fn mirror() -> std::net::SocketAddr {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let at = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            while let Ok((mut tcp, _)) = listener.accept().await {
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    head.push(tcp.read_u8().await.unwrap());
+                }
+                let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", head.len());
+                tcp.write_all(&[answer.as_bytes(), &head].concat()).await.unwrap();
+            }
+        });
+        at
+    }
+
+    #[tokio::test]
+    async fn credentials_go_into_their_header_and_into_no_message() {
+        let at = mirror().await;
+        let limit = Duration::from_secs(5);
+        let client = HttpClient::new(HttpOptions { timeout: limit, header_timeout: limit, ..HttpOptions::default() }).unwrap();
+        let url = format!("http://me:hid%2Fden@{at}/x?a=b");
+        let said = client.send(http::Method::GET, &url, None).await.unwrap();
+        let said = String::from_utf8(said.body.to_vec()).unwrap();
+        assert!(said.starts_with("GET /x?a=b HTTP/1.1\r\n") && said.contains(&format!("host: {at}\r\n")), "{said}");
+        // me:hid/den
+        assert!(said.contains("authorization: Basic bWU6aGlkL2Rlbg==\r\n"), "{said}");
+        // a token goes before
+        let token = client.send_with(http::Method::GET, &url, None, &[("authorization", "token")]).await.unwrap();
+        let said = String::from_utf8(token.body.to_vec()).unwrap();
+        assert!(said.contains("authorization: token\r\n") && !said.contains("Basic"), "{said}");
+
+        let quick = HttpOptions { timeout: Duration::from_millis(50), header_timeout: limit, ..HttpOptions::default() };
+        let impatient = HttpClient::new(quick).unwrap();
+        // takes connections, and says nothing
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let silent = format!("http://me:hidden@{}/", silent.local_addr().unwrap());
+        for url in [silent.as_str(), "http://me:hidden@127.0.0.1:1/", "ftp://me:hidden@h/", "http://me:hid/hidden@h/", "me:hidden@h"] {
+            let e = impatient.send(http::Method::GET, url, None).await.err().unwrap();
+            assert!(!e.message.contains("hid"), "{url}: {e}");
+        }
+    }
 
     #[test]
     fn proxies_of_the_environment() {

@@ -3,6 +3,8 @@
 mod demanded;
 mod open;
 mod results;
+#[cfg(test)]
+mod tests;
 
 use super::AcmeError;
 use super::account::{Accounts, blocking};
@@ -15,8 +17,9 @@ use super::order::{Issued, Solver, Wishes, obtain};
 use super::pem::{self, Facts};
 use super::plan::{Job, Own, Tries, hurry, plan, status_of};
 use super::status::AcmeStatus;
-use super::storage::{StorageFiles, Stored, StoredCertificate};
+use super::storage::{StorageFiles, StoredCertificate};
 pub use open::open_cluster;
+use results::News;
 use rustc_hash::FxHashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -103,6 +106,8 @@ pub struct AcmeResolver {
     own: Mutex<Vec<Own>>,
     certificates: watch::Sender<Certificates>,
     status: watch::Sender<Arc<AcmeStatus>>,
+    #[cfg(test)]
+    plans: std::sync::atomic::AtomicUsize,
 }
 
 /// What came of an order.
@@ -110,7 +115,7 @@ enum Got {
     /// With whether it is stored already.
     New(StoredCertificate, Facts, bool),
     /// Another gateway has it.
-    Known(Stored),
+    Known(News),
     /// Another gateway is at it.
     Elsewhere,
 }
@@ -119,7 +124,7 @@ enum Done {
     Order(Job, Result<Got, AcmeError>),
     /// Of a name that a handshake asked for.
     Demand(Job, Result<Result<Got, AcmeError>, Refusal>),
-    Looked(Result<Seen, AcmeError>),
+    Looked(Result<(Seen, News), AcmeError>),
     Window(Vec<String>, String, Result<Option<(RenewalWindow, Duration)>, AcmeError>),
 }
 
@@ -156,6 +161,7 @@ impl AcmeResolver {
         let mut writes: JoinSet<()> = JoinSet::new();
         let mut tries: FxHashMap<Vec<String>, Tries> = FxHashMap::default();
         let mut round = 0;
+        let (mut sets, mut named, mut stale) = (Vec::new(), Arc::default(), true);
         let mut counts = (0, 0);
         let mut open = true;
         let mut demands = self.on_demand.as_ref().and_then(|o| o.queued());
@@ -166,15 +172,27 @@ impl AcmeResolver {
         let (mut plugins, mut seen) = (self.shared.plugins.changed(), version());
         let (mut theirs, mut revision, mut pause) = (Theirs::default(), None, cluster::LOOK);
         let look = |known, pause| {
-            let look = cluster::look(Arc::clone(&self.answers.storage), Arc::clone(&self.name), known, pause);
-            async move { Done::Looked(look.await) }
+            let (me, look) = (Arc::clone(&self), cluster::look(Arc::clone(&self.answers.storage), Arc::clone(&self.name), known, pause));
+            async move {
+                let mut seen = match look.await {
+                    Ok(seen) => seen,
+                    Err(e) => return Done::Looked(Err(e)),
+                };
+                let stored = seen.stored.take().map(|s| s.certificates).unwrap_or_default();
+                Done::Looked(blocking(move || Ok(me.news(stored))).await.map(|news| (seen, news)))
+            }
         };
         if self.answers.storage.cluster().is_some() {
             tasks.spawn(look(None, Duration::ZERO));
         }
-        while !*stop.borrow() {
+        'run: while !*stop.borrow() {
             round += 1;
-            let sets = wanted.borrow_and_update().clone();
+            #[cfg(test)]
+            self.plans.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            if std::mem::take(&mut stale) {
+                sets.clone_from(&wanted.borrow_and_update());
+                named = self.named(&sets);
+            }
             let (jobs, mut shown) = {
                 let wildcards = self.proves_wildcards();
                 self.mark(&sets, wildcards);
@@ -206,45 +224,75 @@ impl AcmeResolver {
             next = next.min(self.next_renewal());
             shown.sort_by(|a, b| a.domains.cmp(&b.domains));
             self.show(shown, counts);
-            tokio::select! {
-                _ = stop.wait_for(|s| *s) => break,
-                // when nobody will want anything else, renewals go on
-                changed = wanted.changed(), if open => open = changed.is_ok(),
-                () = tokio::time::sleep_until(next) => {}
-                Ok(()) = plugins.changed() => {
-                    let new = version();
-                    if std::mem::replace(&mut seen, new) != new {
-                        hurry(&mut tries);
+            // what strangers and the other gateways cause is no reason for a new plan by itself
+            loop {
+                tokio::select! {
+                    _ = stop.wait_for(|s| *s) => break 'run,
+                    // when nobody will want anything else, renewals go on
+                    changed = wanted.changed(), if open => {
+                        (open, stale) = (changed.is_ok(), true);
+                        break;
                     }
-                }
-                Some(_) = writes.join_next() => {}
-                Some(name) = async { demands.as_mut()?.recv().await }, if demands.is_some() => {
-                    tasks.spawn(Arc::clone(&self).demanded(name, sets, Arc::clone(&permits)));
-                }
-                Some(done) = tasks.join_next() => if let Ok(Done::Looked(seen)) = done {
-                    match seen {
-                        Ok(seen) => {
-                            theirs.update(seen.answers, &self.answers.challenges);
-                            if let Some(stored) = seen.stored {
-                                self.adopt(stored);
-                            }
-                            revision = Some(seen.revision);
-                            pause = cluster::LOOK;
-                        }
-                        Err(e) => {
-                            if pause == cluster::LOOK {
-                                tracing::error!(resolver = %self.name, error = %e, "what other gateways do is not known");
-                            }
-                            pause = (pause * 2).min(cluster::LONGEST_LOOK);
+                    () = tokio::time::sleep_until(next) => break,
+                    Ok(()) = plugins.changed() => {
+                        let new = version();
+                        if std::mem::replace(&mut seen, new) != new {
+                            hurry(&mut tries);
+                            break;
                         }
                     }
-                    tasks.spawn(look(revision, pause));
-                } else { self.done(done, &mut writes, &mut tries, &mut counts) },
+                    Some(_) = writes.join_next() => {}
+                    Some(name) = async { demands.as_mut()?.recv().await }, if demands.is_some() => {
+                        tasks.spawn(Arc::clone(&self).demanded(name, Arc::clone(&named), Arc::clone(&permits)));
+                    }
+                    Some(done) = tasks.join_next() => match done {
+                        Ok(Done::Looked(looked)) => {
+                            let new = self.looked(looked, &mut theirs, &mut revision, &mut pause);
+                            tasks.spawn(look(revision, pause));
+                            if new {
+                                break;
+                            }
+                        }
+                        Ok(Done::Demand(job, Err(refusal))) => {
+                            self.demand_done(job, Err(refusal), &mut writes, &mut counts);
+                        }
+                        done => {
+                            self.done(done, &mut writes, &mut tries, &mut counts);
+                            break;
+                        }
+                    },
+                }
             }
         }
         tasks.shutdown().await;
         // what was ordered is not to be lost
         let _ = tokio::time::timeout(WRITES, async { while writes.join_next().await.is_some() {} }).await;
+    }
+
+    /// Takes in what the other gateways did; whether there are new certificates.
+    fn looked(
+        &self,
+        looked: Result<(Seen, News), AcmeError>,
+        theirs: &mut Theirs,
+        revision: &mut Option<u64>,
+        pause: &mut Duration,
+    ) -> bool {
+        match looked {
+            Ok((seen, news)) => {
+                theirs.update(seen.answers, &self.answers.challenges);
+                (*revision, *pause) = (Some(seen.revision), cluster::LOOK);
+                let new = !news.is_empty();
+                self.adopt(news);
+                new
+            }
+            Err(e) => {
+                if *pause == cluster::LOOK {
+                    tracing::error!(resolver = %self.name, error = %e, "what other gateways do is not known");
+                }
+                *pause = (*pause * 2).min(cluster::LONGEST_LOOK);
+                false
+            }
+        }
     }
 
     async fn order(self: Arc<Self>, job: Job, permits: Arc<Semaphore>) -> Done {
@@ -256,7 +304,7 @@ impl AcmeResolver {
             Err(e) => return Done::Order(job, Err(e)),
         };
         let mut result = match self.known(&job).await {
-            Some(stored) => Ok(Got::Known(stored)),
+            Some(news) => Ok(Got::Known(news)),
             None => self.try_order(&job).await.map(|(stored, facts)| Got::New(stored, facts, false)),
         };
         if let (Ok(Got::New(new, _, stored)), Some(_)) = (&mut result, storage.cluster()) {
@@ -271,15 +319,18 @@ impl AcmeResolver {
     }
 
     /// Whether the shared storage has by now what the job is about.
-    async fn known(&self, job: &Job) -> Option<Stored> {
+    async fn known(self: &Arc<Self>, job: &Job) -> Option<News> {
         self.answers.storage.cluster()?;
-        let (storage, name) = (Arc::clone(&self.answers.storage), Arc::clone(&self.name));
-        let stored = blocking(move || storage.load(&name)).await.ok()?;
-        let good = |c: &StoredCertificate| {
-            pem::facts(&c.chain, &c.key)
-                .is_ok_and(|f| covers_all(&f.names, &job.names) && job.not_after.is_none_or(|end| f.not_after > end))
+        let (me, job) = (Arc::clone(self), job.clone());
+        let look = move || {
+            let news = me.news(me.answers.storage.load(&me.name)?.certificates);
+            let good = |f: &Facts| covers_all(&f.names, &job.names) && job.not_after.is_none_or(|end| f.not_after > end);
+            // another task may have taken it over by now
+            let own = || me.own.lock().unwrap_or_else(PoisonError::into_inner).iter().any(|o| good(&o.facts));
+            let there = news.iter().any(|(_, f)| good(f)) || own();
+            Ok(there.then_some(news))
         };
-        stored.certificates.iter().any(good).then_some(stored)
+        blocking(look).await.ok()?
     }
 
     async fn try_order(&self, job: &Job) -> Result<(StoredCertificate, Facts), AcmeError> {

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use torana_base::Secret;
 use torana_config::install::{AcmeConsulConfig, ClientTlsConfig};
 
@@ -22,8 +22,23 @@ const LONGEST: Duration = Duration::from_secs(86_400);
 struct Consul {
     remote: Remote,
     token: Secret,
-    /// By the key that it holds: its id and its life.
-    sessions: Mutex<BTreeMap<String, (String, Duration)>>,
+    /// By the key that it holds.
+    sessions: Mutex<BTreeMap<String, Session>>,
+}
+
+#[derive(Clone)]
+struct Session {
+    id: String,
+    life: Duration,
+    /// Consul has ended it by then, unless it is renewed.
+    until: Instant,
+}
+
+impl Session {
+    /// It may live for up to twice the time that was asked for.
+    fn new(id: String, life: Duration) -> Self {
+        Session { id, life, until: Instant::now() + life * 2 + SHORTEST }
+    }
 }
 
 /// Checks the options; does not connect.
@@ -70,11 +85,11 @@ impl Consul {
         Ok(all.into_iter().map(pair).collect())
     }
 
-    fn session(&self, key: &str) -> Option<(String, Duration)> {
+    fn session(&self, key: &str) -> Option<Session> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
     }
 
-    fn set_session(&self, key: &str, session: Option<(String, Duration)>) {
+    fn set_session(&self, key: &str, session: Option<Session>) {
         let mut all = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         match session {
             Some(session) => drop(all.insert(key.to_owned(), session)),
@@ -124,9 +139,13 @@ impl Pairs for Consul {
 
     fn hold(&self, key: &str, by: &str, time: Duration) -> Result<bool, AcmeError> {
         let time = time.clamp(SHORTEST, LONGEST);
-        if let Some((id, life)) = self.session(key) {
+        // a name that failed is not let go: its session ends by itself
+        let now = Instant::now();
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, s| s.until > now);
+        if let Some(Session { id, life, .. }) = self.session(key) {
             let renewed = life == time && self.send(Method::PUT, &format!("/v1/session/renew/{id}"), Some(Vec::new()))?.status == 200;
             if renewed && self.acquire(key, &id, by)? {
+                self.set_session(key, Some(Session::new(id, life)));
                 return Ok(true);
             }
             // It is over, or lives for another time.
@@ -138,7 +157,7 @@ impl Pairs for Consul {
         let id = said["ID"].as_str().ok_or_else(|| refused(&answer))?.to_owned();
         match self.acquire(key, &id, by) {
             Ok(true) => {
-                self.set_session(key, Some((id, time)));
+                self.set_session(key, Some(Session::new(id, time)));
                 Ok(true)
             }
             other => {
@@ -149,6 +168,23 @@ impl Pairs for Consul {
     }
 
     fn let_go(&self, key: &str, _: &str) -> Result<(), AcmeError> {
-        self.session(key).map_or(Ok(()), |(id, _)| self.destroy(key, &id))
+        self.session(key).map_or(Ok(()), |s| self.destroy(key, &s.id))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sessions_that_are_over_are_forgotten() {
+        let remote = Remote::new(&["127.0.0.1:1".to_owned()], None).unwrap();
+        let consul = Consul { remote, token: Secret::default(), sessions: Mutex::default() };
+        let life = Duration::from_secs(3600);
+        consul.set_session("failed", Some(Session { until: Instant::now(), ..Session::new("1".into(), life) }));
+        consul.set_session("held", Some(Session::new("2".into(), life)));
+        assert!(consul.hold("new", "me", life).is_err(), "nobody is there");
+        assert!(consul.session("failed").is_none());
+        assert_eq!(consul.session("held").map(|s| s.id), Some("2".to_owned()));
     }
 }

@@ -1,7 +1,7 @@
 //! `httpreq`: two small HTTP calls to a service of one's own (lego's protocol).
 
 use super::super::AcmeError;
-use super::super::http::{HttpClient, HttpOptions};
+use super::super::http::{HttpClient, HttpOptions, without_credentials};
 use super::Settings;
 use base64::Engine;
 use bytes::Bytes;
@@ -51,7 +51,7 @@ impl HttpReq {
             return Ok(());
         }
         let words: String = String::from_utf8_lossy(&answer.body).chars().filter(|c| !c.is_control()).take(200).collect();
-        Err(format!("`{url}` answered with status {}: {words}", answer.status))
+        Err(format!("`{}` answered with status {}: {words}", without_credentials(&url).0, answer.status))
     }
 }
 

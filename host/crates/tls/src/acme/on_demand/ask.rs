@@ -1,7 +1,7 @@
 //! `onDemand.ask`: a service of one's own that says which names may have a certificate.
 
 use super::super::AcmeError;
-use super::super::http::{HttpClient, HttpOptions};
+use super::super::http::{HttpClient, HttpOptions, without_credentials};
 use super::super::resolver::Env;
 use super::Refusal;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -59,7 +59,8 @@ impl Ask {
                 return Err(Refusal::Ask);
             }
             Ok(status) => format!("it answered with status {status}"),
-            Err(e) => e.message.replace(&url, "it"),
+            // what is left may have a token in it
+            Err(e) => e.message.replace(&without_credentials(&url).0, "it"),
         };
         if !self.away.swap(true, Ordering::Relaxed) {
             tracing::error!(error = why, "`onDemand.ask` gives no clear answer: no new name gets a certificate meanwhile");

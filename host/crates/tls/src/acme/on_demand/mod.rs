@@ -207,6 +207,11 @@ impl OnDemand {
         if self.ask.is_none() || self.table().orders.take(Instant::now()) { Ok(()) } else { Err(Refusal::Limited) }
     }
 
+    /// Keeps a name from waiting for ever when the work for it ends badly: to be held during it.
+    pub(super) fn unsettled(self: &Arc<Self>, name: &str) -> Unsettled {
+        Unsettled { on_demand: Some(Arc::clone(self)), name: name.into() }
+    }
+
     pub(super) fn refuse(&self, name: &str, refusal: Refusal) {
         let mut table = self.table();
         let rest = match refusal {
@@ -308,6 +313,26 @@ impl OnDemand {
             recently_refused: recent.collect(),
             pending,
             failed,
+        }
+    }
+}
+
+/// A name that is seen to. Dropped unsettled, as by a panic, it is refused for a while.
+pub(super) struct Unsettled {
+    on_demand: Option<Arc<OnDemand>>,
+    name: Box<str>,
+}
+
+impl Unsettled {
+    pub(super) fn settle(mut self) {
+        self.on_demand = None;
+    }
+}
+
+impl Drop for Unsettled {
+    fn drop(&mut self) {
+        if let Some(on_demand) = self.on_demand.take() {
+            on_demand.refuse(&self.name, Refusal::Unclear);
         }
     }
 }

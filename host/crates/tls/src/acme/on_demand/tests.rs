@@ -91,6 +91,25 @@ async fn a_storm_of_names_costs_little() {
 }
 
 #[tokio::test]
+async fn a_panic_leaves_nobody_waiting() {
+    let by = on_demand(by_hosts(&["*.a.test"]));
+    let names = names(&by);
+    let (bad, good) = (names.demand("bad.a.test").unwrap(), names.demand("good.a.test").unwrap());
+    let guard = by.unsettled("bad.a.test");
+    let task = tokio::spawn(async move {
+        let _guard = guard;
+        tokio::task::yield_now().await;
+        panic!("on purpose");
+    });
+    assert!(task.await.unwrap_err().is_panic());
+    bad.over().await;
+    by.unsettled("good.a.test").settle();
+    assert_eq!(by.status().pending, ["good.a.test"]);
+    assert!(names.demand("bad.a.test").is_none(), "it rests");
+    drop(good);
+}
+
+#[tokio::test]
 async fn who_decides() {
     let (one, two) = (on_demand(by_hosts(&["a.test"])), on_demand(by_hosts(&["*.b.test"])));
     let mut names = names(&one);

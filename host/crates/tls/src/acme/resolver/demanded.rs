@@ -1,11 +1,12 @@
 //! What handshakes ask for: from a name to an order.
 
-use super::super::names::{covers, covers_all, select};
+use super::super::names::{covers_all, select};
 use super::super::plan::{Job, mark};
 use super::super::status::{AcmeStatus, OnDemandStatus};
-use super::super::storage::{Stored, StoredCertificate};
+use super::super::storage::StoredCertificate;
 use super::super::{AcmeError, cluster, pem, renewal};
 use super::{AcmeResolver, Done, Got, Refusal, Wanted};
+use rustc_hash::FxHashSet;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime};
 use tokio::sync::Semaphore;
@@ -50,15 +51,22 @@ impl AcmeResolver {
         self.order(job, permits).await
     }
 
-    /// Sees to the certificate of a name that a handshake asked for.
-    pub(super) async fn demanded(self: Arc<Self>, name: Box<str>, sets: Vec<Wanted>, permits: Arc<Semaphore>) -> Done {
+    /// Sees to the certificate of a name that a handshake asked for. `named` are the names of routers.
+    pub(super) async fn demanded(self: Arc<Self>, name: Box<str>, named: Arc<FxHashSet<String>>, permits: Arc<Semaphore>) -> Done {
+        let unsettled = self.on_demand.as_ref().map(|o| o.unsettled(&name));
+        let done = self.see_to(name, named, permits).await;
+        if let Some(unsettled) = unsettled {
+            unsettled.settle();
+        }
+        done
+    }
+
+    async fn see_to(self: Arc<Self>, name: Box<str>, named: Arc<FxHashSet<String>>, permits: Arc<Semaphore>) -> Done {
         let names = vec![name.to_string()];
         let old = self.end_of(&names);
         let job = Job { domains: names.clone(), names, store: "default".to_owned(), replaces: None, not_after: old, on_demand: true };
         let Some(on_demand) = &self.on_demand else { return Done::Demand(job, Err(Refusal::Named)) };
-        let wildcards = self.proves_wildcards();
-        let names_it = |w: &Wanted| select(&w.domains, wildcards).is_ok_and(|all| all.iter().any(|n| covers(n, &name)));
-        if sets.iter().any(names_it) {
+        if named.contains(&*name) || name.split_once('.').is_some_and(|(_, tail)| named.contains(&format!("*.{tail}"))) {
             return Done::Demand(job, Err(Refusal::Named));
         }
         let allowed = match on_demand.ask(&name).await {
@@ -76,10 +84,19 @@ impl AcmeResolver {
                 other => return other,
             }
             if self.end_of(&job.names).is_some_and(|end| old.is_none_or(|old| end > old)) {
-                return Done::Demand(job, Ok(Ok(Got::Known(Stored::default()))));
+                return Done::Demand(job, Ok(Ok(Got::Known(Vec::new()))));
             }
         }
         Done::Demand(job, Ok(Err(AcmeError::local("another gateway is at it, or failed not long ago"))))
+    }
+
+    /// All names that routers want certificates for.
+    pub(super) fn named(&self, sets: &[Wanted]) -> Arc<FxHashSet<String>> {
+        if self.on_demand.is_none() {
+            return Arc::default();
+        }
+        let wildcards = self.proves_wildcards();
+        Arc::new(sets.iter().filter_map(|w| select(&w.domains, wildcards).ok()).flatten().collect())
     }
 
     /// When the certificate for these names ends, that is there already.
@@ -103,8 +120,8 @@ impl AcmeResolver {
                 self.take_demanded(&job, new, facts, stored, writes);
                 on_demand.obtain(&name);
             }
-            Ok(Ok(Got::Known(stored))) => {
-                self.adopt(stored);
+            Ok(Ok(Got::Known(news))) => {
+                self.adopt(news);
                 on_demand.obtain(&name);
             }
             // was waited for already

@@ -62,6 +62,8 @@ impl AcmeResolver {
             own: Mutex::new(own),
             certificates: watch::Sender::default(),
             status: watch::Sender::default(),
+            #[cfg(test)]
+            plans: Default::default(),
         };
         resolver.publish();
         Ok(Arc::new(resolver))

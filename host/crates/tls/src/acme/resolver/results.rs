@@ -4,7 +4,7 @@ use super::super::account::blocking;
 use super::super::pem::{self, Facts};
 use super::super::plan::{Job, Own, Tries};
 use super::super::status::{AcmeStatus, CertificateStatus};
-use super::super::storage::{Stored, StoredCertificate};
+use super::super::storage::StoredCertificate;
 use super::super::{AcmeError, cluster, renewal};
 use super::{AcmeResolver, Done, ELSEWHERE, Got, ObtainedCertificate};
 use rustc_hash::FxHashMap;
@@ -13,6 +13,19 @@ use std::time::{Duration, SystemTime};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use torana_base::Secret;
+
+/// What other gateways stored, and is not known here.
+pub(super) type News = Vec<(StoredCertificate, Facts)>;
+
+/// What a certificate is replaced by: its store and names.
+fn place(c: &StoredCertificate) -> (&str, &[String]) {
+    (&c.store, &c.domains)
+}
+
+fn places(own: &[Own]) -> FxHashMap<(&str, &[String]), usize> {
+    // of several the first, as everywhere
+    own.iter().enumerate().rev().map(|(at, o)| (place(&o.stored), at)).collect()
+}
 
 impl AcmeResolver {
     pub(super) fn done(
@@ -37,9 +50,9 @@ impl AcmeResolver {
                     (t.running, t.next, t.next_at) = (false, now + ELSEWHERE, SystemTime::now() + ELSEWHERE);
                 }
             }
-            Ok(Done::Order(job, Ok(Got::Known(stored)))) => {
+            Ok(Done::Order(job, Ok(Got::Known(news)))) => {
                 tries.remove(&job.names);
-                self.adopt(stored);
+                self.adopt(news);
             }
             Ok(Done::Demand(job, result)) => self.demand_done(job, result, writes, counts),
             Ok(Done::Looked(_)) => {}
@@ -143,14 +156,30 @@ impl AcmeResolver {
         blocking(move || storage.put_certificate(&name, &certificate)).await
     }
 
+    /// What is new among stored certificates, with its facts. Parses only that; blocks.
+    pub(super) fn news(&self, stored: Vec<StoredCertificate>) -> News {
+        let changed: Vec<StoredCertificate> = {
+            let own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
+            let places = places(&own);
+            stored.into_iter().filter(|c| places.get(&place(c)).is_none_or(|at| own[*at].stored.chain != c.chain)).collect()
+        };
+        changed.into_iter().filter_map(|c| pem::facts(&c.chain, &c.key).ok().map(|facts| (c, facts))).collect()
+    }
+
     /// Takes over what other gateways stored.
-    pub(super) fn adopt(&self, stored: Stored) {
+    pub(super) fn adopt(&self, news: News) {
+        if news.is_empty() {
+            return;
+        }
         let mut changed = false;
         {
             let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
-            for c in stored.certificates {
-                let Ok(facts) = pem::facts(&c.chain, &c.key) else { continue };
-                match own.iter_mut().find(|o| o.stored.domains == c.domains && o.stored.store == c.store) {
+            let known: Vec<Option<usize>> = {
+                let places = places(&own);
+                news.iter().map(|(c, _)| places.get(&place(c)).copied()).collect()
+            };
+            for ((c, facts), at) in news.into_iter().zip(known) {
+                match at.and_then(|at| own.get_mut(at)) {
                     // ours may be newer, and not stored yet
                     Some(o) if o.facts.not_before >= facts.not_before => continue,
                     Some(o) => *o = Own { used: Arc::clone(&o.used), ..Own::new(c, facts) },
