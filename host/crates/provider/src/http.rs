@@ -55,7 +55,8 @@ impl Provider for HttpProvider {
 
 async fn run(config: HttpProviderConfig, out: &ProviderOut) -> Result<(), Stopped> {
     let config = Arc::new(config);
-    let mut reader = Box::new(Reader::new(shown(&config.endpoint)));
+    let fresh = || Box::new(Reader::new(shown(&config.endpoint)));
+    let mut reader = fresh();
     let mut backoff = Backoff::default();
     let mut client = None;
     let mut connected = false;
@@ -85,7 +86,7 @@ async fn run(config: HttpProviderConfig, out: &ProviderOut) -> Result<(), Stoppe
                     }
                     Err(Undone::Stopped) => return Err(Stopped),
                     Err(Undone::Bug(error)) => {
-                        reader = Box::new(Reader::new(shown(&config.endpoint)));
+                        reader = fresh();
                         connected = false;
                         out.failed(NAME, error).await?;
                         backoff.pause().max(config.poll_interval.as_duration())
