@@ -53,7 +53,7 @@ impl Endpoint {
             scheme @ ("tcp" | "http" | "https") => {
                 let default = if scheme == "https" { Some(443) } else { None };
                 if authority.contains('@') {
-                    return Err(wrong("takes neither user nor password: engines let nobody in by them"));
+                    return Err(wrong("takes neither user nor password: write them as `username` and `password`"));
                 }
                 let (host, port) = host_port(authority).ok_or_else(|| wrong("has no host that can be read"))?;
                 let port = port.or(default).ok_or_else(|| wrong("has no port: write 2375, or 2376 with TLS, behind the host"))?;
