@@ -12,14 +12,15 @@ mod decode;
 mod item;
 mod merge;
 mod rule;
+mod shown;
 mod source;
 pub mod template;
 
 pub use constraint::{Constraint, Flavour};
 pub use item::{AddressWanted, Addresses, Item, ItemState, Protocol, TemplateFacts, setting};
 pub use rule::{DEFAULT_RULE, Rule};
+pub use shown::shown;
 pub use source::{Found, Source};
 
-#[cfg(test)]
 #[cfg(test)]
 mod tests;

@@ -234,6 +234,7 @@ impl Pooled for ServiceConfig {
                     && *response_forwarding == b.response_forwarding
                     && *servers_transport == b.servers_transport
                     && *redispatch == b.redispatch
+                    && self.middlewares == other.middlewares
             }
             (None, None) => same_plugin(&self.plugin, &other.plugin) && self.weighted == other.weighted && self.others == other.others,
             _ => false,

@@ -62,6 +62,23 @@ impl Source {
         }
     }
 
+    /// One with the same options that has seen nothing yet.
+    pub fn fresh(&self) -> Source {
+        Source {
+            provider: self.provider,
+            prefix: self.prefix.clone(),
+            tags: self.tags,
+            exposed_by_default: self.exposed_by_default,
+            allow_empty_services: self.allow_empty_services,
+            default_rule: self.default_rule.clone(),
+            constraints: self.constraints.clone(),
+            kept: Vec::new(),
+            http: Merged::default(),
+            tcp: Merged::default(),
+            udp: Merged::default(),
+        }
+    }
+
     /// The document of all `items`, which are all that there are. An item that has not changed since the last
     /// time is not read again, and objects of it are the same ones.
     pub fn build(&mut self, mut items: Vec<Item>) -> Found {

@@ -409,3 +409,14 @@ fn one_middleware_of_two_items() {
     let found = source().build(vec![item("web", 1, &pairs), item("web", 2, &other)]);
     assert!(found.config.http.middlewares.is_empty() && found.objects.rejected.len() == 2, "{:?}", found.objects);
 }
+
+#[test]
+fn replicas_agree_about_the_middlewares_of_their_service() {
+    let with = |value: &'static str| ("traefik.http.services.web.middlewares", value);
+    let port = ("traefik.http.services.web.loadbalancer.server.port", "80");
+    let found = source().build(vec![item("web", 1, &[port, with("a")]), item("web", 2, &[port, with("b")])]);
+    assert!(!found.config.http.services.contains_key("web"));
+    assert!(found.objects.rejected[0].reasons[0].contains("it is not the same in"), "{:?}", found.objects.rejected);
+    let found = source().build(vec![item("web", 1, &[port, with("a")]), item("web", 2, &[port, with("a")])]);
+    assert_eq!(found.config.http.services["web"].config.middlewares, ["a"]);
+}

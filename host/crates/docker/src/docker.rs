@@ -6,6 +6,7 @@ use crate::container::Container;
 use crate::engine::{Change, Containers};
 use crate::items;
 use crate::publish::Publisher;
+use crate::resync::Resync;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use std::future::Future;
@@ -13,13 +14,9 @@ use std::pin::Pin;
 use std::time::{Duration, Instant};
 use torana_base::Diagnostic;
 use torana_config::install::DockerConfig;
-use torana_extend::{Backoff, Provider, ProviderOut, Stop};
+use torana_extend::{Backoff, Provider, ProviderOut, Stop, Undone};
 
 pub(crate) const NAME: &str = "docker";
-/// Between two lists while events come.
-const RESYNC: Duration = Duration::from_secs(60);
-/// After a look at one container that failed.
-const SOON: Duration = Duration::from_secs(1);
 /// Containers that are looked at alone at the same time.
 const LOOKS: usize = 8;
 /// More of them than this, and a list is quicker.
@@ -56,6 +53,15 @@ enum End {
 impl From<torana_extend::Stopped> for End {
     fn from(_: torana_extend::Stopped) -> End {
         End::Stopped
+    }
+}
+
+impl From<Undone> for End {
+    fn from(undone: Undone) -> End {
+        match undone {
+            Undone::Stopped => End::Stopped,
+            Undone::Bug(error) => End::Failed(error),
+        }
     }
 }
 
@@ -147,26 +153,26 @@ async fn connected(state: &mut State, out: &ProviderOut) -> Result<End, End> {
     let mut listing = start_list();
     let mut looks = FuturesUnordered::new();
     let mut change = Change::None;
-    let mut resync = None;
+    let mut resync = Resync::new();
     loop {
-        while resync.is_some()
+        while resync.begun()
             && looks.len() < LOOKS
             && let Some(id) = containers.ask()
         {
             looks.push(look(&client, id));
         }
         let now = Instant::now();
-        if listing.is_none() && (containers.unclear() > MANY || resync.is_some_and(|at| at <= now)) {
+        if !resync.is_listing() && (containers.unclear() > MANY || resync.due().is_some_and(|at| at <= now)) {
             containers.begin_list();
             listing = start_list();
-            resync = Some(now + RESYNC);
+            resync.list_begins();
         }
         if events.is_none() && listing.is_none() && looks.is_empty() && change == Change::None {
             return Ok(End::Done);
         }
         let urgent = change == Change::Now;
         // Nothing is published before there is all of it.
-        let due = (change != Change::None && resync.is_some()).then(|| publisher.due(urgent));
+        let due = (change != Change::None && resync.begun()).then(|| publisher.due(urgent));
         tokio::select! {
             biased;
             // Its pace leaves room for all the others, however many events come.
@@ -174,6 +180,7 @@ async fn connected(state: &mut State, out: &ProviderOut) -> Result<End, End> {
                 let made = items::make(containers, config, &host);
                 change = Change::None;
                 publisher.publish(out, made, urgent).await?;
+                backoff.reset();
             }
             event = next(&mut events) => {
                 let event = event.map_err(End::Failed)?;
@@ -185,22 +192,21 @@ async fn connected(state: &mut State, out: &ProviderOut) -> Result<End, End> {
                 Err(Failure::Other(error)) => {
                     tracing::debug!(providerName = NAME, container = id, error, "a container cannot be looked at");
                     containers.unanswered(&id);
-                    resync = resync.map(|at| at.min(Instant::now() + SOON));
+                    resync.look_failed(Instant::now());
                 }
             },
             all = ready(&mut listing) => {
                 listing = None;
                 let all = all.map_err(End::Failed)?;
                 change = change.max(containers.listed(all, Instant::now()));
-                if resync.is_none() {
+                if !resync.begun() {
                     // A first document is due whatever is found.
                     change = change.max(Change::Later);
-                    backoff.reset();
                 }
-                resync = Some(Instant::now() + RESYNC);
+                resync.listed(Instant::now());
             }
             () = until(containers.next_expiry()) => change = change.max(containers.expire(Instant::now())),
-            () = until(resync) => {}
+            () = until(resync.due()) => {}
         }
     }
 }

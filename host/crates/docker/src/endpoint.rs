@@ -12,6 +12,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
+use torana_discovery::shown;
 
 /// `endpoint`, parsed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +43,7 @@ enum At {
 impl Endpoint {
     /// From `unix:///path`, `tcp://host:port`, `http://host:port`, `https://host:port` or `ssh://[user@]host[:port][/socket]`.
     pub(crate) fn parse(text: &str) -> Result<Endpoint, String> {
-        let wrong = |why: &str| format!("`{text}` {why}");
+        let wrong = |why: &str| format!("`{}` {why}", shown(text));
         let known = "write `unix:///var/run/docker.sock`, `tcp://host:port`, `https://host:port` or `ssh://user@host`";
         let (scheme, rest) = text.split_once("://").ok_or_else(|| wrong(&format!("is no endpoint: {known}")))?;
         let (authority, path) = rest.find('/').map_or((rest, ""), |i| rest.split_at(i));
@@ -51,6 +52,9 @@ impl Endpoint {
             "unix" => return Err(wrong("names no socket: write its whole path, as in `unix:///var/run/docker.sock`")),
             scheme @ ("tcp" | "http" | "https") => {
                 let default = if scheme == "https" { Some(443) } else { None };
+                if authority.contains('@') {
+                    return Err(wrong("takes neither user nor password: write them as `username` and `password`"));
+                }
                 let (host, port) = host_port(authority).ok_or_else(|| wrong("has no host that can be read"))?;
                 let port = port.or(default).ok_or_else(|| wrong("has no port: write 2375, or 2376 with TLS, behind the host"))?;
                 At::Tcp { host, port, tls: scheme == "https" }
@@ -116,7 +120,10 @@ impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.at {
             At::Unix(path) => write!(f, "unix://{}", path.display()),
-            At::Tcp { tls, .. } => write!(f, "{}://{}{}", if *tls { "https" } else { "tcp" }, self.authority(), self.base),
+            At::Tcp { tls, .. } => {
+                let scheme = if *tls { "https" } else { "tcp" };
+                f.write_str(&shown(&format!("{scheme}://{}{}", self.authority(), self.base)))
+            }
             At::Ssh { host, .. } => write!(f, "ssh://{host}"),
         }
     }
@@ -245,10 +252,20 @@ mod tests {
             ("ssh://me:secret@h", "no password"),
             ("ssh://-oProxyCommand=x", "no host or user"),
             ("fd://", "no kind"),
+            ("tcp://me:secret@h:2375", "neither user nor password"),
+            ("tcp://h:2375?secret", "no host"),
+            ("me:secret@h", "is no endpoint"),
+            ("tpc://me:secret@h:2375", "no kind"),
         ] {
             let error = Endpoint::parse(text).unwrap_err();
             assert!(error.contains(why) && !error.contains("secret"), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn what_is_secret_in_a_path_is_not_shown() {
+        let endpoint = Endpoint::parse("https://h/docker?token=hunter2").unwrap();
+        assert_eq!((endpoint.base.as_str(), endpoint.to_string().as_str()), ("/docker?token=hunter2", "https://h:443/docker"));
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod endpoint;
 mod engine;
 mod items;
 mod publish;
+mod resync;
 mod said;
 mod signal;
 mod specific;

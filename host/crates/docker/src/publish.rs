@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use torana_base::Diagnostic;
 use torana_config::install::DockerConfig;
 use torana_discovery::{Constraint, Flavour, Rule, Source};
-use torana_extend::{Document, ProviderOut, RejectedObject, Stopped};
+use torana_extend::{Document, ProviderOut, RejectedObject, Undone, apart};
 
 /// Of all time, so much may go into building documents: a fifth.
 const SHARE: u32 = 4;
@@ -18,6 +18,9 @@ const URGENT: Duration = Duration::from_millis(100);
 
 /// Builds and publishes.
 pub(crate) struct Publisher {
+    /// Its options alone.
+    blank: Source,
+    /// What was built last; `None` while it builds, and after a bug.
     source: Option<Source>,
     provider: &'static str,
     said: Said,
@@ -33,7 +36,7 @@ impl Publisher {
         source.exposed_by_default = config.exposed_by_default;
         source.allow_empty_services = config.allow_empty_services;
         source.constraints = Constraint::parse(&key("constraints"), &config.constraints, Flavour::Label)?;
-        Ok(Publisher { source: Some(source), provider, said: Said::default(), last: None, cost: Duration::ZERO })
+        Ok(Publisher { blank: source, source: None, provider, said: Said::default(), last: None, cost: Duration::ZERO })
     }
 
     /// When the next document may be built.
@@ -44,18 +47,17 @@ impl Publisher {
         (last + pause).max(now)
     }
 
-    /// Returns when the document was taken over.
-    pub(crate) async fn publish(&mut self, out: &ProviderOut, made: Made, urgent: bool) -> Result<(), Stopped> {
+    /// Returns when the document was taken over. After a bug the next one is built from scratch.
+    pub(crate) async fn publish(&mut self, out: &ProviderOut, made: Made, urgent: bool) -> Result<(), Undone> {
         let begin = Instant::now();
-        let Some(mut source) = self.source.take() else { return Ok(()) };
+        let mut source = self.source.take().unwrap_or_else(|| self.blank.fresh());
         let Made { items, rejected, warnings, going, seen } = made;
-        let built = tokio::task::spawn_blocking(move || {
+        let built = apart(move || {
             let mut found = source.build(items);
             going.leave(&mut found.config);
             (source, found)
         });
-        // Only a runtime that is being shut down drops the work, or a bug ends it.
-        let Ok((source, mut found)) = built.await else { return Err(Stopped) };
+        let (source, mut found) = built.await?;
         self.source = Some(source);
         found.objects.seen = seen;
         found.objects.rejected = merged(found.objects.rejected, rejected);
@@ -82,7 +84,7 @@ impl Publisher {
         };
         let published = out.publish(document).await;
         self.last = Some(Instant::now());
-        published
+        Ok(published?)
     }
 }
 
@@ -93,4 +95,27 @@ fn merged(a: Vec<RejectedObject>, b: Vec<RejectedObject>) -> Vec<RejectedObject>
         all.entry(r.name).or_default().extend(r.reasons);
     }
     all.into_iter().map(|(name, reasons)| RejectedObject { name, reasons }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use torana_discovery::{AddressWanted, Item};
+    use torana_extend::Event;
+
+    #[tokio::test]
+    async fn a_bug_is_told_and_ends_nothing() {
+        let (out, mut events) = ProviderOut::channel(1);
+        let mut publisher = Publisher::new("docker", &DockerConfig::default()).unwrap();
+        let made = |panics: bool| {
+            let address = move |_: &AddressWanted<'_>| if panics { panic!("odd") } else { Ok(("h".to_owned(), "1".to_owned())) };
+            Made { items: vec![Item::new("a", "a", Arc::new(BTreeMap::new()), Arc::new(address))], ..Made::default() }
+        };
+        let Err(Undone::Bug(bug)) = publisher.publish(&out, made(true), false).await else { panic!("no bug") };
+        assert_eq!(bug, "a bug in Torana: odd; please report it");
+        publisher.publish(&out, made(false), false).await.unwrap();
+        let Some(Event::Document(d)) = events.recv().await else { panic!("nothing published") };
+        assert!(d.config.http.services.contains_key("a"));
+    }
 }

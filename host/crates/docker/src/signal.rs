@@ -19,7 +19,7 @@ fn number(signal: &str) -> Option<String> {
         return Some(name.to_owned());
     }
     if let Some(n) = name.strip_prefix("RTMIN+").and_then(|n| n.parse::<u8>().ok()) {
-        return Some((34 + n).to_string());
+        return n.checked_add(34).map(|n| n.to_string());
     }
     let names = [
         ("HUP", 1),
@@ -37,4 +37,23 @@ fn number(signal: &str) -> Option<String> {
         ("RTMIN", 34),
     ];
     names.iter().find(|(n, _)| *n == name).map(|(_, n)| n.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_signals() {
+        for (text, expected) in [
+            ("SIGQUIT", Some("3")),
+            ("quit", Some("3")),
+            ("3", Some("3")),
+            ("SIGRTMIN+3", Some("37")),
+            ("SIGRTMIN+250", None),
+            ("SIGX", None),
+        ] {
+            assert_eq!(number(text).as_deref(), expected, "{text}");
+        }
+    }
 }

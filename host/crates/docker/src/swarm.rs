@@ -10,15 +10,17 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 use torana_config::install::{DockerConfig, SwarmConfig};
-use torana_extend::{Backoff, Provider, ProviderOut, Stop, Stopped};
+use torana_extend::{Backoff, Provider, ProviderOut, Stop, Stopped, Undone};
 
 pub(crate) const NAME: &str = "swarm";
 /// Between polls while tasks come and go.
 const BUSY: Duration = Duration::from_millis(300);
 /// After an event: states of tasks follow it, and no event tells of them.
 const AFTERMATH: Duration = Duration::from_secs(6);
-/// Between two polls, always.
+/// After an event, for those that come with it.
 const LEAST: Duration = Duration::from_millis(50);
+/// The same when a task is told to end: requests to it will fail.
+const LEAVING: Duration = Duration::from_millis(20);
 /// A task that was told to end is believed to do so for this time.
 const STOPPING: Duration = Duration::from_secs(120);
 const EVENTS: &str = r#"{"type":["service","node","container"],"event":["create","update","remove","start","die","kill","health_status"]}"#;
@@ -59,6 +61,15 @@ enum End {
 impl From<Stopped> for End {
     fn from(_: Stopped) -> End {
         End::Stopped
+    }
+}
+
+impl From<Undone> for End {
+    fn from(undone: Undone) -> End {
+        match undone {
+            Undone::Stopped => End::Stopped,
+            Undone::Bug(error) => End::Failed(error),
+        }
     }
 }
 
@@ -116,7 +127,6 @@ async fn session(
         let now = Instant::now();
         if known.is_none() {
             out.connected(NAME).await?;
-            backoff.reset();
         }
         let before = going.len();
         going.retain(|task, until| *until > now && swarm.tasks.iter().any(|t| t.id == *task));
@@ -127,6 +137,7 @@ async fn session(
         if known.as_ref() != Some(&swarm) || left || going.len() != before {
             let leaving: BTreeSet<String> = going.keys().cloned().collect();
             publisher.publish(out, tasks::make(&swarm, config, &leaving), urgent).await?;
+            backoff.reset();
         }
         known = Some(swarm);
         left = false;
@@ -145,15 +156,13 @@ async fn session(
                             if let Some(task) = task {
                                 left |= going.insert(task, now + STOPPING).is_none();
                             }
-                            due = due.min(now + LEAST);
+                            // Tasks that are told to end together leave together.
+                            due = due.min(now + if left { LEAVING } else { LEAST });
                         }
                         Err(error) => return Err(End::Failed(error)),
                     }
                 }
                 () = until(Some(due)) => break,
-            }
-            if left {
-                break;
             }
         }
     }
@@ -185,6 +194,82 @@ fn concerns(event: &Event) -> Option<Option<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::{BufRead, BufReader, Write};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+    /// An engine whose tasks end all at once after its first list.
+    fn dying_engine(tasks: usize, reads: Arc<AtomicUsize>) -> String {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let endpoint = format!("tcp://{}", listener.local_addr().unwrap());
+        let serve = move |mut stream: std::net::TcpStream, reads: &AtomicUsize| -> std::io::Result<()> {
+            let mut reader = BufReader::new(stream.try_clone()?);
+            loop {
+                let mut first = String::new();
+                if reader.read_line(&mut first)? == 0 {
+                    return Ok(());
+                }
+                let mut line = String::new();
+                while reader.read_line(&mut line)? > 2 {
+                    line.clear();
+                }
+                let path = first.split([' ', '?']).nth(1).unwrap_or_default();
+                let body = match path.rsplit('/').next() {
+                    Some("version") => r#"{"Version":"20.10.0","ApiVersion":"1.41","MinAPIVersion":"1.12"}"#.to_owned(),
+                    Some("events") => {
+                        stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")?;
+                        while reads.load(Relaxed) == 0 {
+                            std::thread::sleep(Duration::from_millis(5));
+                        }
+                        let kill = |n| {
+                            format!(
+                                r#"{{"Type":"container","Action":"die","Actor":{{"Attributes":{{"com.docker.swarm.task.id":"{n}"}}}}}}"#
+                            )
+                        };
+                        let all: Vec<String> = (0..tasks).map(kill).collect();
+                        let all = all.join("\n") + "\n";
+                        stream.write_all(format!("{:x}\r\n{all}\r\n", all.len()).as_bytes())?;
+                        // Held open until the other side is gone.
+                        reader.read_line(&mut line)?;
+                        return Ok(());
+                    }
+                    Some("tasks") => {
+                        let all: Vec<String> = (0..tasks).map(|n| format!(r#"{{"ID":"{n}","Status":{{"State":"running"}}}}"#)).collect();
+                        format!("[{}]", all.join(","))
+                    }
+                    Some("services") => {
+                        reads.fetch_add(1, Relaxed);
+                        "[]".to_owned()
+                    }
+                    _ => "[]".to_owned(),
+                };
+                stream.write_all(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len()).as_bytes())?;
+            }
+        };
+        std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let reads = reads.clone();
+                std::thread::spawn(move || serve(stream, &reads));
+            }
+        });
+        endpoint
+    }
+
+    #[tokio::test]
+    async fn tasks_that_end_together_cost_one_read() {
+        let reads = Arc::new(AtomicUsize::new(0));
+        let config = SwarmConfig { endpoint: dying_engine(100, reads.clone()), ..SwarmConfig::default() };
+        let (out, mut events) = ProviderOut::channel(1);
+        let running = tokio::spawn(follow(config, out));
+        let mut documents = 0;
+        // All that is to be said of it is said when nothing comes for a while.
+        while let Ok(Some(event)) = tokio::time::timeout(Duration::from_secs(1), events.recv()).await {
+            documents += usize::from(matches!(event, torana_extend::Event::Document(_)));
+        }
+        running.abort();
+        let reads = reads.load(Relaxed);
+        assert!(documents >= 2 && reads < 20, "{documents} documents, {reads} reads");
+    }
 
     #[test]
     fn events_of_the_swarm() {

@@ -55,7 +55,7 @@ pub async fn connect(options: &KubernetesConnectionConfig) -> Result<Connected, 
 
 fn uri(endpoint: &str) -> Result<http::Uri, String> {
     let parsed = endpoint.parse::<http::Uri>().ok().filter(|u| u.scheme().is_some() && u.host().is_some());
-    parsed.ok_or_else(|| format!("`endpoint` is no URL: {endpoint} (write it as https://host:6443)"))
+    parsed.ok_or_else(|| "`endpoint` is no URL: write it as `https://host:6443`".to_owned())
 }
 
 fn token(written: &Secret) -> AuthInfo {

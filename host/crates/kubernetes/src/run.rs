@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use torana_config::install::KubernetesConnectionConfig;
-use torana_extend::{Backoff, Document, Provider, ProviderOut, Stop, Stopped};
+use torana_extend::{Backoff, Document, Provider, ProviderOut, Stop, Stopped, Undone, apart};
 
 /// Changes come in groups: so long it must have been quiet.
 const QUIET: Duration = Duration::from_millis(15);
@@ -26,7 +26,7 @@ pub struct Translated {
 }
 
 /// One family of objects.
-pub trait Translate: Send + 'static {
+pub trait Translate: Clone + Send + 'static {
     /// Behind `@` in references.
     fn name(&self) -> &'static str;
 
@@ -65,8 +65,8 @@ impl<T: Translate> Provider for Kubernetes<T> {
 async fn run<T: Translate>(connection: KubernetesConnectionConfig, translate: T, out: ProviderOut) -> Result<(), Stopped> {
     let name = translate.name();
     let mut backoff = Backoff::default();
-    let mut session =
-        Session { throttle: connection.throttle_duration.as_duration(), out, translate: Some(translate), name, next: Instant::now() };
+    let throttle = connection.throttle_duration.as_duration();
+    let mut session = Session { throttle, out, blank: translate, translate: None, name, next: Instant::now() };
     loop {
         match connect(&connection).await {
             Ok(connected) => {
@@ -81,7 +81,9 @@ async fn run<T: Translate>(connection: KubernetesConnectionConfig, translate: T,
 struct Session<T> {
     out: ProviderOut,
     throttle: Duration,
-    /// Away only while it works on a blocking thread.
+    /// One that has seen nothing yet.
+    blank: T,
+    /// What has translated last; `None` while it works on a blocking thread, and after a bug.
     translate: Option<T>,
     name: &'static str,
     /// When the next document may be published.
@@ -89,10 +91,10 @@ struct Session<T> {
 }
 
 impl<T: Translate> Session<T> {
-    /// Until the server has been away for long.
+    /// Until the server has been away for long, or a bug was met.
     async fn run(&mut self, connected: Connected, connection: &KubernetesConnectionConfig, backoff: &mut Backoff) -> Result<(), Stopped> {
         let signal = Signal::default();
-        let wanted = self.translate.as_ref().map(Translate::wanted).unwrap_or_default();
+        let wanted = self.blank.wanted();
         let watched = Watched::spawn(&connected.client, &connection.namespaces, wanted, &signal);
         let statuses = Statuses::spawn(connected, self.name);
         let mut said: Option<String> = None;
@@ -120,29 +122,32 @@ impl<T: Translate> Session<T> {
             }
             if said.is_none() && !stands {
                 stands = true;
-                backoff.reset();
                 self.out.connected(self.name).await?;
             }
             let patience = Instant::now() + PATIENCE;
             while Instant::now() < patience && timeout(QUIET, signal.changed()).await.is_ok() {}
             sleep_until(self.next).await;
-            let Some(translated) = self.translate(watched.cluster()).await else { return Err(Stopped) };
+            let translated = match self.translate(watched.cluster()).await {
+                Ok(translated) => translated,
+                Err(Undone::Stopped) => return Err(Stopped),
+                Err(Undone::Bug(error)) => return self.out.failed(self.name, error).await,
+            };
+            backoff.reset();
             self.next = Instant::now() + self.throttle;
             self.out.publish(translated.document).await?;
             statuses.write(translated.statuses);
         }
     }
 
-    async fn translate(&mut self, cluster: Cluster) -> Option<Translated> {
-        let mut translate = self.translate.take()?;
+    async fn translate(&mut self, cluster: Cluster) -> Result<Translated, Undone> {
+        let mut translate = self.translate.take().unwrap_or_else(|| self.blank.clone());
         let work = move || {
             let made = translate.translate(&cluster);
             (translate, made)
         };
-        // It breaks off only when the process is shutting down, or by a bug: then this provider ends.
-        let (translate, made) = tokio::task::spawn_blocking(work).await.ok()?;
+        let (translate, made) = apart(work).await?;
         self.translate = Some(translate);
-        Some(made)
+        Ok(made)
     }
 }
 
@@ -150,5 +155,47 @@ async fn sleep_maybe(until: Option<Instant>) {
     match until {
         Some(t) => sleep_until(t).await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Clone)]
+    struct Odd {
+        turn: u32,
+    }
+
+    impl Translate for Odd {
+        fn name(&self) -> &'static str {
+            "odd"
+        }
+
+        fn wanted(&self) -> Vec<Wanted> {
+            Vec::new()
+        }
+
+        fn translate(&mut self, _: &Cluster) -> Translated {
+            self.turn += 1;
+            assert!(self.turn != 2, "odd");
+            Translated { document: Document::default(), statuses: Vec::new() }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_bug_is_told_and_the_next_translation_begins_anew() {
+        let (out, _events) = ProviderOut::channel(1);
+        let blank = Odd { turn: 0 };
+        let mut session = Session { throttle: Duration::ZERO, out, blank, translate: None, name: "odd", next: Instant::now() };
+        for expected in [Some(1), None, Some(1)] {
+            let bug = match session.translate(Cluster::default()).await {
+                Ok(_) => None,
+                Err(Undone::Bug(bug)) => Some(bug),
+                Err(Undone::Stopped) => panic!("it has ended"),
+            };
+            assert_eq!(session.translate.as_ref().map(|t| t.turn), expected);
+            assert_eq!(bug.is_some_and(|b| b.contains("a bug in Torana: odd")), expected.is_none());
+        }
     }
 }

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use torana_config::install::{ConsulProviderConfig, ProvidersConfig};
-use torana_discovery::client_tls;
+use torana_discovery::{client_tls, shown};
 use torana_extend::Provider;
 
 /// Behind `@` in references, when no namespace is configured.
@@ -56,7 +56,7 @@ impl Store for Consul {
                     self.next = at + 1;
                     return Ok(opened);
                 }
-                Err(e) => errors.push(format!("{}: {e}", endpoints[at])),
+                Err(e) => errors.push(format!("{}: {e}", shown(&endpoints[at]))),
             }
         }
         Err(errors.join("; "))

@@ -6,7 +6,7 @@
 mod agent;
 mod mesh;
 
-use crate::link::{Link, parsed, pause_after, refused};
+use crate::link::{Link, or_after, parsed, pause_after, refused};
 use crate::tags::{Instance, Tagged, item, may_be_exposed};
 use crate::web::WebError;
 use agent::{Agent, Entry};
@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use torana_config::install::{ConsulCatalogConfig, ProvidersConfig};
 use torana_config::labels::OWN_PREFIX;
 use torana_discovery::{Flavour, Item, Source};
-use torana_extend::{Provider, ProviderOut, RejectedObject, Stop, Stopped};
+use torana_extend::{Provider, ProviderOut, RejectedObject, Stop, Stopped, Undone};
 
 /// Behind `@` in references.
 pub const NAME: &str = "consulcatalog";
@@ -30,6 +30,8 @@ pub const NAME: &str = "consulcatalog";
 const CONNECT: &str = "consulcatalog.connect";
 /// Services that are asked for at the same time.
 const AT_ONCE: usize = 16;
+/// Between two questions for changes when nothing has changed, at least.
+const IDLE: Duration = Duration::from_secs(1);
 /// From one read to the next, at least, when Consul tells of changes.
 const SETTLE: Duration = Duration::from_millis(50);
 
@@ -106,6 +108,15 @@ impl From<Stopped> for Ended {
     }
 }
 
+impl From<Undone> for Ended {
+    fn from(undone: Undone) -> Self {
+        match undone {
+            Undone::Stopped => Ended::Stopped,
+            Undone::Bug(error) => Ended::Away(error),
+        }
+    }
+}
+
 impl From<WebError> for Ended {
     fn from(e: WebError) -> Self {
         Ended::Away(match e {
@@ -141,8 +152,7 @@ impl Catalogue {
             let behind = self.config.stale || self.config.cache;
             let change = async {
                 match &mut eyes {
-                    Some(eyes) if !behind => eyes.change(&agent).await,
-                    Some(eyes) => tokio::time::timeout(every, eyes.change(&agent)).await.unwrap_or(Ok(())),
+                    Some(eyes) => or_after(behind.then_some(every), eyes.change(&agent)).await,
                     None => {
                         tokio::time::sleep(every).await;
                         Ok(())
@@ -257,33 +267,48 @@ struct Eyes {
 
 impl Eyes {
     async fn open(agent: &Agent) -> Result<Eyes, WebError> {
-        Ok(Eyes { services: agent.services_index(0).await?, checks: agent.checks_index(0).await? })
+        Ok(Eyes { services: agent.services_index(0).await?.1, checks: agent.checks_index(0).await?.1 })
     }
 
     /// Returns when something may have changed.
     async fn change(&mut self, agent: &Agent) -> Result<(), WebError> {
-        let (mut services, mut checks) = (std::pin::pin!(agent.services_index(self.services)), std::pin::pin!(agent.checks_index(self.checks)));
-        loop {
-            let changed = tokio::select! {
-                index = &mut services => {
-                    let changed = differs(&mut self.services, index?);
-                    services.set(agent.services_index(self.services));
-                    changed
-                }
-                index = &mut checks => {
-                    let changed = differs(&mut self.checks, index?);
-                    checks.set(agent.checks_index(self.checks));
-                    changed
-                }
-            };
-            if changed {
-                return Ok(());
-            }
+        tokio::select! {
+            index = moved(self.services, |known| agent.services_index(known)) => self.services = index?.1,
+            index = moved(self.checks, |known| agent.checks_index(known)) => self.checks = index?.1,
         }
+        Ok(())
     }
 }
 
-/// Whether an index is another one: a higher one, or a lower one where Consul was restored or has begun anew.
-fn differs(known: &mut u64, index: u64) -> bool {
-    std::mem::replace(known, index) != index
+/// Asks until the index is another one: a higher one, or a lower one where Consul was restored or has begun anew.
+/// Something in between that does not wait for changes, as a proxy may, is not asked without a pause.
+async fn moved<T, F: Future<Output = Result<(T, u64), WebError>>>(known: u64, ask: impl Fn(u64) -> F) -> Result<(T, u64), WebError> {
+    loop {
+        let begin = tokio::time::Instant::now();
+        let (found, index) = ask(known).await?;
+        if index != known {
+            return Ok((found, index));
+        }
+        tokio::time::sleep_until(begin + IDLE).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_does_not_wait_is_asked_once_a_second() {
+        let asked = Cell::new(0);
+        let ask = |known| {
+            asked.set(asked.get() + 1);
+            assert_eq!(known, 7);
+            let index = if asked.get() == 10 { 3 } else { 7 };
+            async move { Ok(((), index)) }
+        };
+        let begin = tokio::time::Instant::now();
+        assert_eq!(moved(7, ask).await.unwrap().1, 3);
+        assert_eq!(begin.elapsed(), IDLE * 9);
+    }
 }

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use tasks::{Found, Machine, Made, items};
 use torana_config::install::{EcsConfig, ProvidersConfig};
 use torana_discovery::{Flavour, Item, Source};
-use torana_extend::{Provider, ProviderOut, RejectedObject, Stop, Stopped};
+use torana_extend::{Provider, ProviderOut, RejectedObject, Stop, Stopped, Undone};
 
 /// Behind `@` in references.
 pub const NAME: &str = "ecs";
@@ -87,6 +87,15 @@ enum Ended {
 impl From<Stopped> for Ended {
     fn from(_: Stopped) -> Self {
         Ended::Stopped
+    }
+}
+
+impl From<Undone> for Ended {
+    fn from(undone: Undone) -> Self {
+        match undone {
+            Undone::Stopped => Ended::Stopped,
+            Undone::Bug(error) => Ended::Away(error),
+        }
     }
 }
 

@@ -6,7 +6,7 @@
 use crate::consul::chain;
 use crate::objects::objects;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Client, Url};
+use reqwest::Client;
 use std::future::Future;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::pin::Pin;
@@ -16,14 +16,18 @@ use torana_base::{Diagnostic, Place};
 use torana_config::install::{HttpProviderConfig, ProvidersConfig};
 use torana_config::parse::Format;
 use torana_config::routing::{Incremental, RoutingConfig};
-use torana_discovery::client_tls;
-use torana_extend::{Backoff, Document, Provider, ProviderOut, Stop, Stopped};
+use torana_discovery::{client_tls, shown};
+use torana_extend::{Backoff, Document, Provider, ProviderOut, Stop, Stopped, Undone, apart};
 
 /// Behind `@` in references.
 pub const NAME: &str = "http";
 
 /// Bytes of an answer where `maxResponseBodySize` sets no limit.
 const LARGEST: usize = 256 << 20;
+
+/// An answer that tests take for one with a bug behind it.
+#[cfg(test)]
+pub(crate) const PANIC: &str = "a bug";
 
 /// For the registry.
 pub(crate) fn configured(config: &ProvidersConfig) -> Option<Box<dyn Provider>> {
@@ -51,7 +55,8 @@ impl Provider for HttpProvider {
 
 async fn run(config: HttpProviderConfig, out: &ProviderOut) -> Result<(), Stopped> {
     let config = Arc::new(config);
-    let mut reader = Box::new(Reader::new(shown(&config.endpoint)));
+    let fresh = || Box::new(Reader::new(shown(&config.endpoint)));
+    let mut reader = fresh();
     let mut backoff = Backoff::default();
     let mut client = None;
     let mut connected = false;
@@ -64,20 +69,29 @@ async fn run(config: HttpProviderConfig, out: &ProviderOut) -> Result<(), Stoppe
                     // What was wrong with the answer is said again.
                     reader.digest = None;
                 }
-                backoff.reset();
-                let work = tokio::task::spawn_blocking(move || {
+                let work = apart(move || {
                     let read = reader.read(&body);
                     (reader, read)
                 });
-                // Only a runtime that is being shut down drops the work.
-                let Ok((back, read)) = work.await else { return Err(Stopped) };
-                reader = back;
-                match read {
-                    Read::Same => {}
-                    Read::New(document) => out.publish(*document).await?,
-                    Read::Refused(diagnostics) => out.refused(NAME, diagnostics).await?,
+                match work.await {
+                    Ok((back, read)) => {
+                        backoff.reset();
+                        reader = back;
+                        match read {
+                            Read::Same => {}
+                            Read::New(document) => out.publish(*document).await?,
+                            Read::Refused(diagnostics) => out.refused(NAME, diagnostics).await?,
+                        }
+                        config.poll_interval.as_duration()
+                    }
+                    Err(Undone::Stopped) => return Err(Stopped),
+                    Err(Undone::Bug(error)) => {
+                        reader = fresh();
+                        connected = false;
+                        out.failed(NAME, error).await?;
+                        backoff.pause().max(config.poll_interval.as_duration())
+                    }
                 }
-                config.poll_interval.as_duration()
             }
             Err(error) => {
                 connected = false;
@@ -86,19 +100,6 @@ async fn run(config: HttpProviderConfig, out: &ProviderOut) -> Result<(), Stoppe
             }
         };
         tokio::time::sleep(pause).await;
-    }
-}
-
-/// The URL without what may be secret in it.
-fn shown(endpoint: &str) -> String {
-    match Url::parse(endpoint) {
-        Ok(mut url) => {
-            let _ = url.set_username("");
-            let _ = url.set_password(None);
-            url.set_query(None);
-            url.to_string()
-        }
-        Err(_) => "the endpoint".to_owned(),
     }
 }
 
@@ -175,6 +176,8 @@ impl Reader {
     }
 
     fn read(&mut self, body: &[u8]) -> Read {
+        #[cfg(test)]
+        assert!(body != PANIC.as_bytes(), "odd");
         let mut hasher = DefaultHasher::new();
         body.hash(&mut hasher);
         let digest = Some(hasher.finish());
@@ -261,10 +264,5 @@ mod tests {
         let Read::New(d) = reader.read(b"http: {routers: {a: {rule: 'Path(`/`)', priority: x}, b: {rule: 'Path(`/b`)'}}}") else { panic!() };
         assert_eq!((d.objects.seen, d.objects.rejected.len()), (2, 1));
         assert_eq!(d.objects.rejected[0].name, "http.routers.a");
-    }
-
-    #[test]
-    fn nothing_secret_is_shown() {
-        assert_eq!(shown("https://user:pass@host/a?token=x"), "https://host/a");
     }
 }

@@ -27,3 +27,6 @@ macro_rules! providers {
 providers! { consul consul_catalog ecs etcd file http nomad redis zookeeper }
 
 pub use file::FileProvider;
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,7 @@ use std::future::pending;
 use std::time::Duration;
 use torana_base::Diagnostic;
 use torana_discovery::{Constraint, Flavour, Item, Rule, Source};
-use torana_extend::{Backoff, Document, ProviderOut, RejectedObject, Stopped};
+use torana_extend::{Backoff, Document, ProviderOut, RejectedObject, Stopped, Undone, apart};
 
 /// From objects of a source to what is published.
 pub(crate) struct Link {
@@ -14,13 +14,15 @@ pub(crate) struct Link {
     connected: bool,
     /// Documents are not held up by `providers.providersThrottleDuration`.
     own_pace: bool,
-    /// Away only while it builds.
+    /// Its options alone.
+    blank: Source,
+    /// What was built last; `None` while it builds, and after a bug.
     source: Option<Source>,
 }
 
 impl Link {
     pub(crate) fn new(name: &'static str, out: ProviderOut, source: Source) -> Link {
-        Link { name, out, backoff: Backoff::default(), connected: false, own_pace: false, source: Some(source) }
+        Link { name, out, backoff: Backoff::default(), connected: false, own_pace: false, blank: source, source: None }
     }
 
     /// With a pace of its own, in place of `providers.providersThrottleDuration`.
@@ -30,7 +32,6 @@ impl Link {
 
     /// The source has answered.
     pub(crate) async fn up(&mut self) -> Result<(), Stopped> {
-        self.backoff.reset();
         if !self.connected {
             self.connected = true;
             self.out.connected(self.name).await?;
@@ -46,14 +47,16 @@ impl Link {
         Ok(())
     }
 
-    /// All that the source holds now; `rejected` are those of `seen` objects that are no items.
-    pub(crate) async fn publish(&mut self, items: Vec<Item>, seen: usize, rejected: Vec<RejectedObject>) -> Result<(), Stopped> {
-        let Some(mut source) = self.source.take() else { return Ok(()) };
-        let built = tokio::task::spawn_blocking(move || {
+    /// All that the source holds now; `rejected` are those of `seen` objects that are no items. After a bug the caller
+    /// goes [`Link::down`] and begins anew.
+    pub(crate) async fn publish(&mut self, items: Vec<Item>, seen: usize, rejected: Vec<RejectedObject>) -> Result<(), Undone> {
+        let mut source = self.source.take().unwrap_or_else(|| self.blank.fresh());
+        let built = apart(move || {
             let found = source.build(items);
             (source, found)
         });
-        let Ok((source, found)) = built.await else { return Err(Stopped) };
+        let (source, found) = built.await?;
+        self.backoff.reset();
         self.source = Some(source);
         let mut objects = found.objects;
         objects.seen = seen;
@@ -61,7 +64,7 @@ impl Link {
         objects.rejected.sort_by(|a, b| a.name.cmp(&b.name));
         let document =
             Document { provider: self.name, config: found.config, diagnostics: found.diagnostics, objects, own_pace: self.own_pace };
-        self.out.publish(document).await
+        Ok(self.out.publish(document).await?)
     }
 }
 
@@ -77,8 +80,47 @@ pub(crate) async fn refused(name: &'static str, out: &ProviderOut, wrong: Diagno
     pending().await
 }
 
+/// Waits for a change, or `every` so long.
+pub(crate) async fn or_after<E>(every: Option<Duration>, change: impl Future<Output = Result<(), E>>) -> Result<(), E> {
+    match every {
+        Some(every) => tokio::time::timeout(every, change).await.unwrap_or(Ok(())),
+        None => change.await,
+    }
+}
+
 /// From the begin of a read that took so long to the begin of the next, when a source tells of changes: reading takes
 /// half of the time at most, and changes that come together are read together.
 pub(crate) fn pause_after(read: Duration, least: Duration) -> Duration {
     (read * 2).min(Duration::from_secs(5)).max(least)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+    use torana_discovery::{AddressWanted, DEFAULT_RULE, Rule};
+    use torana_extend::Event;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_bug_is_told_and_ends_nothing() {
+        let (out, mut events) = ProviderOut::channel(8);
+        let rule = Rule::parse("", DEFAULT_RULE).unwrap();
+        let mut link = Link::new("nomad", out, Source::new("nomad", rule));
+        let item = |panics: bool| {
+            let address = move |_: &AddressWanted<'_>| if panics { panic!("odd") } else { Ok(("h".to_owned(), "1".to_owned())) };
+            Item::new("a", "a", Arc::new(BTreeMap::new()), Arc::new(address))
+        };
+        for _ in 0..2 {
+            let Err(Undone::Bug(bug)) = link.publish(vec![item(true)], 1, Vec::new()).await else { panic!("no bug") };
+            link.down(bug).await.unwrap();
+        }
+        link.publish(vec![item(false)], 1, Vec::new()).await.unwrap();
+        for _ in 0..2 {
+            let Some(Event::Failed { error, .. }) = events.recv().await else { panic!("not told") };
+            assert_eq!(error, "a bug in Torana: odd; please report it");
+        }
+        let Some(Event::Document(d)) = events.recv().await else { panic!("nothing published") };
+        assert!(d.config.http.services.contains_key("a"));
+    }
 }

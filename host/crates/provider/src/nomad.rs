@@ -5,7 +5,7 @@
 
 mod api;
 
-use crate::link::{Link, parsed, pause_after, refused};
+use crate::link::{Link, or_after, parsed, pause_after, refused};
 use crate::tags::{Instance, Tagged, item, may_be_exposed};
 use crate::web::WebError;
 use api::{Api, Registration, Sleeping};
@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use torana_config::install::{NomadConfig, ProvidersConfig};
 use torana_discovery::{Flavour, Item, ItemState, Source};
-use torana_extend::{Provider, ProviderOut, RejectedObject, Stop, Stopped};
+use torana_extend::{Provider, ProviderOut, RejectedObject, Stop, Stopped, Undone};
 
 /// Behind `@` in references.
 pub const NAME: &str = "nomad";
@@ -103,6 +103,15 @@ impl From<Stopped> for Ended {
     }
 }
 
+impl From<Undone> for Ended {
+    fn from(undone: Undone) -> Self {
+        match undone {
+            Undone::Stopped => Ended::Stopped,
+            Undone::Bug(error) => Ended::Away(error),
+        }
+    }
+}
+
 impl From<WebError> for Ended {
     fn from(e: WebError) -> Self {
         Ended::Away(match e {
@@ -142,7 +151,9 @@ impl Services {
                 None => tokio::time::sleep(self.config.refresh_interval.as_duration()).await,
                 Some(events) => {
                     let pause = pause_after(began.elapsed(), least);
-                    events.next().await?;
+                    // A server that may be behind can have answered with what was before the change.
+                    let every = self.config.stale.then(|| self.config.refresh_interval.as_duration());
+                    or_after(every, events.next()).await?;
                     tokio::time::sleep(pause.saturating_sub(began.elapsed())).await;
                     // What has come meanwhile is in the next read.
                     while let Some(next) = events.next().now_or_never() {

@@ -9,7 +9,7 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 use torana_config::install::ClientTlsConfig;
-use torana_discovery::client_tls;
+use torana_discovery::{client_tls, shown};
 
 /// An answer is longer than any catalogue: something is wrong.
 const LONGEST: usize = 256 << 20;
@@ -87,7 +87,7 @@ pub(crate) async fn client(tls: Option<&ClientTlsConfig>, wanted: bool, socket: 
     if let Some(path) = socket {
         builder = builder.unix_socket(path);
     }
-    builder.build().map_err(|e| described(&e))
+    builder.build().map_err(described)
 }
 
 /// Trusts nobody.
@@ -100,9 +100,10 @@ fn no_tls() -> Result<rustls::ClientConfig, String> {
 
 impl Web {
     pub(crate) fn new(client: Client, base: &str, headers: HeaderMap) -> Result<Web, String> {
-        let base: Url = base.parse().map_err(|e| format!("`{base}` is no URL: {e}"))?;
+        let said = shown(base);
+        let base: Url = base.parse().map_err(|e| format!("`{said}` is no URL: {e}"))?;
         if base.cannot_be_a_base() || !base.has_host() {
-            return Err(format!("`{base}` is no URL of a server"));
+            return Err(format!("`{said}` is no URL of a server"));
         }
         Ok(Web { client, base, headers })
     }
@@ -132,11 +133,12 @@ impl Web {
 }
 
 fn away(error: reqwest::Error) -> WebError {
-    WebError::Away(described(&error))
+    WebError::Away(described(error))
 }
 
 /// With what is behind it, without the URL.
-fn described(error: &reqwest::Error) -> String {
+fn described(error: reqwest::Error) -> String {
+    let error = error.without_url();
     let (mut text, mut source) = (String::new(), error.source());
     while let Some(e) = source {
         // An error that wraps another often says the same.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use torana_config::install::{ProvidersConfig, ZooKeeperProviderConfig};
+use torana_discovery::shown;
 use torana_extend::Provider;
 use zookeeper_client::{AddWatchMode, Client, Error, EventType, OneshotWatcher, PersistentWatcher, SessionState, WatchedEvent};
 
@@ -50,6 +51,7 @@ impl Store for ZooKeeper {
         }
         let at = endpoints.join(",");
         let client = timeout(PATIENCE, connector.connect(&at)).await;
+        let at = endpoints.iter().map(|e| shown(e)).collect::<Vec<_>>().join(",");
         let client = client.map_err(|_| format!("{at}: no answer in time"))?.map_err(|e| format!("{at}: {}", told(&e)))?;
         let tree = Tree { client, path: self.path.clone() };
         let failed = |e: Error| format!("{at}: {}", told(&e));

@@ -137,6 +137,10 @@ impl Run {
     }
 
     fn call(&self, function: Function, values: &[Value], column: usize) -> Result<Value, TemplateError> {
+        // Lists in lists are copies: they double with each turn of a loop.
+        if function.gathers() && !self.limits.hold(values) {
+            return Err(TemplateError::at(column, format!("{}: the values are too many", function.name)));
+        }
         let done = function.call(values).map_err(|message| TemplateError::at(column, format!("{}: {message}", function.name)))?;
         match &done {
             Value::Text(t) if t.len() > self.limits.output => {

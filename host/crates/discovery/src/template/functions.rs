@@ -29,6 +29,11 @@ impl Function {
         (self.least..=self.most).contains(&count)
     }
 
+    /// Whether it puts values into one.
+    pub(super) fn gathers(&self) -> bool {
+        matches!(self.name, "list" | "dict")
+    }
+
     pub(super) fn wanted(&self) -> String {
         match (self.least, self.most) {
             (1, 1) => "1 value".to_owned(),
@@ -58,6 +63,9 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
 }
 
 const ANY: usize = usize::MAX;
+/// Bytes of a text that a function makes of short ones, at most. What a rule may hold is less.
+const LONGEST: usize = 64 << 20;
+const TOO_LONG: &str = "the text is too long";
 
 macro_rules! functions {
     ($($name:literal $least:literal $most:tt $body:expr;)*) => {
@@ -97,15 +105,17 @@ functions! {
     "title" 1 1 |v| Ok(title(text(v, 0)?).into());
     "repeat" 2 2 |v| {
         let (count, t) = (int(v, 0)?.max(0), text(v, 1)?);
-        if t.len() as i64 * count > 65_536 { return Err("the text is too long".into()) }
-        Ok(t.repeat(count as usize).into())
+        let count = usize::try_from(count).unwrap_or(usize::MAX);
+        if t.len().checked_mul(count).is_none_or(|n| n > 65_536) { return Err(TOO_LONG.into()) }
+        // Of nothing any number is nothing.
+        Ok(if t.is_empty() { t.into() } else { t.repeat(count).into() })
     };
     "substr" 3 3 |v| Ok(substr(int(v, 0)?, int(v, 1)?, text(v, 2)?).into());
     "trunc" 2 2 |v| Ok(trunc(int(v, 0)?, text(v, 1)?).into());
     "contains" 2 2 |v| Ok(Value::Bool(text(v, 1)?.contains(text(v, 0)?)));
     "hasPrefix" 2 2 |v| Ok(Value::Bool(text(v, 1)?.starts_with(text(v, 0)?)));
     "hasSuffix" 2 2 |v| Ok(Value::Bool(text(v, 1)?.ends_with(text(v, 0)?)));
-    "replace" 3 3 |v| Ok(text(v, 2)?.replace(text(v, 0)?, text(v, 1)?).into());
+    "replace" 3 3 |v| replace(text(v, 2)?, text(v, 0)?, text(v, 1)?).map(Value::Text);
     "quote" 0 ANY |v| Ok(words(v, |t| format!("{t:?}")));
     "squote" 0 ANY |v| Ok(words(v, |t| format!("'{t}'")));
     "cat" 0 ANY |v| Ok(words(v, |t| t));
@@ -117,7 +127,10 @@ functions! {
     "join" 2 2 |v| {
         let between = text(v, 0)?;
         Ok(match &v[1] {
-            Value::List(items) => items.iter().filter(|i| **i != Value::None).map(ToString::to_string).collect::<Vec<_>>().join(between),
+            Value::List(items) => {
+                bounded(items.len().checked_mul(between.len()))?;
+                items.iter().filter(|i| **i != Value::None).map(ToString::to_string).collect::<Vec<_>>().join(between)
+            }
             other => other.to_string(),
         }.into())
     };
@@ -152,8 +165,8 @@ functions! {
     // regular expressions
     "regexMatch" 2 2 |v| Ok(Value::Bool(regex(text(v, 0)?)?.is_match(text(v, 1)?)));
     "regexFind" 2 2 |v| Ok(regex(text(v, 0)?)?.find(text(v, 1)?).map_or("", |m| m.as_str()).into());
-    "regexReplaceAll" 3 3 |v| Ok(regex(text(v, 0)?)?.replace_all(text(v, 1)?, text(v, 2)?).into_owned().into());
-    "regexReplaceAllLiteral" 3 3 |v| Ok(regex(text(v, 0)?)?.replace_all(text(v, 1)?, regex::NoExpand(text(v, 2)?)).into_owned().into());
+    "regexReplaceAll" 3 3 |v| replace_all(&regex(text(v, 0)?)?, text(v, 1)?, text(v, 2)?, true).map(Value::Text);
+    "regexReplaceAllLiteral" 3 3 |v| replace_all(&regex(text(v, 0)?)?, text(v, 1)?, text(v, 2)?, false).map(Value::Text);
     // ranges of numbers
     "add1" 1 1 |v| Ok(Value::Int(number(&v[0]).wrapping_add(1)));
     "max" 1 ANY |v| Ok(Value::Int(v.iter().map(number).max().unwrap_or(0)));
@@ -238,6 +251,33 @@ fn index(at: &Value, key: &Value) -> Result<Value, String> {
     }
 }
 
+/// Said before there is such a text.
+fn bounded(len: Option<usize>) -> Result<(), String> {
+    if len.is_some_and(|n| n <= LONGEST) { Ok(()) } else { Err(TOO_LONG.into()) }
+}
+
+fn replace(text: &str, from: &str, to: &str) -> Result<String, String> {
+    bounded(text.matches(from).count().checked_mul(to.len()).and_then(|n| n.checked_add(text.len())))?;
+    Ok(text.replace(from, to))
+}
+
+/// With `expand` the replacement may name groups, as in `$1`.
+fn replace_all(regex: &Regex, text: &str, to: &str, expand: bool) -> Result<String, String> {
+    let groups = if expand { to.matches('$').count() } else { 0 };
+    let (mut out, mut end) = (String::new(), 0);
+    for found in regex.captures_iter(text) {
+        let Some(whole) = found.get(0) else { continue };
+        out.push_str(&text[end..whole.start()]);
+        end = whole.end();
+        // No group is longer than all that was found.
+        let most = groups.checked_mul(whole.len()).and_then(|n| n.checked_add(to.len()));
+        bounded(most.and_then(|n| n.checked_add(out.len())))?;
+        if expand { found.expand(to, &mut out) } else { out.push_str(to) }
+    }
+    out.push_str(&text[end..]);
+    Ok(out)
+}
+
 fn words(values: &[Value], each: impl Fn(String) -> String) -> Value {
     values.iter().filter(|v| **v != Value::None).map(|v| each(v.to_string())).collect::<Vec<_>>().join(" ").into()
 }
@@ -300,6 +340,7 @@ fn numbers(from: i64, to: i64, step: i64) -> Result<Value, String> {
 
 fn indent(spaces: i64, text: &str) -> Result<String, String> {
     let pad = usize::try_from(spaces).ok().filter(|n| *n <= 1000).ok_or_else(|| format!("{spaces} is no number of spaces"))?;
+    bounded(text.matches('\n').count().checked_mul(pad).and_then(|n| n.checked_add(text.len())))?;
     let pad = " ".repeat(pad);
     Ok(format!("{pad}{}", text.replace('\n', &format!("\n{pad}"))))
 }

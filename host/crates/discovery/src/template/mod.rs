@@ -25,7 +25,20 @@ pub struct Template {
 struct Limits {
     /// Bytes, also of a single text.
     output: usize,
+    /// Also values of a list or map, those in it included.
     steps: usize,
+}
+
+impl Limits {
+    /// Whether a list or a map may hold these.
+    fn hold(self, values: &[Value]) -> bool {
+        let (mut count, mut bytes) = (0, 0);
+        values.iter().all(|value| {
+            let (n, more) = value.extent();
+            (count, bytes) = (usize::saturating_add(count, n), usize::saturating_add(bytes, more));
+            count <= self.steps && bytes <= self.output * 4
+        })
+    }
 }
 
 /// A default rule is made for each container.

@@ -80,3 +80,26 @@ fn files_have_a_split_of_their_own_and_make_more() {
     assert!(render("{{ until 100000000 }}").is_err() && render("{{ indent 100000 \"a\" }}").is_err());
     assert_eq!(render("{{ range until 10000 }}{{ repeat 20 \"a\" }}{{ end }}").map(|t| t.len()), Ok(200_000));
 }
+
+#[test]
+fn what_is_too_large_is_never_made() {
+    let long = "(repeat 65536 \"a\")";
+    for (text, expected) in [
+        (format!("{{{{ replace \"a\" (repeat 65536 \"b\") {long} }}}}"), "replace: the text is too long"),
+        (format!("{{{{ replace \"\" (repeat 65536 \"b\") {long} }}}}"), "replace: the text is too long"),
+        (format!("{{{{ regexReplaceAll \"a\" {long} {long} }}}}"), "regexReplaceAll: the text is too long"),
+        (format!("{{{{ regexReplaceAll \"a+\" {long} (repeat 30000 \"$0\") }}}}"), "regexReplaceAll: the text is too long"),
+        (format!("{{{{ regexReplaceAllLiteral \"a\" {long} {long} }}}}"), "regexReplaceAllLiteral: the text is too long"),
+        (format!("{{{{ join {long} (until 65536) }}}}"), "join: the text is too long"),
+        ("{{ repeat 9223372036854775807 \"ab\" }}".to_owned(), "repeat: the text is too long"),
+        ("{{ indent 1000 (repeat 65536 \"\\n\") }}".to_owned(), "indent: the text is too long"),
+        ("{{ $l := list 1 }}{{ range until 60 }}{{ $l = list $l $l }}{{ end }}".to_owned(), "list: the values are too many"),
+        ("{{ $l := dict }}{{ range until 60 }}{{ $l = dict \"a\" $l \"b\" $l }}{{ end }}".to_owned(), "dict: the values are too many"),
+    ] {
+        let said = render(&text);
+        assert!(said.starts_with(expected), "{text}: {:.200}", said);
+    }
+    assert_eq!(render("{{ repeat 9223372036854775807 \"\" }}{{ repeat -1 \"a\" }}{{ repeat 2 \"ab\" }}"), "abab");
+    assert_eq!(render("{{ replace \"\" \"-\" \"ab\" }} {{ regexReplaceAll \"a(x*)b\" \"-ab-axxb-\" \"${1}W\" }}"), "-a-b- -W-xxW-");
+    assert_eq!(render("{{ regexReplaceAllLiteral \"a(x*)b\" \"-ab-axxb-\" \"${1}\" }} {{ join \", \" (list 1 2) }}"), "-${1}-${1}- 1, 2");
+}

@@ -29,6 +29,17 @@ impl Value {
         }
     }
 
+    /// How many values it is made of, and the bytes of their texts, as if none were shared.
+    pub(super) fn extent(&self) -> (usize, usize) {
+        let sum = |(n, bytes): (usize, usize), (m, more): (usize, usize)| (n.saturating_add(m), bytes.saturating_add(more));
+        match self {
+            Value::Text(t) => (1, t.len()),
+            Value::List(items) => items.iter().map(Value::extent).fold((1, 0), sum),
+            Value::Map(entries) => entries.iter().map(|(k, v)| sum((0, k.len()), v.extent())).fold((1, 0), sum),
+            _ => (1, 0),
+        }
+    }
+
     /// As Go names its type.
     pub(super) fn kind(&self) -> &'static str {
         match self {

@@ -50,6 +50,7 @@ const KINDS: [(&str, &str); 10] = [
 ];
 
 /// Translates custom resources.
+#[derive(Clone)]
 pub struct Crd {
     config: KubernetesCrdConfig,
     names: Names,

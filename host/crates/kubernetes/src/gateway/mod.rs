@@ -106,6 +106,7 @@ fn resource(kind: &str, version: &str, plural: &str) -> ApiResource {
 }
 
 /// A view of the cluster to routers, services and statuses.
+#[derive(Clone)]
 pub struct Gateways {
     options: Options,
     report: Report,

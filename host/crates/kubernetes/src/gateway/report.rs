@@ -55,7 +55,7 @@ pub(super) struct Seen<'a> {
 }
 
 /// Remembers what was reported, so that what has not changed keeps its time.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Report {
     last: BTreeMap<(String, Key), Value>,
 }

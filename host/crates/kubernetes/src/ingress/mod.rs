@@ -34,6 +34,7 @@ const DEFAULT_CLASS: &str = "traefik";
 const LAST: i64 = i32::MIN as i64;
 
 /// Translates ingresses.
+#[derive(Clone)]
 pub struct Ingresses {
     config: KubernetesIngressConfig,
     /// What the last translation said.

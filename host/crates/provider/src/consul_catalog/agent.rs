@@ -255,12 +255,12 @@ impl Agent {
 
     /// The state of the catalogue and of all checks: the index of what changed last. With `since` above 0 it waits
     /// for another one.
-    pub(super) async fn services_index(&self, since: u64) -> Result<u64, WebError> {
-        Ok(self.wait(&["v1", "catalog", "services"], None, since).await?.1)
+    pub(super) async fn services_index(&self, since: u64) -> Result<((), u64), WebError> {
+        Ok(((), self.wait(&["v1", "catalog", "services"], None, since).await?.1))
     }
 
-    pub(super) async fn checks_index(&self, since: u64) -> Result<u64, WebError> {
-        Ok(self.wait(&["v1", "health", "state", "any"], Some(NO_CHECK), since).await?.1)
+    pub(super) async fn checks_index(&self, since: u64) -> Result<((), u64), WebError> {
+        Ok(((), self.wait(&["v1", "health", "state", "any"], Some(NO_CHECK), since).await?.1))
     }
 }
 

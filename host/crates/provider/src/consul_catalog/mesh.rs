@@ -1,5 +1,6 @@
 //! Consul's service mesh: who the gateway is in it, and how services in it are reached.
 
+use super::moved;
 use super::agent::{Agent, Leaf, Roots};
 use crate::web::WebError;
 use std::future::pending;
@@ -22,16 +23,11 @@ impl Mesh {
 
     /// Returns when a certificate is another one.
     async fn renewed(&mut self, agent: &Agent) -> Result<(), WebError> {
-        loop {
-            let (was, had) = (self.leaf.1, self.roots.1);
-            tokio::select! {
-                leaf = agent.leaf(&self.service, was) => self.leaf = leaf?,
-                roots = agent.roots(had) => self.roots = roots?,
-            }
-            if self.leaf.1 != was || self.roots.1 != had {
-                return Ok(());
-            }
+        tokio::select! {
+            leaf = moved(self.leaf.1, |known| agent.leaf(&self.service, known)) => self.leaf = leaf?,
+            roots = moved(self.roots.1, |known| agent.roots(known)) => self.roots = roots?,
         }
+        Ok(())
     }
 
     /// How instances of a service are reached: over TLS with the gateway's own certificate, and theirs must name

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tonic::transport::{ClientTlsConfig as TonicTls, Endpoint, Identity};
 use tonic::{Code, Status, Streaming};
 use torana_config::install::{EtcdProviderConfig, ProvidersConfig};
-use torana_discovery::client_tls;
+use torana_discovery::{client_tls, shown};
 use torana_extend::Provider;
 
 /// Behind `@` in references.
@@ -50,7 +50,7 @@ impl Store for Etcd {
                     self.next = at + 1;
                     return Ok(opened);
                 }
-                Err(e) => errors.push(format!("{}: {e}", endpoints[at])),
+                Err(e) => errors.push(format!("{}: {e}", shown(&endpoints[at]))),
             }
         }
         Err(errors.join("; "))

@@ -128,6 +128,8 @@ impl Keys {
 
     /// Decodes what has changed.
     pub(super) fn document(&mut self) -> Document {
+        #[cfg(test)]
+        assert!(!self.groups.contains_key("http/routers/a-bug"), "odd");
         let place = |key: &str| Place::whole(format!("{}, key `{}/{key}`", self.provider, self.root));
         for g in mem::take(&mut self.dirty) {
             remove(&mut self.config, &g);

@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 use torana_base::Diagnostic;
-use torana_extend::{Backoff, Provider, ProviderOut, Stop, Stopped};
+use torana_extend::{Backoff, Provider, ProviderOut, Stop, Stopped, Undone, apart};
 
 /// Values by their keys below the root, without the slash in front.
 pub(crate) type Pairs = BTreeMap<String, Vec<u8>>;
@@ -104,15 +104,22 @@ async fn run<S: Store>(name: &'static str, root: String, mut store: S, out: &Pro
                 out.connected(name).await?;
                 keys.replace(pairs);
                 keys.notes = notes;
-                // Also when nothing is new: what is wrong with objects is the status again.
-                keys = publish(keys, out).await?;
                 let begin = Instant::now();
-                let (error, back) = follow(name, keys, watch, out).await?;
-                keys = back;
+                let ended = follow(name, keys, watch, out).await;
                 if begin.elapsed() >= STEADY {
                     backoff.reset();
                 }
-                error
+                match ended {
+                    Ok((error, back)) => {
+                        keys = back;
+                        error
+                    }
+                    Err(Undone::Stopped) => return Err(Stopped),
+                    Err(Undone::Bug(error)) => {
+                        keys = Keys::new(name, &root);
+                        error
+                    }
+                }
             }
             Err(error) => error,
         };
@@ -121,8 +128,10 @@ async fn run<S: Store>(name: &'static str, root: String, mut store: S, out: &Pro
     }
 }
 
-/// Publishes changes until the connection is over; why it is.
-async fn follow(name: &'static str, mut keys: Keys, watch: Watch, out: &ProviderOut) -> Result<(String, Keys), Stopped> {
+/// Publishes what there is, then changes until the connection is over; why it is.
+async fn follow(name: &'static str, mut keys: Keys, watch: Watch, out: &ProviderOut) -> Result<(String, Keys), Undone> {
+    // Also when nothing is new: what is wrong with objects is the status again.
+    keys = publish(keys, out).await?;
     let (tell, mut news) = mpsc::channel(CHANNEL);
     let _watching = Aborting(tokio::spawn(watch(tell)));
     loop {
@@ -155,13 +164,12 @@ async fn follow(name: &'static str, mut keys: Keys, watch: Watch, out: &Provider
 }
 
 /// Decodes what has changed, on a thread that may block.
-async fn publish(mut keys: Keys, out: &ProviderOut) -> Result<Keys, Stopped> {
-    let work = tokio::task::spawn_blocking(move || {
+async fn publish(mut keys: Keys, out: &ProviderOut) -> Result<Keys, Undone> {
+    let work = apart(move || {
         let document = keys.document();
         (keys, document)
     });
-    // Only a runtime that is being shut down drops the work.
-    let Ok((keys, document)) = work.await else { return Err(Stopped) };
+    let (keys, document) = work.await?;
     out.publish(document).await?;
     Ok(keys)
 }

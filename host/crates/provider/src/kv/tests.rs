@@ -204,3 +204,25 @@ async fn connections_come_and_go() {
     assert_eq!(seen, expected);
     running.abort();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_bug_is_told_and_ends_nothing() {
+    let a = ("http/routers/a/rule", "Path(`/a`)");
+    let bug = ("http/routers/a-bug/rule", "Path(`/`)");
+    let script = vec![Ok((pairs(&[bug]), vec![])), Ok((pairs(&[a]), vec![Change::All(pairs(&[a, bug]))])), Ok((pairs(&[a]), vec![]))];
+    let (out, mut events) = ProviderOut::channel(8);
+    let (_keep, stop) = tokio::sync::watch::channel(false);
+    let provider = Box::new(Kv { name: "etcd", root: "traefik".into(), store: Script(script) });
+    tokio::spawn(provider.run(out, stop));
+    let mut seen = Vec::new();
+    while seen.len() < 8 {
+        seen.push(match events.recv().await.expect("it has ended") {
+            Event::Document(d) => d.config.http.routers.keys().cloned().collect(),
+            Event::Connected { .. } => "connected".into(),
+            Event::Failed { error, .. } => error,
+            Event::Refused { .. } => "refused".to_owned(),
+        });
+    }
+    let told = "a bug in Torana: odd; please report it";
+    assert_eq!(seen, ["connected", told, "connected", "a", told, "connected", "a", "cut"]);
+}

@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use torana_config::install::{RedisProviderConfig, RedisSentinelConfig};
-use torana_discovery::client_tls;
+use torana_discovery::{client_tls, shown};
 
 /// Connections to one server: one for commands, one for notifications.
 pub(super) struct Connected {
@@ -50,7 +50,7 @@ pub(super) async fn connect(config: &RedisProviderConfig) -> Result<Connected, S
                         found = Some(servers);
                         break;
                     }
-                    Err(e) => errors.push(format!("sentinel {endpoint}: {e}")),
+                    Err(e) => errors.push(format!("sentinel {}: {e}", shown(&endpoint))),
                 }
             }
             found.ok_or_else(|| errors.join("; "))?
@@ -60,7 +60,7 @@ pub(super) async fn connect(config: &RedisProviderConfig) -> Result<Connected, S
     for server in servers {
         match both(&server, config, &tls).await {
             Ok(connected) => return Ok(connected),
-            Err(e) => errors.push(format!("{server}: {e}")),
+            Err(e) => errors.push(format!("{}: {e}", shown(&server))),
         }
     }
     Err(errors.join("; "))

@@ -119,7 +119,7 @@ pub struct NomadConfig {
     pub endpoint: NomadEndpointConfig,
     /// Of the tags that are read; default `traefik`.
     pub prefix: String,
-    /// Time between two polls, where `watch` is off; default 15s.
+    /// Time between two polls, where `watch` is off or `stale` is on; default 15s.
     pub refresh_interval: GoDuration,
     /// Reads from any server, that may be old.
     #[serde(skip_serializing_if = "is_false")]

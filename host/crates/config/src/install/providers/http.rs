@@ -52,7 +52,7 @@ impl Validate<'_> {
     pub(in crate::install) fn http_provider(&mut self) {
         let Some(http) = &self.config.providers.http else { return };
         if !["http://", "https://"].iter().any(|s| http.endpoint.to_ascii_lowercase().starts_with(s)) {
-            let d = Diagnostic::error("providers.http.endpoint", format!("`{}` is no URL", http.endpoint));
+            let d = Diagnostic::error("providers.http.endpoint", "this is no URL");
             self.push(d, "write the URL that answers with the configuration, such as `http://127.0.0.1:9000/routing`");
         }
         if http.poll_interval.positive().is_none() {
