@@ -215,11 +215,22 @@ struct Running {
     spiffe: Option<(Arc<SpiffeSource>, torana_spiffe::Endpoint)>,
 }
 
+/// Runs a provider; one that a bug ends is named where providers are shown.
+async fn followed(provider: Box<dyn Provider>, out: ProviderOut, stopped: watch::Receiver<bool>) {
+    let name = provider.name();
+    let over = tokio::task::spawn_local(provider.run(out.clone(), stopped)).await;
+    if over.is_err_and(|e| e.is_panic()) {
+        let error = "a bug in Torana has ended this provider; what it delivered last stays in use until Torana is started again";
+        // An error only while the gateway stops.
+        let _ = out.failed(name, error).await;
+    }
+}
+
 async fn run(r: Running) -> Result<(), Vec<Diagnostic>> {
     let (stop, stopped) = watch::channel(false);
     let (out, events) = ProviderOut::channel(CHANNEL);
     for p in r.providers {
-        tokio::task::spawn_local(p.run(out.clone(), stopped.clone()));
+        tokio::task::spawn_local(followed(p, out.clone(), stopped.clone()));
     }
     drop(out);
     let resolvers = r.resolvers.spawn(&stopped);
