@@ -128,7 +128,8 @@ fn another_gateway_takes_over_a_renewal() {
     let states = |g: &Gateway| String::from_utf8(g.admin("/api/certificatesResolvers").body).unwrap();
     // the one that has the lease has begun; the other one says the same for a moment at most
     let at = within(Duration::from_secs(90), "one of them renews", || {
-        both.iter().position(|g| states(g).contains("\"renewing\"")).filter(|_| ca.orders() > orders)
+        let renewing: Vec<usize> = (0..2).filter(|i| states(&both[*i]).contains("\"renewing\"")).collect();
+        (renewing.len() == 1 && ca.orders() > orders).then(|| renewing[0])
     });
     let dead = both.remove(at);
     dead.signal(libc::SIGKILL);

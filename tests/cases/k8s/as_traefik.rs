@@ -73,10 +73,6 @@ fn comparable(object: &Value) -> Value {
         map.remove(key);
     }
     if let Some(lb) = map.get_mut("loadBalancer").and_then(Value::as_object_mut) {
-        // Ours get nothing any more.
-        if let Some(servers) = lb.get_mut("servers").and_then(Value::as_array_mut) {
-            servers.retain(|s| s["fenced"] != true);
-        }
         // Shown by ours alone.
         lb.remove("terminationDelay");
     }

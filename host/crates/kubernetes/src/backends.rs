@@ -219,7 +219,7 @@ pub fn http_servers(scheme: &str, found: &Backends) -> Vec<Json> {
     let server = |(s, fenced): (&Server, bool)| {
         let mut server = json!({ "url": format!("{scheme}://{}", s.address) });
         if fenced {
-            server["fenced"] = true.into();
+            server[crate::tree::FENCED] = true.into();
         }
         server
     };

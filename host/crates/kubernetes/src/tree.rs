@@ -7,8 +7,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use torana_base::{Diagnostic, Place};
 use torana_config::node::{Key, Node, Value};
-use torana_config::routing::{self, Item, Items, RoutingConfig};
+use torana_config::routing::{self, Item, Items, RoutingConfig, ServiceConfig};
 use torana_extend::{Document, Objects, RejectedObject};
+
+/// The option of a server that is going away.
+pub const FENCED: &str = "fenced";
 
 /// What the objects say so far, and what is wrong with them.
 #[derive(Debug, Default)]
@@ -100,11 +103,15 @@ impl Tree {
     pub fn finish_after(mut self, provider: &'static str, last: &mut RoutingConfig) -> Document {
         let whole = Place::whole(provider);
         let mut kept = RoutingConfig::default();
+        let mut fences = Vec::new();
         let mut root = Node::empty(whole.clone());
         for (path, mut entries) in std::mem::take(&mut self.sections) {
             match path {
                 "http.routers" => take_over(&mut entries, &last.http.routers, &mut kept.http.routers),
-                "http.services" => take_over(&mut entries, &last.http.services, &mut kept.http.services),
+                "http.services" => {
+                    take_over(&mut entries, &last.http.services, &mut kept.http.services);
+                    fences = entries.iter_mut().filter_map(|(name, (_, node))| Some((name.clone(), Fences::take(node)?))).collect();
+                }
                 "http.middlewares" => {
                     // one that was no secret before may be one now
                     last.http.middlewares.retain(|name, i| i.shown().is_some() == self.concealed.contains_key(name));
@@ -124,6 +131,11 @@ impl Tree {
         let read = routing::decode(&root);
         let mut config = read.value;
         self.put_concealed(&mut config);
+        for (name, fences) in fences {
+            if let Some(item) = config.http.services.get_mut(&name) {
+                fences.put(Arc::make_mut(item));
+            }
+        }
         config.http.routers.append(&mut kept.http.routers);
         config.http.services.append(&mut kept.http.services);
         config.http.middlewares.append(&mut kept.http.middlewares);
@@ -177,6 +189,45 @@ impl Tree {
                 self.reject(&item.place, text(d));
             }
         }
+    }
+}
+
+/// Which servers of a service are fenced. No file may say so: it goes past what reads files.
+struct Fences {
+    /// Positions in `loadBalancer.servers`.
+    servers: Vec<usize>,
+    /// Of the service as it stands in the tree.
+    digest: u64,
+}
+
+impl Fences {
+    /// Takes them out of a service; `None` without any.
+    fn take(service: &mut Node) -> Option<Fences> {
+        let digest = service.digest();
+        let Value::List(servers) = &mut child(child(service, "loadBalancer")?, "servers")?.value else { return None };
+        let fenced = |(i, server): (usize, &mut Node)| match &mut server.value {
+            Value::Map(options) => {
+                let before = options.len();
+                options.retain(|(k, _)| k.text != FENCED);
+                (options.len() < before).then_some(i)
+            }
+            _ => None,
+        };
+        let servers: Vec<usize> = servers.iter_mut().enumerate().filter_map(fenced).collect();
+        (!servers.is_empty()).then_some(Fences { servers, digest })
+    }
+
+    fn put(self, item: &mut Item<ServiceConfig>) {
+        item.digest = self.digest;
+        let Some(lb) = &mut item.config.load_balancer else { return };
+        self.servers.iter().filter_map(|i| lb.servers.get_mut(*i).map(|s| s.fenced = true)).for_each(drop);
+    }
+}
+
+fn child<'n>(node: &'n mut Node, name: &str) -> Option<&'n mut Node> {
+    match &mut node.value {
+        Value::Map(entries) => entries.iter_mut().find(|(k, _)| k.text == name).map(|(_, n)| n),
+        _ => None,
     }
 }
 
@@ -267,6 +318,32 @@ mod tests {
         assert_eq!(second.objects.rejected, first.objects.rejected, "what is wrong with it is said again");
         let moved = tree("Path(`/c`)", "other").finish_after("test", &mut last);
         assert_eq!(moved.config.http.routers["a"].place.to_string(), "ingress default/other");
+    }
+
+    #[test]
+    fn fenced_servers_are_read_and_their_change_is_seen() {
+        let at = place("IngressRoute", &("default".into(), "i".into()));
+        let tree = |fenced: bool| {
+            let mut tree = Tree::default();
+            let mut servers = json!([{"url": "http://a"}, {"url": "http://b"}]);
+            if fenced {
+                servers[1][FENCED] = true.into();
+            }
+            tree.put("http.services", "s", &json!({"loadBalancer": {"servers": servers}}), &at);
+            tree
+        };
+        let mut last = RoutingConfig::default();
+        let mut seen = |fenced| {
+            let document = tree(fenced).finish_after("test", &mut last);
+            let item = &document.config.http.services["s"];
+            assert!(!item.has_errors() && document.objects.rejected.is_empty(), "{:?}", document.objects.rejected);
+            let servers = &item.config.load_balancer.as_ref().unwrap().servers;
+            (servers.iter().map(|s| s.fenced).collect::<Vec<_>>(), item.digest)
+        };
+        let (open, fenced, again, opened) = (seen(false), seen(true), seen(true), seen(false));
+        assert_eq!([&open.0, &fenced.0], [&[false, false], &[false, true]]);
+        assert_eq!((&fenced, &opened), (&again, &open));
+        assert_ne!(open.1, fenced.1);
     }
 
     #[test]

@@ -125,7 +125,7 @@ pub struct ServerConfig {
     #[serde(skip_serializing_if = "is_false")]
     pub preserve_path: bool,
     /// It is going away: new clients go elsewhere, a sticky cookie still leads here. Only providers say so.
-    #[serde(skip)]
+    #[serde(skip_deserializing, skip_serializing_if = "is_false")]
     pub fenced: bool,
 }
 

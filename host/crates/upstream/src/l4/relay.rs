@@ -87,7 +87,8 @@ pub async fn relay<S: AsyncRead + AsyncWrite + Unpin>(
         };
         // Nothing of the client's was sent yet.
         tried.push(server);
-        match another(service, &tried).filter(|_| server.redispatch) {
+        // Asking for another one moves the rotation on.
+        match if server.redispatch { another(service, &tried) } else { None } {
             Some(next) => {
                 tracing::debug!(%error, server = server.name, "server passed over");
                 server = next;
