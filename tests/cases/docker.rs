@@ -233,10 +233,13 @@ fn addresses_are_found() {
 #[test]
 fn mistakes_stay_with_their_container() {
     let Some(engine) = Engine::start() else { return };
+    engine.run("typo", &["-l", "traefik.http.routers.typo.rul=Host(`x`)"]);
     let gateway = engine.gateway(&[]);
+    // What was read and is all wrong has been delivered.
+    eventually("it is ready", || (gateway.admin("/ready").status == 200).then_some(()));
+    assert!(gateway.admin("/api/diagnostics").json().to_string().contains("container typo "));
     engine.run("good", &["-l", &rule("good")]);
     served_by(&gateway, "good.test", "good");
-    engine.run("typo", &["-l", "traefik.http.routers.typo.rul=Host(`x`)"]);
     engine.run("root", &["-l", "TRAEFIK.http.routers.root.rule=Host(`x`)"]);
     engine.run("enable", &["-l", "traefik.enable=maybe"]);
     engine.run("own", &["-l", "traefik.docker.netwrok=x"]);
@@ -254,14 +257,14 @@ fn mistakes_stay_with_their_container() {
     assert!(rejected.contains("did you mean") || rejected.contains("known here"), "{rejected}");
     assert!(!rejected.contains("container good"), "{rejected}");
     served_by(&gateway, "good.test", "good");
-    // Told once, however often it comes back.
-    for _ in 0..3 {
+    // Told a few times, however often it comes back.
+    for _ in 0..8 {
         engine.docker(&["restart", "-t", "0", "own"]);
     }
     engine.run("last", &[]);
     served_by(&gateway, "last", "last");
     let told = gateway.log().lines().filter(|l| l.contains("netwrok")).count();
-    assert_eq!(told, 1, "{}", gateway.log());
+    assert!((1..=5).contains(&told), "{}", gateway.log());
 }
 
 #[test]

@@ -270,8 +270,9 @@ impl Apply {
             }
         }
         let error = first_error(&diagnostics);
-        // A source of which nothing at all could be read has not delivered.
-        let nothing = error.is_some() && config == RoutingConfig::default();
+        // A source of which nothing at all could be read has not delivered; one whose objects were read, and are all
+        // wrong, has.
+        let nothing = error.is_some() && objects.seen == 0 && config == RoutingConfig::default();
         let changed = self.inputs.get(provider).is_none_or(|before| **before != config);
         self.published.update(provider, |s| {
             s.delivered |= !nothing;

@@ -12,7 +12,6 @@ mod engine;
 mod items;
 mod publish;
 mod resync;
-mod said;
 mod signal;
 mod specific;
 mod swarm;

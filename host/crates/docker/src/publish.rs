@@ -1,10 +1,9 @@
 //! From what is known to a document, at a pace that leaves the machine to the requests.
 
 use crate::items::Made;
-use crate::said::Said;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
-use torana_base::Diagnostic;
+use torana_base::{Diagnostic, Place};
 use torana_config::install::DockerConfig;
 use torana_discovery::{Constraint, Flavour, Rule, Source};
 use torana_extend::{Document, ProviderOut, RejectedObject, Undone, apart};
@@ -23,7 +22,6 @@ pub(crate) struct Publisher {
     /// What was built last; `None` while it builds, and after a bug.
     source: Option<Source>,
     provider: &'static str,
-    said: Said,
     last: Option<Instant>,
     cost: Duration,
 }
@@ -36,7 +34,7 @@ impl Publisher {
         source.exposed_by_default = config.exposed_by_default;
         source.allow_empty_services = config.allow_empty_services;
         source.constraints = Constraint::parse(&key("constraints"), &config.constraints, Flavour::Label)?;
-        Ok(Publisher { blank: source, source: None, provider, said: Said::default(), last: None, cost: Duration::ZERO })
+        Ok(Publisher { blank: source, source: None, provider, last: None, cost: Duration::ZERO })
     }
 
     /// When the next document may be built.
@@ -61,18 +59,9 @@ impl Publisher {
         self.source = Some(source);
         found.objects.seen = seen;
         found.objects.rejected = merged(found.objects.rejected, rejected);
-        for r in &found.objects.rejected {
-            for reason in &r.reasons {
-                if self.said.is_news(&r.name, reason, begin) {
-                    tracing::error!(providerName = self.provider, object = r.name, "{reason}");
-                }
-            }
-        }
-        for (of, what) in &warnings {
-            if self.said.is_news(of, what, begin) {
-                tracing::warn!(providerName = self.provider, object = of, "{what}");
-            }
-        }
+        found.diagnostics.extend(found.objects.diagnostics());
+        let warning = |(of, what): (String, String)| Diagnostic::warning("", what).at(&Place::whole(of));
+        found.diagnostics.extend(warnings.into_iter().map(warning));
         self.cost = begin.elapsed();
         tracing::debug!(providerName = self.provider, objects = seen, micros = self.cost.as_micros() as u64, "document built");
         let document = Document {

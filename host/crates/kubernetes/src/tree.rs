@@ -144,11 +144,10 @@ impl Tree {
         *last = config.clone();
         self.look_through(&config);
         self.diagnostics.extend(read.diagnostics);
-        for (name, reasons) in &self.rejected {
-            self.diagnostics.extend(reasons.iter().map(|r| Diagnostic::error("", r.clone()).at(&Place::whole(name.as_str()))));
-        }
         let rejected = self.rejected.into_iter().map(|(name, reasons)| RejectedObject { name, reasons }).collect();
-        Document { provider, config, diagnostics: self.diagnostics, objects: Objects { seen: self.seen, rejected }, own_pace: true }
+        let objects = Objects { seen: self.seen, rejected };
+        self.diagnostics.extend(objects.diagnostics());
+        Document { provider, config, diagnostics: self.diagnostics, objects, own_pace: true }
     }
 
     fn put_concealed(&mut self, config: &mut RoutingConfig) {

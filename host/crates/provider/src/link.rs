@@ -62,8 +62,9 @@ impl Link {
         objects.seen = seen;
         objects.rejected.extend(rejected);
         objects.rejected.sort_by(|a, b| a.name.cmp(&b.name));
-        let document =
-            Document { provider: self.name, config: found.config, diagnostics: found.diagnostics, objects, own_pace: self.own_pace };
+        let mut diagnostics = found.diagnostics;
+        diagnostics.extend(objects.diagnostics());
+        let document = Document { provider: self.name, config: found.config, diagnostics, objects, own_pace: self.own_pace };
         Ok(self.out.publish(document).await?)
     }
 }
