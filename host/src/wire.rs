@@ -3,8 +3,10 @@
 use crate::egress::Outgoing;
 use crate::listen::{Sockets, listen};
 use crate::local_plugins;
+use futures_util::FutureExt;
 use http::HeaderValue;
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
@@ -16,7 +18,7 @@ use torana_control::Stapler;
 use torana_control::apply::{Apply, Throttle};
 use torana_control::{Compiler, Parts, Published, Resolvers, internal_routing, internal_services};
 use torana_dataplane::{Drain, Live, Workers};
-use torana_extend::{Egress, Event, PluginHost, Provider, ProviderOut};
+use torana_extend::{Backoff, Egress, Event, PluginHost, Provider, ProviderOut};
 use torana_provider::rest::{self, Rest};
 use torana_telemetry::metrics::Metrics;
 use torana_upstream::{SpiffeSource, Transport};
@@ -215,14 +217,21 @@ struct Running {
     spiffe: Option<(Arc<SpiffeSource>, torana_spiffe::Endpoint)>,
 }
 
-/// Runs a provider; one that a bug ends is named where providers are shown.
-async fn followed(provider: Box<dyn Provider>, out: ProviderOut, stopped: watch::Receiver<bool>) {
-    let name = provider.name();
-    let over = tokio::task::spawn_local(provider.run(out.clone(), stopped)).await;
-    if over.is_err_and(|e| e.is_panic()) {
-        let error = "a bug in Torana has ended this provider; what it delivered last stays in use until Torana is started again";
-        // An error only while the gateway stops.
-        let _ = out.failed(name, error).await;
+/// Runs a provider until the gateway stops. One that a bug ends is named where providers are shown, and begins anew.
+async fn followed(mut provider: Box<dyn Provider>, out: ProviderOut, mut stopped: watch::Receiver<bool>) {
+    let mut backoff = Backoff::default();
+    let running = async {
+        while AssertUnwindSafe(provider.run(out.clone())).catch_unwind().await.is_err() {
+            let error = "a bug in Torana has ended this provider; what it delivered last stays in use, and it begins anew";
+            if out.failed(provider.name(), error).await.is_err() {
+                return;
+            }
+            tokio::time::sleep(backoff.pause()).await;
+        }
+    };
+    tokio::select! {
+        _ = stopped.wait_for(|s| *s) => {}
+        () = running => {}
     }
 }
 
@@ -410,7 +419,7 @@ pub(crate) fn check(loaded: Loaded) -> Vec<Diagnostic> {
         let (out, mut events) = ProviderOut::channel(CHANNEL);
         let mut waiting: Vec<&'static str> = providers.iter().map(|p| p.name()).collect();
         for p in providers {
-            tokio::task::spawn_local(p.run(out.clone(), stopped.clone()));
+            tokio::task::spawn_local(followed(p, out.clone(), stopped.clone()));
         }
         while !waiting.is_empty() {
             match tokio::time::timeout(CHECK_PATIENCE, events.recv()).await {
@@ -449,4 +458,49 @@ pub(crate) fn check(loaded: Loaded) -> Vec<Diagnostic> {
         }
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use torana_extend::{Document, ProviderRun};
+
+    /// Falls over when it is run first.
+    #[derive(Default)]
+    struct Odd {
+        runs: usize,
+    }
+
+    impl Provider for Odd {
+        fn name(&self) -> &'static str {
+            "odd"
+        }
+
+        fn run(&mut self, out: ProviderOut) -> ProviderRun<'_> {
+            self.runs += 1;
+            let first = self.runs == 1;
+            Box::pin(async move {
+                assert!(!first, "odd");
+                let _ = out.publish(Document { provider: "odd", ..Document::default() }).await;
+                std::future::pending().await
+            })
+        }
+    }
+
+    #[test]
+    fn a_provider_that_a_bug_ends_is_named_and_begins_anew() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (out, mut events) = ProviderOut::channel(4);
+            let (stop, stopped) = watch::channel(false);
+            let running = followed(Box::new(Odd::default()), out, stopped);
+            let watching = async {
+                let Some(Event::Failed { provider: "odd", error }) = events.recv().await else { panic!("nothing is told") };
+                assert!(error.starts_with("a bug in Torana"), "{error}");
+                assert!(matches!(events.recv().await, Some(Event::Document(_))));
+                stop.send_replace(true);
+            };
+            tokio::join!(running, watching);
+        });
+    }
 }

@@ -7,9 +7,7 @@ use crate::consul::chain;
 use crate::objects::objects;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::Client;
-use std::future::Future;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use torana_base::{Diagnostic, Place};
@@ -17,7 +15,7 @@ use torana_config::install::{HttpProviderConfig, ProvidersConfig};
 use torana_config::parse::Format;
 use torana_config::routing::{Incremental, RoutingConfig};
 use torana_base::shown;
-use torana_extend::{Backoff, Document, Provider, ProviderOut, Stop, Stopped, Undone, apart};
+use torana_extend::{Backoff, Document, Provider, ProviderOut, ProviderRun, Stopped, Undone, apart};
 
 /// Behind `@` in references.
 pub const NAME: &str = "http";
@@ -43,13 +41,8 @@ impl Provider for HttpProvider {
         NAME
     }
 
-    fn run(self: Box<Self>, out: ProviderOut, mut stop: Stop) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        Box::pin(async move {
-            tokio::select! {
-                _ = stop.wait_for(|s| *s) => {}
-                _ = run(self.config, &out) => {}
-            }
-        })
+    fn run(&mut self, out: ProviderOut) -> ProviderRun<'_> {
+        Box::pin(async move { _ = run(self.config.clone(), &out).await })
     }
 }
 
