@@ -5,25 +5,27 @@ use crate::acme::{Resolvers, Wishes};
 use crate::copies;
 use crate::expand::Models;
 use crate::internal::Internals;
+use crate::layers::Layers;
 use crate::objects::{MiddlewareStatuses, by_use, middleware_status, service_status};
 use crate::plugins::PluginMatchers;
 use crate::references::Referred;
 use crate::resolve::{Inputs, Kept, Kinds, Resolver};
-use crate::router::{KeptRouter, KeptRouters, Parsed, RouterBuild};
+use crate::router::{KeptRouters, Parsed};
+use crate::routers::{RouterCx, Routers};
 use crate::secure::{Files, TlsState, secure};
 use crate::services::{Services, Store, transport_problems};
 use crate::status::RuntimeStatus;
 use crate::tcp::{TcpChecks, TcpCompiler, TcpCx, TcpKinds};
-use crate::tls_plan::{DEFAULT, digest};
+use crate::tls_plan::DEFAULT;
 use crate::udp::UdpCompiler;
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
 use torana_base::{Diagnostic, Severity, qualify};
 use torana_config::install::InstallConfig;
 use torana_config::routing::{Item, RouterConfig, RouterTlsConfig};
-use torana_dataplane::{Router, Snapshot};
+use torana_dataplane::Snapshot;
 use torana_extend::PluginHost;
-use torana_router::{Route, RouteTable};
+use torana_router::RouteTable;
 use torana_telemetry::metrics::Metrics;
 use torana_tls::Stapler;
 use torana_upstream::{LoadBalancer, SpiffeSource, Transport};
@@ -207,83 +209,23 @@ impl Compiler {
         resolvers.want(wishes, self.tls.configured().clone());
         let severity = if self.parts.install.core.strict_tls_options { Severity::Error } else { Severity::Warning };
         status.diagnostics.extend(plan.told.iter().map(|t| Diagnostic { severity, ..Diagnostic::warning("", t.clone()) }));
-        let mut routes: FxHashMap<Arc<str>, Vec<Route<Arc<Router>>>> = FxHashMap::default();
-        let mut secured: FxHashMap<Arc<str>, Vec<Route<Arc<Router>>>> = FxHashMap::default();
-        let mut kept = KeptRouters::default();
-        let mut router_status = Vec::new();
-        for (provider, config) in inputs {
-            let rank = self.ranks.get(*provider).copied().unwrap_or(u32::MAX);
-            let before = self.routers.get(provider);
-            let kept = kept.entry(provider).or_default();
-            kept.reserve(config.http.routers.len());
-            let provider: Arc<str> = (*provider).into();
-            for (name, item) in &config.http.routers {
-                let before = before.and_then(|b| b.get(name));
-                let versions = matchers.versions(&item.config.rule);
-                let qualified: Arc<str> = before.map_or_else(|| qualify(name, &provider).into(), |b| b.name.clone());
-                // Without TLS there is nothing in it that other routers could change.
-                let may_be_secure = item.config.tls.is_some() || self.models.carry_tls();
-                let copies = may_be_secure.then(|| copies::of(&self.models, item, &qualified, &provider, &plan));
-                let tls = digest(copies.iter().flatten().flat_map(|c| {
-                    let usable = c.tls.as_ref().is_none_or(|o| self.tls.handshake(o).is_some());
-                    c.entry_points.iter().map(move |e| (e.clone(), c.conflict, usable))
-                }));
-                let mut build = RouterBuild {
-                    models: &self.models,
-                    strict: self.parts.install.core.strict_tls_options,
-                    tls: &self.tls,
-                    plan: &plan,
-                    copies,
-                    parsed: parsed.remove(&qualified),
-                    resolver: &resolver,
-                    services: &mut services,
-                    matchers: &matchers,
-                    metrics: self.parts.metrics.as_deref(),
-                    name: qualified,
-                    before: before.filter(|b| b.digest == item.digest && b.versions == versions && b.tls == tls),
-                    provider: &provider,
-                    item,
-                    errors: Vec::new(),
-                };
-                let made = build.unchanged().unwrap_or_else(|| build.run());
-                let (plain, name_of) = (made.plain && build.errors.is_empty(), build.name.clone());
-                status.diagnostics.append(&mut build.errors);
-                router_status.extend(made.status.iter().map(|s| (s.name.clone(), s.clone())));
-                let Some(rule) = made.rule else { continue };
-                for p in &made.placed {
-                    for e in &p.entry_points {
-                        let route = Route {
-                            rule: rule.clone(),
-                            priority: made.priority,
-                            rank,
-                            name: p.router.name.clone(),
-                            target: p.router.clone(),
-                        };
-                        let all = if p.tls { &mut secured } else { &mut routes };
-                        match all.get_mut(e) {
-                            Some(list) => list.push(route),
-                            None => {
-                                all.insert(e.clone(), vec![route]);
-                            }
-                        }
-                    }
-                }
-                if !made.placed.is_empty() {
-                    let router = KeptRouter {
-                        digest: item.digest,
-                        name: name_of,
-                        rule,
-                        versions,
-                        tls,
-                        priority: made.priority,
-                        placed: made.placed,
-                        status: made.status,
-                        plain,
-                    };
-                    kept.insert(name.clone(), router);
-                }
-            }
-        }
+        let layers = Layers::new(&self.models, inputs, &plan);
+        let cx = RouterCx {
+            models: &self.models,
+            strict: self.parts.install.core.strict_tls_options,
+            tls: &self.tls,
+            plan: &plan,
+            layers: &layers,
+            resolver: &resolver,
+            matchers: &matchers,
+            metrics: self.parts.metrics.as_deref(),
+            ranks: &self.ranks,
+            before: &self.routers,
+        };
+        let mut routers = Routers::new(cx, &mut services, parsed);
+        routers.build(inputs);
+        let Routers { routes, secured, kept, status: router_status, mut diagnostics, .. } = routers;
+        status.diagnostics.append(&mut diagnostics);
         status.routers = router_status.into_iter().collect();
         status.diagnostics.extend(transport_problems("serversTransport", &self.default_transport));
         status.diagnostics.append(&mut services.finish());

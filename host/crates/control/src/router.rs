@@ -1,14 +1,14 @@
 //! One HTTP router: its rule, service, middlewares and entry points to what is served.
 
+use crate::behind::{Behind, muxer};
 use crate::copies::{self, RouterCopy};
-use crate::expand::{Model, Models};
-use crate::plugins::PluginMatchers;
+use crate::expand::Model;
 use crate::references::unusable;
-use crate::resolve::{Resolver, known};
-use crate::secure::TlsState;
+use crate::resolve::known;
+use crate::routers::RouterCx;
 use crate::services::{Outcome, Services};
 use crate::status::{RouterStatus, State};
-use crate::tls_plan::{Conflict, DEFAULT, TlsPlan, options_name};
+use crate::tls_plan::{Conflict, DEFAULT, options_name};
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
 use torana_base::{Diagnostic, Severity, qualify, unqualified};
@@ -59,17 +59,12 @@ pub(crate) struct Made {
 }
 
 pub(crate) struct RouterBuild<'a, 'b> {
-    pub models: &'a Models,
-    /// Contradictory TLS options disable a router.
-    pub strict: bool,
-    pub tls: &'a TlsState,
-    pub plan: &'a TlsPlan,
+    pub cx: RouterCx<'a>,
     pub copies: Option<Vec<RouterCopy>>,
     pub parsed: Option<Arc<CompiledRule>>,
-    pub resolver: &'a Resolver<'a>,
     pub services: &'a mut Services<'b>,
-    pub matchers: &'a PluginMatchers<'a>,
-    pub metrics: Option<&'a Metrics>,
+    /// Routers that stand behind others.
+    pub behind: &'a Behind,
     /// Of the same digest.
     pub before: Option<&'a KeptRouter>,
     pub name: Arc<str>,
@@ -89,7 +84,7 @@ impl RouterBuild<'_, '_> {
     }
 
     /// [`RouterBuild::quote`], of text that is all its own.
-    fn wrong(&mut self, option: &str, message: impl Into<String>, hint: Option<String>) {
+    pub(crate) fn wrong(&mut self, option: &str, message: impl Into<String>, hint: Option<String>) {
         let message = self.item.conceal(message);
         self.quote(option, message, hint);
     }
@@ -131,8 +126,10 @@ impl RouterBuild<'_, '_> {
             None => self.rule(),
         };
         let service_name: Arc<str> = config.service.as_deref().map(|s| qualify(s, self.provider)).unwrap_or_default().into();
-        let service = self.service(&service_name);
-        let (listed, unknown) = self.models.effective(&config.entry_points);
+        let copies = self.copies.take().unwrap_or_else(|| copies::of(self.cx.models, self.item, &self.name, self.provider, self.cx.plan));
+        // Where other routers stand behind it, requests go to them.
+        let service = if copies.iter().any(|c| self.cx.layers.children(&c.name).is_empty()) { self.service(&service_name) } else { None };
+        let (listed, unknown) = self.cx.models.effective(&config.entry_points);
         if listed.is_empty() {
             self.wrong("", "no entry point serves this router", Some("name one under entryPoints".to_owned()));
         }
@@ -141,14 +138,13 @@ impl RouterBuild<'_, '_> {
         let mut every = common.clone();
         let (mut placed, mut status) = (Vec::new(), Vec::new());
         let mut plain = true;
-        let copies = self.copies.take().unwrap_or_else(|| copies::of(self.models, self.item, &self.name, self.provider, self.plan));
         for copy in copies {
             self.errors.clone_from(&common);
             let name = copy.name.clone();
             let (mut using, strange): (Vec<_>, Vec<_>) = copy.entry_points.iter().cloned().partition(|e| !unknown.contains(e));
             for u in &strange {
                 let i = config.entry_points.iter().position(|e| e.as_str() == &**u).unwrap_or(0);
-                let all: Vec<String> = self.models.names().map(str::to_owned).collect();
+                let all: Vec<String> = self.cx.models.names().map(str::to_owned).collect();
                 self.wrong(&format!("entryPoints[{i}]"), format!("unknown entry point `{u}`"), Some(known(u, &all, "entry points")));
             }
             if !using.is_empty() {
@@ -156,15 +152,22 @@ impl RouterBuild<'_, '_> {
                 let from = self.errors.len() - strange.len();
                 self.errors[from..].iter_mut().for_each(|d| d.severity = Severity::Warning);
             }
-            let model = using.first().and_then(|e| self.models.model(e));
+            let model = using.first().and_then(|e| self.cx.models.model(e));
             let defaults = model.map_or(&[][..], |m| &m.middlewares).iter().map(|m| (None, qualify(m, self.provider)));
             let own = config.middlewares.iter().enumerate().map(|(i, m)| (Some(i), qualify(m, self.provider)));
             let middlewares: Vec<(Option<usize>, String)> = defaults.chain(own).collect();
             plain &= middlewares.is_empty();
+            let children = self.cx.layers.children(&name);
+            let layered = !children.is_empty();
+            plain &= !layered;
+            let (service, counted) =
+                if layered { (self.layer(&name, children), muxer(&name)) } else { (service.clone(), service_name.clone()) };
             let steps = self.steps(&middlewares, &name);
             let secured = self.secured(&copy);
-            let fatal = broken || steps.is_none() || using.is_empty() || !secured;
-            let state = match (fatal, self.errors.is_empty()) {
+            let fatal = broken || service.is_none() || steps.is_none() || using.is_empty() || !secured;
+            // As in Traefik, it is called disabled where it has too much, and serves.
+            self.placed_well(&name);
+            let state = match (fatal || self.errors.iter().any(Diagnostic::is_error), self.errors.is_empty()) {
                 (true, _) => State::Disabled,
                 (false, true) => State::Enabled,
                 (false, false) => State::Warning,
@@ -174,7 +177,7 @@ impl RouterBuild<'_, '_> {
                 let router = match reuse {
                     Some(r) if Arc::ptr_eq(&r.service, service) && r.tls_options == copy.tls && same_steps(&r.steps, &steps) => r.clone(),
                     _ => {
-                        let metrics = self.metrics.filter(|m| self.metered(m, model, &service_name));
+                        let metrics = self.cx.metrics.filter(|m| self.metered(m, model, &counted));
                         Arc::new(Router {
                             name: name.clone(),
                             steps,
@@ -182,8 +185,9 @@ impl RouterBuild<'_, '_> {
                             recursion_mark: config.default_rule.then(|| recursion_mark(&name)).flatten(),
                             denied_escapes: model.map_or(0, |m| m.denied_escapes),
                             tls_options: copy.tls.clone(),
+                            layered,
                             metered: metrics.is_some(),
-                            meter: metrics.and_then(|m| m.router(&name, &service_name)),
+                            meter: metrics.and_then(|m| m.router(&name, &counted)),
                         })
                     }
                 };
@@ -199,6 +203,7 @@ impl RouterBuild<'_, '_> {
                 priority,
                 middlewares: middlewares.into_iter().map(|(_, m)| m.into()).collect(),
                 service: service_name.clone(),
+                parents: Vec::new(),
                 tls: copy.shown.clone(),
                 entry_points: listed.iter().filter(|l| copy.entry_points.contains(l)).cloned().collect(),
                 using,
@@ -222,7 +227,7 @@ impl RouterBuild<'_, '_> {
         let own = options_name(&shown.options, self.provider);
         let mut good = true;
         match copy.conflict {
-            Some(_) if self.strict => {
+            Some(_) if self.cx.strict => {
                 good = false;
                 self.wrong(
                     option,
@@ -252,11 +257,11 @@ impl RouterBuild<'_, '_> {
             d.severity = Severity::Warning;
         }
         for name in [copy.tls.as_ref(), Some(&own)].into_iter().flatten() {
-            if self.tls.handshake(name).is_some() {
+            if self.cx.tls.handshake(name).is_some() {
                 continue;
             }
             good = false;
-            let (message, hint) = self.tls.why_not(name, self.item);
+            let (message, hint) = self.cx.tls.why_not(name, self.item);
             self.quote(option, message, hint);
             break;
         }
@@ -269,7 +274,7 @@ impl RouterBuild<'_, '_> {
         own.unwrap_or_else(|| model.is_none_or(|m| m.metered)) && (metrics.options().internals || !service.ends_with("@internal"))
     }
 
-    fn rule(&mut self) -> Option<Arc<CompiledRule>> {
+    pub(crate) fn rule(&mut self) -> Option<Arc<CompiledRule>> {
         if let Some(rule) = self.parsed.take() {
             return Some(rule);
         }
@@ -280,7 +285,7 @@ impl RouterBuild<'_, '_> {
             }
             return None;
         }
-        match torana_router::parse_with(text, self.matchers).and_then(|r| torana_router::compile_with(&r, self.matchers)) {
+        match torana_router::parse_with(text, self.cx.matchers).and_then(|r| torana_router::compile_with(&r, self.cx.matchers)) {
             Ok(rule) => Some(Arc::new(rule)),
             Err(e) => {
                 let d = e.to_diagnostic(format!("http.routers.{}.rule", unqualified(&self.name)), text);
@@ -290,10 +295,10 @@ impl RouterBuild<'_, '_> {
         }
     }
 
-    fn service(&mut self, qualified: &str) -> Option<Arc<dyn Endpoint>> {
+    pub(crate) fn service(&mut self, qualified: &str) -> Option<Arc<dyn Endpoint>> {
         if qualified.is_empty() {
             if !self.item.has_errors() {
-                self.wrong("service", "the router has no service", Some("name one of http.services".to_owned()));
+                self.wrong("service", "router has no service and no child routers", Some("name one of http.services".to_owned()));
             }
             return None;
         }
@@ -308,11 +313,11 @@ impl RouterBuild<'_, '_> {
         }
     }
 
-    fn steps(&mut self, middlewares: &[(Option<usize>, String)], router: &Arc<str>) -> Option<Vec<Step>> {
+    pub(crate) fn steps(&mut self, middlewares: &[(Option<usize>, String)], router: &Arc<str>) -> Option<Vec<Step>> {
         let mut steps = Vec::with_capacity(middlewares.len());
         let mut good = true;
         for (index, m) in middlewares {
-            match self.resolver.steps(m, router) {
+            match self.cx.resolver.steps(m, router) {
                 Ok(s) => steps.extend(s),
                 Err(wrong) => {
                     good = false;
