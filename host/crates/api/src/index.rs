@@ -43,7 +43,8 @@ impl Index {
                 index.middlewares.entry(m.clone()).or_default().push(router.name.clone());
             }
             let allowed = router.priority <= MAX_USER_PRIORITY || &*router.provider == "internal";
-            if allowed && using(router, install).next().is_some() {
+            let behind = !router.parents.is_empty() && !router.using.is_empty();
+            if behind || allowed && using(router, install).next().is_some() {
                 index.follow(router, status);
             }
         }

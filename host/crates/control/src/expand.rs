@@ -60,6 +60,11 @@ impl Models {
         self.all.iter().any(|m| m.tls.is_some())
     }
 
+    /// Whether some entry point carries defaults.
+    pub(crate) fn carry_defaults(&self) -> bool {
+        self.all.iter().any(|m| m.carries_defaults)
+    }
+
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.all.iter().map(|m| &*m.name)
     }

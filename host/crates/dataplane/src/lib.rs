@@ -9,6 +9,7 @@ pub mod entry_point;
 mod h1;
 mod h2;
 mod h3;
+mod layer;
 mod measure;
 mod multiplex;
 pub mod quic;
@@ -22,6 +23,7 @@ pub mod worker;
 
 pub use drain::Drain;
 pub use entry_point::{EntryPoint, HeaderStrategy, Http3, Trust};
+pub use layer::Layer;
 pub use measure::EntryPointMeter;
 pub use quic::QuicSockets;
 pub use secure::{Handshake, Secure};

@@ -1,6 +1,7 @@
 //! What is measured of a request: from its routing to the end of its response.
 
 use crate::entry_point::EntryPoint;
+use crate::layer::Scopes;
 use crate::snapshot::Router;
 use bytes::Bytes;
 use http::StatusCode;
@@ -50,6 +51,8 @@ pub(crate) struct Record {
     started: Instant,
     kind: Kind,
     router: Option<Arc<Scope>>,
+    /// Of the routers behind it, as the request comes to them.
+    behind: Option<Scopes>,
     /// Bytes of the request's body, if it came whole.
     whole: Option<u64>,
     /// Bytes of it that were read.
@@ -65,7 +68,12 @@ pub(crate) struct Record {
 
 impl Record {
     /// Begins, if a request to this router, or to none, is to be measured.
-    pub(crate) fn begin(exchange: &mut Exchange, entry_point: &EntryPoint, router: Option<&Router>) -> Option<Record> {
+    pub(crate) fn begin(
+        exchange: &mut Exchange,
+        entry_point: &EntryPoint,
+        router: Option<&Router>,
+        behind: Option<Scopes>,
+    ) -> Option<Record> {
         let meter = entry_point.meter.as_ref()?;
         if !router.map_or(meter.unrouted, |r| r.metered) {
             return None;
@@ -84,7 +92,7 @@ impl Record {
         });
         exchange.upload.clone_from(&upload);
         let router = router.and_then(|r| r.meter.clone());
-        let record = Record { started: Instant::now(), kind, router, whole, received: 0, upload, headers, code: 0, late: None };
+        let record = Record { started: Instant::now(), kind, router, behind, whole, received: 0, upload, headers, code: 0, late: None };
         if let Some((version, cipher)) = exchange.tls_names() {
             record.scopes(entry_point).for_each(|s| s.record_tls(version, cipher));
         }
@@ -128,6 +136,7 @@ impl Record {
             headers: &self.headers,
         };
         self.scopes(entry_point).for_each(|s| s.record(&ended));
+        self.behind.iter().for_each(|b| b.borrow().iter().for_each(|s| s.record(&ended)));
     }
 
     /// The client went away before there was a response: counted with the one that nobody could be sent.

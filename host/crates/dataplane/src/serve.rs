@@ -1,6 +1,7 @@
 //! One request through the entry point's pipeline, the router and its chain. The same for HTTP/1, 2 and 3.
 
 use crate::entry_point::{EntryPoint, HeaderStrategy};
+use crate::layer;
 use crate::measure::{Record, Slot};
 use crate::snapshot::View;
 use bytestring::ByteString;
@@ -121,7 +122,7 @@ async fn route(exchange: &mut Exchange, entry_point: &EntryPoint, view: &View, h
         if request.method == Method::OPTIONS {
             return exchange::status(StatusCode::OK);
         }
-        slot.set(Record::begin(exchange, entry_point, None));
+        slot.set(Record::begin(exchange, entry_point, None, None));
         return not_found();
     }
     if request.method == Method::CONNECT {
@@ -174,8 +175,9 @@ async fn route(exchange: &mut Exchange, entry_point: &EntryPoint, view: &View, h
         let seen = RequestView::new(&host, &path, request.method.as_str(), &request.headers, request.query.as_deref(), exchange.peer.ip());
         table.find(&seen)
     });
+    let behind = router.filter(|r| r.layered).map(|_| layer::enter(exchange));
     if entry_point.meter.is_some() {
-        slot.set(Record::begin(exchange, entry_point, router.map(|r| &**r)));
+        slot.set(Record::begin(exchange, entry_point, router.map(|r| &**r), behind));
     }
     let Some(router) = router else { return not_found() };
     if let Some(mark) = &router.recursion_mark
@@ -224,6 +226,7 @@ mod tests {
             recursion_mark: None,
             denied_escapes: 0,
             tls_options: None,
+            layered: false,
             metered: false,
             meter: None,
         });
@@ -262,6 +265,7 @@ mod tests {
             recursion_mark: mark.clone(),
             denied_escapes: 0,
             tls_options: None,
+            layered: false,
             metered: false,
             meter: None,
         });

@@ -13,7 +13,7 @@ use crate::secure::{Handshake, Secure};
 
 /// A compiled router.
 pub struct Router {
-    /// `name@provider`
+    /// `name@provider`; of one behind others, the names of all on the way to it: `a@file -> b@file`.
     pub name: Arc<str>,
     pub steps: Vec<Step>,
     pub service: Arc<dyn Endpoint>,
@@ -24,6 +24,8 @@ pub struct Router {
     pub denied_escapes: u8,
     /// Qualified name of the TLS options that the connection must have been opened with; `None` without TLS.
     pub tls_options: Option<Arc<str>>,
+    /// Its service is a [`crate::Layer`].
+    pub layered: bool,
     /// Its requests are measured, if anything is.
     pub metered: bool,
     /// Where they are counted by router; `None` without `addRoutersLabels`.

@@ -205,6 +205,7 @@ fn finish_router(node: &Node, _: &str, item: &mut Item<RouterConfig>) {
     item.keep(node, "tls.certResolver", "", "tls.certResolver");
     item.keep(node, "entryPoints", "", "entryPoints[]");
     item.keep(node, "middlewares", "", "middlewares[]");
+    item.keep(node, "parentRefs", "", "parentRefs[]");
 }
 
 /// Which of the kinds of a service are written; says so where it is not exactly one.

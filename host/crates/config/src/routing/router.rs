@@ -26,7 +26,7 @@ pub struct RouterConfig {
     pub tls: Option<RouterTlsConfig>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observability: Option<RouterObservabilityConfig>,
-    /// Not built (MLR-01): a router with it is disabled.
+    /// Routers behind whose middlewares this one is matched; empty for one that entry points lead to.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub parent_refs: Vec<String>,
     /// The rule is a provider's default one: what answers may be the gateway itself, so that a request that

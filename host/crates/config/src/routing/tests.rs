@@ -137,12 +137,6 @@ http:
             ],
         ),
         (
-            &h.routers["child"].diagnostics,
-            &[
-                "error: `parentRefs` is not built yet (MLR-01)\n  at  http.routers.child.parentRefs  (r.yml:9:42)\n  hint: put the rule and the middlewares of the parent into this router",
-            ],
-        ),
-        (
             &h.routers["text"].diagnostics,
             &["error: a block of options belongs here, not a single value\n  at  http.routers.text  (r.yml:10:11)"],
         ),
