@@ -9,7 +9,7 @@ use std::time::Duration;
 use torana_base::{Diagnostic, Severity};
 use torana_config::routing::{CookieConfig, HealthCheckConfig, LoadBalancerConfig};
 use torana_upstream::balance::{Balancer, Candidate, CookieOptions, External, StickyCookie, Strategy};
-use torana_upstream::{HealthCheck, LoadBalancer, Options, Server, ServerUrl, ServiceMeter, Target, Transport};
+use torana_upstream::{HealthCheck, LoadBalancer, Options, PassiveHealthCheck, Server, ServerUrl, ServiceMeter, Target, Transport};
 
 impl Services<'_> {
     pub(super) fn load_balancer(&mut self, site: Site<'_>, lb: &LoadBalancerConfig) -> Outcome {
@@ -37,7 +37,8 @@ impl Services<'_> {
             let d = site.wrong("loadBalancer.servers", format!("no server can be reached at `{}`: each request to it fails", s.url));
             Diagnostic { severity: Severity::Warning, ..d }.hint("write `http://host:port`, `https://host` or `h2c://host:port`")
         });
-        let usable = Usable { endpoint: built.clone(), warnings: nowhere.collect(), load_balancer: Some(built.clone()) };
+        let health = lb.health_check.as_ref().map(|_| built.balancer.clone());
+        let usable = Usable { endpoint: built.clone(), warnings: nowhere.collect(), load_balancer: Some(built.clone()), health };
         self.keep(site.name, Kept { digest, transport: Some(transport), children: Vec::new(), usable: usable.clone() });
         Ok(usable)
     }
@@ -77,19 +78,20 @@ impl Services<'_> {
         let sticky = sticky.filter(|_| strategy != Strategy::Hrw);
         let balancer = Balancer::new(strategy, candidates);
         let health = config.health_check.as_ref().map(health_check).transpose()?;
-        if let (Some(before), true) = (self.before.services.get(name).and_then(|k| k.usable.load_balancer.as_ref()), health.is_some()) {
-            for (i, (server, ..)) in servers.iter().enumerate() {
-                let down = before.servers.iter().position(|s| s.url == server.url).is_some_and(|j| !before.balancer.is_up(j));
-                balancer.set_up(i, !down);
-            }
-        }
         let servers = servers.into_iter().map(|(s, ..)| s).collect();
         let redispatch = config.redispatch.unwrap_or_else(|| servers_come_and_go(name));
         let options = Options { pass_host_header: config.pass_host_header, redispatch };
         let mut built = LoadBalancer::new(name.clone(), Arc::new(balancer), servers, sticky, options, health);
         built.external = external;
+        if let Some(passive) = &config.passive_health_check {
+            built.watch(PassiveHealthCheck {
+                window: passive.failure_window.positive().unwrap_or_default(),
+                attempts: u64::try_from(passive.max_failed_attempts).unwrap_or(0),
+                active: config.health_check.is_some(),
+            });
+        }
         if let Some(before) = self.before.services.get(name).and_then(|k| k.usable.load_balancer.as_ref()) {
-            built.take_over_checks(before);
+            built.take_over(before);
         }
         built.meter = self.metrics.and_then(|m| Some(ServiceMeter { requests: m.service(name)?, metrics: m.clone() }));
         Ok(Arc::new(built))

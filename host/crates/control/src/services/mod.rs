@@ -24,6 +24,7 @@ use torana_config::routing::{Item, ServiceConfig};
 use torana_extend::PluginHost;
 use torana_http::Endpoint;
 use torana_telemetry::metrics::Metrics;
+use torana_upstream::balance::Balancer;
 use torana_upstream::{LoadBalancer, ServerUrl, SpiffeSource, Target, Transport};
 
 /// A service that can be used.
@@ -31,6 +32,8 @@ use torana_upstream::{LoadBalancer, ServerUrl, SpiffeSource, Target, Transport};
 pub(crate) struct Usable {
     pub endpoint: Arc<dyn Endpoint>,
     pub load_balancer: Option<Arc<LoadBalancer>>,
+    /// What a service above may follow the health of; only where a health check is configured.
+    pub health: Option<Arc<Balancer>>,
     /// Servers that nothing can reach.
     pub warnings: Arc<[Diagnostic]>,
 }
@@ -146,7 +149,7 @@ impl<'a> Services<'a> {
         if provider_of(qualified) == "internal" {
             let name = unqualified(qualified);
             return match self.internals.get(name) {
-                Some(e) => Ok(Usable { endpoint: e.clone(), load_balancer: None, warnings: Arc::default() }),
+                Some(e) => Ok(Usable { endpoint: e.clone(), load_balancer: None, health: None, warnings: Arc::default() }),
                 None => Err(vec![internal_missing(name)]),
             };
         }
@@ -171,16 +174,27 @@ impl<'a> Services<'a> {
         if site.item.has_errors() {
             return Err(site.item.diagnostics.clone());
         }
-        match &site.item.config {
-            ServiceConfig { load_balancer: Some(lb), weighted: None, .. } => self.load_balancer(site, lb),
-            ServiceConfig { load_balancer: None, weighted: Some(w), .. } => self.weighted(site, w, above),
-            ServiceConfig { load_balancer: None, weighted: None, plugin: Some(p), .. } => self.plugin_service(site, p),
-            ServiceConfig { load_balancer: None, weighted: None, plugin: None, .. } => Err(vec![
-                site.wrong("", "the service has no type")
-                    .hint("add `loadBalancer` with `servers`, `weighted` with `services`, or `plugin`"),
-            ]),
-            _ => Err(vec![
-                site.wrong("", "a service has one type only, this one has several").hint("keep one of loadBalancer, weighted and plugin"),
+        let config = &site.item.config;
+        // One of them: what has several is said to be wrong where it is read.
+        if let Some(lb) = &config.load_balancer {
+            return self.load_balancer(site, lb);
+        }
+        if let Some(weighted) = &config.weighted {
+            return self.weighted(site, weighted, above);
+        }
+        if let Some(hashed) = &config.highest_random_weight {
+            return self.highest_random_weight(site, hashed, above);
+        }
+        if let Some(mirroring) = &config.mirroring {
+            return self.mirroring(site, mirroring, above);
+        }
+        if let Some(failover) = &config.failover {
+            return self.failover(site, failover, above);
+        }
+        match &config.plugin {
+            Some(plugin) => self.plugin_service(site, plugin),
+            None => Err(vec![
+                site.wrong("", "the service has no type").hint("add `loadBalancer` with `servers`, `weighted` with `services`, or another"),
             ]),
         }
     }

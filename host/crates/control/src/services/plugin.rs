@@ -36,7 +36,7 @@ impl Services<'_> {
             Some(k) if k.digest == digest => k.usable.clone(),
             _ => {
                 let endpoint = self.plugins.service(&plugin, config, &key).map_err(|wrong| own(site.item, wrong))?;
-                Usable { endpoint, load_balancer: None, warnings: Default::default() }
+                Usable { endpoint, load_balancer: None, health: None, warnings: Default::default() }
             }
         };
         self.keep(site.name, Kept { digest, transport: None, children: Vec::new(), usable: usable.clone() });

@@ -1,10 +1,11 @@
-use super::composite::{Share, spread};
+use super::composite::{Share, Spread};
 use super::load_balancer::health_check;
 use super::*;
 use http::HeaderValue;
 use torana_config::parse::{Format, parse};
 use torana_config::routing::{HealthCheckConfig, ShareAnswer, decode};
 use torana_http::Exchange;
+use torana_upstream::balance::Strategy;
 
 fn inputs(yaml: &str) -> Inputs {
     let config = decode(&parse(yaml, Format::Yaml, "t.yml".into()).unwrap()).value;
@@ -48,7 +49,10 @@ fn a_transport_with_a_bad_option_is_told_and_used() {
 fn a_child_has_its_cookie_by_the_name_as_written() {
     let inputs = inputs("http: {services: {w: {weighted: {sticky: {cookie: {name: c}}, services: [{name: a}, {name: b@file}]}}}}");
     let item = service_item(&inputs, "w@file").unwrap();
-    let weighted = spread(&"w@file".into(), item.config.weighted.as_ref().unwrap(), Vec::new());
+    let config = item.config.weighted.as_ref().unwrap();
+    let sticky = config.sticky.as_ref().and_then(|s| s.cookie.as_ref());
+    let spread = Spread { kind: "weighted", strategy: Strategy::Wrr, services: &config.services, sticky, follows: false };
+    let weighted = spread.make(&"w@file".into(), Vec::new());
     // Recorded from Traefik 3.7.15.
     assert_eq!(weighted.sticky.unwrap().set_cookie(0).unwrap(), "c=ca978112ca1bbdca; Path=/");
 }
