@@ -107,13 +107,7 @@ impl Service<'_> {
     /// As configured: `loadBalancer`.
     pub(crate) fn kind(&self) -> &'static str {
         let Service::Provided(s) = self else { return "" };
-        let config = &s.item.config;
-        match (&config.load_balancer, &config.weighted) {
-            (Some(_), _) => "loadBalancer",
-            (_, Some(_)) => "weighted",
-            _ if config.plugin.is_some() => "plugin",
-            _ => config.others.first().copied().unwrap_or_default(),
-        }
+        s.item.config.kind()
     }
 }
 

@@ -1,14 +1,18 @@
-//! Services: what stands at the end of a router's chain.
-
+use super::{choose, no_server, set_cookie};
 use crate::balance::{Balancer, External, OwnedPick, Pick, StickyCookie, Strategy};
 use crate::forward::{Options, forward};
 use crate::meter::{Attempt, ServiceMeter};
+use crate::passive::{Passive, PassiveHealthCheck};
 use crate::target::Target;
-use http::header::SET_COOKIE;
 use smallvec::SmallVec;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
-use torana_http::{Body, Endpoint, ErrorKind, Exchange, LocalFuture, ProxyError, Response, respond};
+use torana_http::{Body, Endpoint, ErrorKind, Exchange, LocalFuture, ProxyError, Response, Side, respond};
+
+/// What the active health check has found of a server.
+const NOTHING: u8 = 0;
+const DOWN: u8 = 1;
+const UP: u8 = 2;
 
 /// A server of a load balancer.
 pub struct Server {
@@ -32,58 +36,11 @@ pub struct LoadBalancer {
     pub external: Option<Arc<dyn External>>,
     /// Where its requests are counted, if they are.
     pub meter: Option<ServiceMeter>,
-    /// By server: the health check has looked at it.
-    checked: Box<[AtomicBool]>,
+    passive: Option<Passive>,
+    /// By server: what the active health check has found.
+    found: Box<[AtomicU8]>,
     /// Ends the health check when no snapshot holds this service any more.
     checking: Mutex<Option<tokio::task::AbortHandle>>,
-}
-
-/// `weighted`
-pub struct Weighted {
-    pub name: Arc<str>,
-    pub balancer: Arc<Balancer>,
-    pub children: Vec<Arc<dyn Endpoint>>,
-    pub sticky: Option<StickyCookie>,
-}
-
-fn no_server() -> Response {
-    respond::proxy_error(ProxyError::server(ErrorKind::NoServer, false, "no server is up"))
-}
-
-/// Where a request goes, and the cookie index to set, if one is to be set.
-fn choose(
-    balancer: &Balancer,
-    external: Option<&dyn External>,
-    sticky: Option<&StickyCookie>,
-    exchange: &Exchange,
-) -> Option<(OwnedPick, Option<usize>)> {
-    if let Some(cookie) = sticky
-        && let Some((index, rewrite)) = cookie.read(&exchange.request.headers)
-        && let Some(pick) = balancer.pick_index(index)
-    {
-        return Some((pick.into_owned(), rewrite.then_some(index)));
-    }
-    let pick = match external {
-        Some(e) => balancer.pick_index(e.choose(exchange, balancer)?)?,
-        None => balancer.pick(exchange.peer.ip())?,
-    };
-    let pick = pick.into_owned();
-    let index = pick.index;
-    Some((pick, sticky.map(|_| index)))
-}
-
-fn set_cookie(response: &mut Response, sticky: Option<&StickyCookie>, index: Option<usize>) {
-    if let (Some(cookie), Some(index)) = (sticky, index)
-        && let Some(value) = cookie.set_cookie(index)
-    {
-        // Before what the server sets: Traefik writes it when it chooses, which is earlier.
-        let headers = response.headers_mut();
-        let others: Vec<_> = headers.get_all(SET_COOKIE).iter().cloned().collect();
-        headers.insert(SET_COOKIE, value);
-        for other in others {
-            headers.append(SET_COOKIE, other);
-        }
-    }
 }
 
 impl LoadBalancer {
@@ -95,8 +52,20 @@ impl LoadBalancer {
         options: Options,
         health: Option<crate::health::HealthCheck>,
     ) -> Self {
-        let checked = servers.iter().map(|_| AtomicBool::new(false)).collect();
-        LoadBalancer { name, balancer, servers, sticky, options, health, external: None, meter: None, checked, checking: Mutex::default() }
+        let found = servers.iter().map(|_| AtomicU8::new(NOTHING)).collect();
+        LoadBalancer {
+            name,
+            balancer,
+            servers,
+            sticky,
+            options,
+            health,
+            external: None,
+            meter: None,
+            passive: None,
+            found,
+            checking: Mutex::default(),
+        }
     }
 
     /// Ends the health check; what is known of the servers stays.
@@ -106,27 +75,61 @@ impl LoadBalancer {
         }
     }
 
-    /// What the health check has found of a server; `None` before its first look.
-    pub fn found_up(&self, index: usize) -> Option<bool> {
-        self.checked.get(index).filter(|c| c.load(Relaxed)).map(|_| self.balancer.is_up(index))
+    /// Leaves servers out that fail requests.
+    pub fn watch(&mut self, check: PassiveHealthCheck) {
+        self.passive = Some(Passive::new(check, self.servers.len()));
     }
 
-    pub(crate) fn note_checked(&self, index: usize) {
-        if let Some(c) = self.checked.get(index) {
-            c.store(true, Relaxed);
+    /// What the active health check has found of a server; `None` before its first look.
+    pub fn found_up(&self, index: usize) -> Option<bool> {
+        match self.found.get(index)?.load(Relaxed) {
+            NOTHING => None,
+            found => Some(found == UP),
         }
     }
 
-    /// Goes on with what the health check of an earlier configuration has looked at.
-    pub fn take_over_checks(&self, before: &LoadBalancer) {
-        for (server, checked) in self.servers.iter().zip(&self.checked) {
-            let known = before.servers.iter().position(|s| s.url == server.url).is_some_and(|i| before.found_up(i).is_some());
-            checked.store(known, Relaxed);
+    /// Whether a server is up, as far as any health check has said something of it.
+    pub fn known_up(&self, index: usize) -> Option<bool> {
+        let told = self.found_up(index).is_some() || self.passive.as_ref().is_some_and(|p| p.was_out(index));
+        told.then(|| self.balancer.is_up(index))
+    }
+
+    /// Records what an active check has found of a server; true if that is news.
+    pub fn found(&self, index: usize, up: bool) -> bool {
+        if let Some(found) = self.found.get(index) {
+            found.store(if up { UP } else { DOWN }, Relaxed);
+        }
+        self.balancer.set_up(index, up)
+    }
+
+    /// Goes on with what an earlier configuration has found out about the servers.
+    pub fn take_over(&mut self, before: &LoadBalancer) {
+        for (i, server) in self.servers.iter().enumerate() {
+            let Some(j) = before.servers.iter().position(|s| s.url == server.url) else { continue };
+            if self.health.is_some() {
+                self.balancer.set_up(i, before.balancer.is_up(j));
+            }
+            self.found[i].store(before.found[j].load(Relaxed), Relaxed);
+            if let (Some(passive), Some(before)) = (&mut self.passive, &before.passive) {
+                passive.take_over(i, before, j, &self.balancer);
+            }
+        }
+    }
+
+    fn note(&self, index: usize, well: bool) {
+        if let Some(passive) = &self.passive
+            && passive.note(index, well, &self.balancer)
+        {
+            let url = self.servers.get(index).map_or("", |s| s.url.as_str());
+            tracing::warn!(serviceName = &*self.name, server = url, "server is left out for a while: requests to it have failed");
         }
     }
 
     /// Starts the health check, once, on the current thread's local runtime.
     pub fn activate(self: &Arc<Self>) {
+        if let Some(passive) = &self.passive {
+            passive.resume(&self.balancer);
+        }
         let mut checking = self.checking.lock().unwrap_or_else(PoisonError::into_inner);
         if self.health.is_some() && checking.is_none() {
             *checking = Some(tokio::task::spawn_local(crate::health::run(Arc::downgrade(self))).abort_handle());
@@ -177,9 +180,13 @@ impl Endpoint for LoadBalancer {
                 match forward(exchange, &server.target, &server.prefix, self.options).await {
                     Ok(response) => {
                         pick.first_byte();
+                        self.note(pick.index, response.status().as_u16() < 500);
                         break response;
                     }
                     Err(error) => {
+                        if error.side == Side::Server {
+                            self.note(pick.index, false);
+                        }
                         tried.push(pick.index);
                         let Some(next) = self.another(&error, exchange, &tried) else { break respond::proxy_error(error) };
                         pick = next;
@@ -196,18 +203,6 @@ impl Endpoint for LoadBalancer {
                 let length = body.length();
                 *response.body_mut() = Body::stream(Counted { body, _pick: pick }, length);
             }
-            set_cookie(&mut response, self.sticky.as_ref(), cookie);
-            response
-        })
-    }
-}
-
-impl Endpoint for Weighted {
-    fn serve<'a>(&'a self, exchange: &'a mut Exchange) -> LocalFuture<'a, Response> {
-        Box::pin(async move {
-            let Some((pick, cookie)) = choose(&self.balancer, None, self.sticky.as_ref(), exchange) else { return no_server() };
-            let Some(child) = self.children.get(pick.index) else { return no_server() };
-            let mut response = child.serve(exchange).await;
             set_cookie(&mut response, self.sticky.as_ref(), cookie);
             response
         })
