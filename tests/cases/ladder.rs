@@ -9,7 +9,7 @@ use std::process::Command;
 const RUNGS: &[(u8, &[&str])] = &[
     (0, &["base"]),
     (1, &["config", "http", "telemetry"]),
-    (2, &["extend", "discovery", "router", "registry"]),
+    (2, &["extend", "discovery", "trust", "router", "registry"]),
     (3, &["upstream", "tls", "middleware", "provider", "docker", "kubernetes", "spiffe", "wasm", "devkit"]),
     (4, &["dataplane"]),
     (5, &["control"]),

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use torana_config::install::{ConsulProviderConfig, ProvidersConfig};
-use torana_discovery::{client_tls, shown};
+use torana_base::shown;
 use torana_extend::Provider;
 
 /// Behind `@` in references, when no namespace is configured.
@@ -72,7 +72,7 @@ impl Consul {
         let client = tokio::task::spawn_blocking(move || {
             let tls = tls.unwrap_or_default();
             Client::builder()
-                .tls_backend_preconfigured(client_tls::client_config(&tls)?)
+                .tls_backend_preconfigured(torana_trust::client_config(&tls)?)
                 .no_proxy()
                 .connect_timeout(CONNECT)
                 .tcp_keepalive(Duration::from_secs(15))

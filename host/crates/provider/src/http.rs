@@ -16,7 +16,7 @@ use torana_base::{Diagnostic, Place};
 use torana_config::install::{HttpProviderConfig, ProvidersConfig};
 use torana_config::parse::Format;
 use torana_config::routing::{Incremental, RoutingConfig};
-use torana_discovery::{client_tls, shown};
+use torana_base::shown;
 use torana_extend::{Backoff, Document, Provider, ProviderOut, Stop, Stopped, Undone, apart};
 
 /// Behind `@` in references.
@@ -130,7 +130,7 @@ async fn fetch(config: &Arc<HttpProviderConfig>, kept: &mut Option<Client>) -> R
 }
 
 fn make(config: &HttpProviderConfig) -> Result<Client, String> {
-    let tls = client_tls::client_config(&config.tls.clone().unwrap_or_default())?;
+    let tls = torana_trust::client_config(&config.tls.clone().unwrap_or_default())?;
     let client = Client::builder().tls_backend_preconfigured(tls).tcp_keepalive(Duration::from_secs(15));
     let client = match config.poll_timeout.positive() {
         Some(timeout) => client.timeout(timeout),

@@ -76,8 +76,8 @@ impl FromStr for Strategy {
 pub struct Slot {
     up: AtomicBool,
     in_flight: AtomicUsize,
-    /// Only `leasttime` measures.
-    times: Option<leasttime::Times>,
+    /// Only `leasttime` measures, and only it pays for the samples.
+    times: Option<Box<leasttime::Times>>,
 }
 
 /// The candidates that may be picked now, arranged for the strategy. Derived whenever health changes.
@@ -107,7 +107,7 @@ impl Balancer {
     /// (not the children of a weighted service), which is left to the caller.
     pub fn new(strategy: Strategy, candidates: Vec<Candidate>) -> Self {
         let slot = |_: &Candidate| {
-            let times = (strategy == Strategy::LeastTime).then(leasttime::Times::default);
+            let times = (strategy == Strategy::LeastTime).then(Box::default);
             Arc::new(Slot { up: AtomicBool::new(true), in_flight: AtomicUsize::new(0), times })
         };
         let slots: Box<[_]> = candidates.iter().map(slot).collect();

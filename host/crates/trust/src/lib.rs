@@ -1,17 +1,36 @@
-//! `providers.*.tls`: from options to what a client of a source shakes hands with.
+//! TLS of a client: whom it trusts, and who it is. For transports to servers and for the `tls` block of whatever
+//! else the gateway speaks to: sources of configuration, stores, authorities.
+
+mod judge;
+
+pub use judge::{Anyone, Judge, Judgement, Nobody, Shown};
 
 use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
-use std::sync::Arc;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore};
+use std::sync::{Arc, OnceLock};
 use torana_config::install::ClientTlsConfig;
 
 /// The one crypto provider of the project.
 pub fn crypto() -> Arc<CryptoProvider> {
-    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+    static CRYPTO: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
+    CRYPTO.get_or_init(|| Arc::new(rustls::crypto::aws_lc_rs::default_provider())).clone()
+}
+
+/// The system's authorities, as they were when they were asked for first.
+pub fn system_authorities() -> RootCertStore {
+    static SYSTEM: OnceLock<Vec<CertificateDer<'static>>> = OnceLock::new();
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(SYSTEM.get_or_init(|| rustls_native_certs::load_native_certs().certs).iter().cloned());
+    roots
+}
+
+/// PEM text as it stands, or the content of the file of that name (Traefik's `FileOrContent`).
+pub fn read_or_content(text: &str) -> std::io::Result<Vec<u8>> {
+    if text.contains("-----BEGIN") { Ok(text.as_bytes().to_vec()) } else { std::fs::read(text) }
 }
 
 /// A client's configuration, without ALPN: the system's authorities when `ca` is empty, no certificate of its own
@@ -35,11 +54,11 @@ pub fn client_config(tls: &ClientTlsConfig) -> Result<ClientConfig, String> {
 /// What judges the source's certificate, for clients that make the rest of their configuration themselves.
 pub fn verifier(tls: &ClientTlsConfig) -> Result<Arc<dyn ServerCertVerifier>, String> {
     if tls.insecure_skip_verify {
-        return Ok(Arc::new(NoVerification { crypto: crypto() }));
+        return Ok(Judge::new(Anyone, crypto()));
     }
     let authorities = authorities(&tls.ca)?;
     if authorities.is_empty() {
-        return Ok(Arc::new(NoAuthorities(NoVerification { crypto: crypto() })));
+        return Ok(Judge::new(NoAuthorities, crypto()));
     }
     let webpki = WebPkiServerVerifier::builder_with_provider(Arc::new(authorities), crypto()).build();
     Ok(webpki.map_err(|e| format!("`tls.ca`: {e}"))?)
@@ -57,19 +76,16 @@ pub fn identity(tls: &ClientTlsConfig) -> Result<Option<Identity>, String> {
         (true, true) => Ok(None),
         (false, true) => Err("`tls.cert` is set without `tls.key`".into()),
         (true, false) => Err("`tls.key` is set without `tls.cert`".into()),
-        (false, false) => {
-            Ok(Some(Identity { cert: read_or_content(&tls.cert, "tls.cert")?, key: read_or_content(tls.key.expose(), "tls.key")? }))
-        }
+        (false, false) => Ok(Some(Identity { cert: read(&tls.cert, "tls.cert")?, key: read(tls.key.expose(), "tls.key")? })),
     }
 }
 
 fn authorities(ca: &str) -> Result<RootCertStore, String> {
-    let mut roots = RootCertStore::empty();
     if ca.is_empty() {
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        return Ok(roots);
+        return Ok(system_authorities());
     }
-    for certificate in certificates(&read_or_content(ca, "tls.ca")?, "tls.ca")? {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(&read(ca, "tls.ca")?, "tls.ca")? {
         roots.add(certificate).map_err(|e| format!("`tls.ca` holds a certificate that cannot be used: {e}"))?;
     }
     Ok(roots)
@@ -80,94 +96,21 @@ fn certificates(pem: &[u8], option: &str) -> Result<Vec<CertificateDer<'static>>
     if all.is_empty() { Err(format!("`{option}` holds no certificate in PEM")) } else { Ok(all) }
 }
 
-fn read_or_content(text: &str, option: &str) -> Result<Vec<u8>, String> {
-    if text.contains("-----BEGIN") {
-        return Ok(text.as_bytes().to_vec());
-    }
-    std::fs::read(text).map_err(|e| {
+fn read(text: &str, option: &str) -> Result<Vec<u8>, String> {
+    read_or_content(text).map_err(|e| {
         // A key that lost its first line must not end up in a log.
         let shown = if text.len() > 200 || text.contains('\n') { "what it says" } else { text };
         format!("`{option}`: `{shown}` cannot be read as a file: {e}")
     })
 }
 
-/// `insecureSkipVerify`: any certificate will do, though the server must own its key.
+/// The system has none, and `ca` names none.
 #[derive(Debug)]
-struct NoVerification {
-    crypto: Arc<CryptoProvider>,
-}
+struct NoAuthorities;
 
-impl ServerCertVerifier for NoVerification {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls12_signature(message, cert, dss, &self.crypto.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls13_signature(message, cert, dss, &self.crypto.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.crypto.signature_verification_algorithms.supported_schemes()
-    }
-}
-
-/// There are no authorities: a source without TLS is none the worse for it.
-#[derive(Debug)]
-struct NoAuthorities(NoVerification);
-
-impl ServerCertVerifier for NoAuthorities {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
+impl Judgement for NoAuthorities {
+    fn judge(&self, _: Shown<'_>) -> Result<(), rustls::Error> {
         Err(rustls::Error::General("the system has no authorities: set `tls.ca`".into()))
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.0.verify_tls12_signature(message, cert, dss)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.0.verify_tls13_signature(message, cert, dss)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
     }
 }
 

@@ -1,4 +1,4 @@
-//! Addresses of sources as messages show them.
+//! Addresses as messages show them.
 
 /// An address, or what was written in its place, without what may be secret in it: user, password, query and
 /// fragment. Where an `@` stands so that it cannot be told what is a password and what is not, only the scheme is left.
