@@ -10,11 +10,13 @@ mod expand;
 mod internal;
 #[cfg(test)]
 mod l4_tests;
+mod objects;
 mod plugins;
 mod references;
 #[cfg(test)]
 mod references_tests;
 mod resolve;
+mod router;
 mod said;
 mod secure;
 mod services;
