@@ -4,6 +4,8 @@ use crate::headers::Headers;
 use crate::testing::{Ran, block_on, build, build_error, exchange, ok, run_with, shown};
 use std::sync::{Arc, Mutex};
 use torana_http::exchange as http_exchange;
+use bytes::Bytes;
+use http::HeaderValue;
 
 /// Tries are answered by `answers` in turn, the last for good; gives back what the service saw.
 fn send(config: &str, x: Exchange, answers: &[Answer]) -> (Ran, Vec<String>) {
@@ -181,4 +183,19 @@ fn options() {
         shown::<Retry>("{attempts: 4, timeout: 150ms, initialInterval: 1, status: ['503'], maxRequestBodyBytes: 0}"),
         r#"{"attempts":4,"timeout":"150ms","initialInterval":"1s","maxRequestBodyBytes":0,"status":["503"]}"#
     );
+}
+
+/// A body that arrives as a stream.
+struct Once(Body);
+
+impl http_body::Body for Once {
+    type Data = Bytes;
+    type Error = torana_http::BodyError;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<torana_http::Frame, Self::Error>>> {
+        self.0.poll_frame(cx)
+    }
 }
