@@ -20,6 +20,7 @@ mod router;
 mod said;
 mod secure;
 mod services;
+mod spans;
 pub mod status;
 mod status_l4;
 mod tcp;

@@ -7,6 +7,7 @@ use crate::references::unusable;
 use crate::resolve::{Resolver, known};
 use crate::secure::TlsState;
 use crate::services::{Outcome, Services};
+use crate::spans;
 use crate::status::{RouterStatus, State};
 use crate::tls_plan::{Conflict, DEFAULT, TlsPlan, options_name};
 use rustc_hash::FxHashMap;
@@ -18,6 +19,7 @@ use torana_dataplane::snapshot::recursion_mark;
 use torana_http::{Endpoint, Step};
 use torana_router::{CompiledRule, MAX_USER_PRIORITY, default_priority};
 use torana_telemetry::metrics::Metrics;
+use torana_trace::Tracer;
 
 /// A router on some entry points.
 #[derive(Clone)]
@@ -70,6 +72,7 @@ pub(crate) struct RouterBuild<'a, 'b> {
     pub services: &'a mut Services<'b>,
     pub matchers: &'a PluginMatchers<'a>,
     pub metrics: Option<&'a Metrics>,
+    pub tracer: Option<&'a Tracer>,
     /// Of the same digest.
     pub before: Option<&'a KeptRouter>,
     pub name: Arc<str>,
@@ -170,22 +173,23 @@ impl RouterBuild<'_, '_> {
                 (false, false) => State::Warning,
             };
             if let (Some(service), Some(steps), false) = (&service, steps, fatal) {
+                let metrics = self.metrics.filter(|m| self.metered(m, model, &service_name));
+                let traced = spans::of_router(self.tracer, config, model, &service_name);
+                let steps = spans::marked(steps, traced, &name, &service_name, &config.rule, metrics);
                 let reuse = same.and_then(|b| b.placed.iter().find(|p| p.router.name == name)).map(|p| &p.router);
                 let router = match reuse {
                     Some(r) if Arc::ptr_eq(&r.service, service) && r.tls_options == copy.tls && same_steps(&r.steps, &steps) => r.clone(),
-                    _ => {
-                        let metrics = self.metrics.filter(|m| self.metered(m, model, &service_name));
-                        Arc::new(Router {
-                            name: name.clone(),
-                            steps,
-                            service: service.clone(),
-                            recursion_mark: config.default_rule.then(|| recursion_mark(&name)).flatten(),
-                            denied_escapes: model.map_or(0, |m| m.denied_escapes),
-                            tls_options: copy.tls.clone(),
-                            metered: metrics.is_some(),
-                            meter: metrics.and_then(|m| m.router(&name, &service_name)),
-                        })
-                    }
+                    _ => Arc::new(Router {
+                        name: name.clone(),
+                        steps,
+                        service: service.clone(),
+                        recursion_mark: config.default_rule.then(|| recursion_mark(&name)).flatten(),
+                        denied_escapes: model.map_or(0, |m| m.denied_escapes),
+                        tls_options: copy.tls.clone(),
+                        metered: metrics.is_some(),
+                        meter: metrics.and_then(|m| m.router(&name, &service_name)),
+                        traced,
+                    }),
                 };
                 placed.push(Placed { router, tls: copy.tls.is_some(), entry_points: using.clone() });
             }
@@ -327,10 +331,5 @@ impl RouterBuild<'_, '_> {
 }
 
 fn same_steps(a: &[Step], b: &[Step]) -> bool {
-    a.len() == b.len()
-        && a.iter().zip(b).all(|pair| match pair {
-            (Step::Filter(a), Step::Filter(b)) => Arc::ptr_eq(a, b),
-            (Step::Around(a), Step::Around(b)) => Arc::ptr_eq(a, b),
-            _ => false,
-        })
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.is(b))
 }

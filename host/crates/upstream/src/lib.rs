@@ -14,6 +14,7 @@ pub mod l4;
 mod meter;
 pub mod pool;
 pub mod service;
+mod spans;
 mod spiffe;
 pub mod target;
 pub mod transport;
