@@ -81,6 +81,7 @@ fn api(install: Arc<InstallConfig>, file: &str) -> Arc<Api> {
         resolvers,
         stapler: None,
         spiffe: None,
+        tracer: None,
         metrics: None,
     })
     .unwrap();

@@ -28,6 +28,7 @@ use torana_extend::PluginHost;
 use torana_router::RouteTable;
 use torana_telemetry::metrics::Metrics;
 use torana_tls::Stapler;
+use torana_trace::Tracer;
 use torana_upstream::{LoadBalancer, SpiffeSource, Transport};
 
 /// What the compiler works with.
@@ -42,6 +43,8 @@ pub struct Parts {
     pub stapler: Option<Arc<Stapler>>,
     /// Where requests are counted, if they are.
     pub metrics: Option<Arc<Metrics>>,
+    /// Traces requests, if they are traced.
+    pub tracer: Option<Arc<Tracer>>,
     /// The gateway's own identity for servers, if that is configured.
     pub spiffe: Option<Arc<SpiffeSource>>,
 }
@@ -159,7 +162,7 @@ impl Compiler {
         status.diagnostics.extend(self.parts.plugins.diagnostics());
         let plugins = &*self.parts.plugins;
         let matchers = PluginMatchers::new(plugins, inputs);
-        let resolver = Resolver::new(inputs, self.parts.kinds, plugins, &self.middlewares);
+        let resolver = Resolver::new(inputs, self.parts.kinds, plugins, &self.middlewares).marking(self.parts.tracer.is_some());
         let mut services = Services::new(
             inputs,
             &self.parts.internals,
@@ -219,6 +222,7 @@ impl Compiler {
             resolver: &resolver,
             matchers: &matchers,
             metrics: self.parts.metrics.as_deref(),
+            tracer: self.parts.tracer.as_deref(),
             ranks: &self.ranks,
             before: &self.routers,
         };

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use torana_config::install::{EntryPointConfig, InstallConfig, Protocol};
 use torana_config::routing::RouterTlsConfig;
+use torana_dataplane::Verbosity;
 use torana_http::path::encoded;
 
 /// What an entry point adds to its routers.
@@ -18,6 +19,8 @@ pub(crate) struct Model {
     pub tls: Option<RouterTlsConfig>,
     /// `observability.metrics`, for routers that do not say.
     pub metered: bool,
+    /// How the requests of routers that do not say are traced.
+    pub traced: Option<Verbosity>,
     /// Whether routers on it are copied under a name of their own.
     pub carries_defaults: bool,
 }
@@ -116,6 +119,7 @@ fn model(name: &str, config: &EntryPointConfig) -> Model {
         middlewares: http.middlewares.clone(),
         denied_escapes: denied,
         metered: config.observability.as_ref().is_none_or(|o| o.metrics),
+        traced: crate::spans::of_entry_point(config),
         tls: http.tls.clone(),
         carries_defaults: !http.middlewares.is_empty()
             || http.tls.is_some()

@@ -25,6 +25,7 @@ mod routers;
 mod said;
 mod secure;
 mod services;
+mod spans;
 pub mod status;
 mod status_l4;
 mod tcp;

@@ -7,6 +7,7 @@ use crate::references::unusable;
 use crate::resolve::known;
 use crate::routers::RouterCx;
 use crate::services::{Outcome, Services};
+use crate::spans;
 use crate::status::{RouterStatus, State};
 use crate::tls_plan::{Conflict, DEFAULT, options_name};
 use rustc_hash::FxHashMap;
@@ -18,6 +19,7 @@ use torana_dataplane::snapshot::recursion_mark;
 use torana_http::{Endpoint, Step};
 use torana_router::{CompiledRule, MAX_USER_PRIORITY, default_priority};
 use torana_telemetry::metrics::Metrics;
+use torana_trace::Tracer;
 
 /// A router on some entry points.
 #[derive(Clone)]
@@ -173,11 +175,13 @@ impl RouterBuild<'_, '_> {
                 (false, false) => State::Warning,
             };
             if let (Some(service), Some(steps), false) = (&service, steps, fatal) {
+                let metrics = self.cx.metrics.filter(|m| self.metered(m, model, &counted));
+                let traced = spans::of_router(self.cx.tracer, config, model, &counted);
+                let steps = spans::marked(steps, traced, &name, &counted, &config.rule, metrics);
                 let reuse = same.and_then(|b| b.placed.iter().find(|p| p.router.name == name)).map(|p| &p.router);
                 let router = match reuse {
                     Some(r) if Arc::ptr_eq(&r.service, service) && r.tls_options == copy.tls && same_steps(&r.steps, &steps) => r.clone(),
                     _ => {
-                        let metrics = self.cx.metrics.filter(|m| self.metered(m, model, &counted));
                         Arc::new(Router {
                             name: name.clone(),
                             steps,
@@ -188,6 +192,7 @@ impl RouterBuild<'_, '_> {
                             layered,
                             metered: metrics.is_some(),
                             meter: metrics.and_then(|m| m.router(&name, &counted)),
+                            traced,
                         })
                     }
                 };
@@ -332,10 +337,5 @@ impl RouterBuild<'_, '_> {
 }
 
 fn same_steps(a: &[Step], b: &[Step]) -> bool {
-    a.len() == b.len()
-        && a.iter().zip(b).all(|pair| match pair {
-            (Step::Filter(a), Step::Filter(b)) => Arc::ptr_eq(a, b),
-            (Step::Around(a), Step::Around(b)) => Arc::ptr_eq(a, b),
-            _ => false,
-        })
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.is(b))
 }

@@ -18,6 +18,7 @@ use torana_config::routing::{Item, RouterConfig};
 use torana_dataplane::Router;
 use torana_router::Route;
 use torana_telemetry::metrics::Metrics;
+use torana_trace::Tracer;
 
 /// What every router of a compile is made with.
 #[derive(Clone, Copy)]
@@ -31,6 +32,7 @@ pub(crate) struct RouterCx<'a> {
     pub resolver: &'a Resolver<'a>,
     pub matchers: &'a PluginMatchers<'a>,
     pub metrics: Option<&'a Metrics>,
+    pub tracer: Option<&'a Tracer>,
     /// Provider precedence: lower goes first among equal priorities.
     pub ranks: &'a FxHashMap<String, u32>,
     /// Of the last compile.

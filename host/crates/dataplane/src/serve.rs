@@ -4,6 +4,7 @@ use crate::entry_point::{EntryPoint, HeaderStrategy};
 use crate::layer;
 use crate::measure::{Record, Slot};
 use crate::snapshot::View;
+use crate::trace;
 use bytestring::ByteString;
 use futures_util::FutureExt;
 use http::header::{ALT_SVC, CONNECTION};
@@ -100,6 +101,7 @@ pub(crate) async fn serve(exchange: &mut Exchange, entry_point: &EntryPoint, vie
         record.answered(&mut response, exchange);
         slot.set(Some(record));
     }
+    trace::answered(exchange, &mut response);
     if let Some(value) = advertised {
         advertise(response.headers_mut(), value);
     }
@@ -123,6 +125,7 @@ async fn route(exchange: &mut Exchange, entry_point: &EntryPoint, view: &View, h
             return exchange::status(StatusCode::OK);
         }
         slot.set(Record::begin(exchange, entry_point, None, None));
+        trace::begin(exchange, entry_point, None);
         return not_found();
     }
     if request.method == Method::CONNECT {
@@ -179,6 +182,7 @@ async fn route(exchange: &mut Exchange, entry_point: &EntryPoint, view: &View, h
     if entry_point.meter.is_some() {
         slot.set(Record::begin(exchange, entry_point, router.map(|r| &**r), behind));
     }
+    trace::begin(exchange, entry_point, router.map(|r| &**r));
     let Some(router) = router else { return not_found() };
     if let Some(mark) = &router.recursion_mark
         && exchange.request.headers.insert(X_TRAEFIK_ROUTER, mark.clone()).is_some_and(|before| before == mark)
@@ -229,6 +233,7 @@ mod tests {
             layered: false,
             metered: false,
             meter: None,
+            traced: None,
         });
         let rule = Arc::new(compile(&parse("PathPrefix(`/`)").unwrap()).unwrap());
         let route = Route { rule, priority: 1, rank: 0, name: "r".into(), target: router };
@@ -268,6 +273,7 @@ mod tests {
             layered: false,
             metered: false,
             meter: None,
+            traced: None,
         });
         let rule = Arc::new(compile(&parse("PathPrefix(`/`)").unwrap()).unwrap());
         let mut snapshot = Snapshot::default();

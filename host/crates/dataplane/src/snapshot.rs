@@ -10,6 +10,7 @@ use torana_telemetry::metrics::Scope;
 use torana_tls::acme::{Challenges, OnDemandNames, Waiting};
 
 use crate::secure::{Handshake, Secure};
+use crate::trace::Verbosity;
 
 /// A compiled router.
 pub struct Router {
@@ -30,6 +31,8 @@ pub struct Router {
     pub metered: bool,
     /// Where they are counted by router; `None` without `addRoutersLabels`.
     pub meter: Option<Arc<Scope>>,
+    /// `None`: its requests are not traced.
+    pub traced: Option<Verbosity>,
 }
 
 /// Everything that is served, at one moment. A request sees one snapshot from its first byte to its last.

@@ -47,6 +47,11 @@ impl Body {
         }
     }
 
+    /// Whether it goes on when the head has been sent.
+    pub fn is_streamed(&self) -> bool {
+        matches!(self, Body::Stream { .. } | Body::Tunnel(_))
+    }
+
     pub fn is_empty(&self) -> bool {
         matches!(self, Body::Empty) || matches!(self, Body::Full(b) if b.is_empty())
     }

@@ -126,6 +126,9 @@ impl Runtime {
             }
             saved.restore(exchange);
             exchange.again = true;
+            if let Some(trace) = &mut exchange.trace {
+                trace.resend(attempt);
+            }
         }
         respond::status_text(StatusCode::INTERNAL_SERVER_ERROR)
     }

@@ -16,6 +16,7 @@ mod meter;
 mod passive;
 pub mod pool;
 pub mod service;
+mod spans;
 mod spiffe;
 pub mod target;
 pub mod transport;

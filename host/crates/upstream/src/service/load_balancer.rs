@@ -3,6 +3,7 @@ use crate::balance::{Balancer, External, OwnedPick, Pick, StickyCookie, Strategy
 use crate::forward::{Options, forward};
 use crate::meter::{Attempt, ServiceMeter};
 use crate::passive::{Passive, PassiveHealthCheck};
+use crate::spans;
 use crate::target::Target;
 use smallvec::SmallVec;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
@@ -174,6 +175,7 @@ impl Endpoint for LoadBalancer {
                 return no_server();
             };
             let attempt = self.meter.as_ref().filter(|_| exchange.metered).map(|m| Attempt::begin(m, exchange));
+            let depth = spans::enter(exchange, &self.name, attempt.is_some());
             let mut tried: SmallVec<[usize; MOST_SERVERS]> = SmallVec::new();
             let mut response = loop {
                 let Some(server) = self.servers.get(pick.index) else { return no_server() };
@@ -194,6 +196,7 @@ impl Endpoint for LoadBalancer {
                     }
                 }
             };
+            spans::leave(exchange, depth, &response);
             if let Some(attempt) = attempt {
                 attempt.answered(&mut response, exchange);
             }
