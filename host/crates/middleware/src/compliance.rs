@@ -82,6 +82,8 @@ fn what_does_not_concern_a_kind_stays_as_it_is() {
             "headers" => ("customRequestHeaders: {X-Del: ''}\nallowedHosts: [a.test]", x),
             "ipAllowList" | "ipWhiteList" => ("sourceRange: ['0.0.0.0/0']", x),
             "chain" => ("middlewares: ['2']", x),
+            "circuitBreaker" => ("expression: NetworkErrorRatio() > 0.5", x),
+            "inFlightReq" => ("amount: 10", x),
             "passTLSClientCert" => ("pem: true\ninfo: {sans: true}", x),
             "rateLimit" => ("average: 10", x),
             "redirectRegex" => ("regex: nothere\nreplacement: x", x),

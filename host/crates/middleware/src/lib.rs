@@ -2,6 +2,7 @@
 //! [`MiddlewareSpec`](torana_extend::MiddlewareSpec) and one word in the list below. Those of TCP connections
 //! stand in [`tcp`].
 
+mod expression;
 mod go_regex;
 mod go_url;
 mod header_modifier;
@@ -13,6 +14,7 @@ mod source_criterion;
 mod status_ranges;
 pub mod tcp;
 mod users;
+mod when_done;
 
 pub use ip_strategy::{IpStrategy, IpStrategyConfig};
 pub use source_criterion::{Fallback, Source, SourceCriterionConfig, SourceKey};
@@ -32,7 +34,9 @@ middlewares! {
     add_prefix::AddPrefix,
     basic_auth::BasicAuth,
     chain::Chain,
+    circuit_breaker::CircuitBreaker,
     headers::Headers,
+    in_flight_req::InFlightReq,
     ip_allow_list::IpAllowList,
     ip_white_list::IpWhiteList,
     pass_tls_client_cert::PassTlsClientCert,
