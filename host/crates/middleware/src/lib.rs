@@ -7,9 +7,11 @@ mod go_regex;
 mod go_url;
 mod header_modifier;
 mod ip_strategy;
+mod media_type;
 mod omit;
 mod password;
 mod regex_replace;
+mod saved;
 mod source_criterion;
 mod status_ranges;
 pub mod tcp;
@@ -33,8 +35,10 @@ macro_rules! middlewares {
 middlewares! {
     add_prefix::AddPrefix,
     basic_auth::BasicAuth,
+    buffering::Buffering,
     chain::Chain,
     circuit_breaker::CircuitBreaker,
+    compress::Compress,
     headers::Headers,
     in_flight_req::InFlightReq,
     ip_allow_list::IpAllowList,

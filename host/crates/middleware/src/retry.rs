@@ -1,9 +1,9 @@
 use crate::omit;
+use crate::saved::Saved;
 use crate::status_ranges::StatusRanges;
 use bytes::Bytes;
-use bytestring::ByteString;
-use http::header::{HeaderMap, HeaderValue};
-use http::{Method, StatusCode};
+
+use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, Instant};
 use torana_base::GoDuration;
@@ -196,43 +196,6 @@ impl http_body::Body for Once {
         cx: &mut std::task::Context<'_>,
     ) -> std::task::Poll<Option<Result<torana_http::Frame, Self::Error>>> {
         self.0.poll_frame(cx)
-    }
-}
-
-/// What middlewares further in may change, as it was before they did.
-struct Saved {
-    method: Method,
-    path: ByteString,
-    query: Option<ByteString>,
-    host: ByteString,
-    headers: HeaderMap,
-    keep_forwarded_for: bool,
-    upgrade: Option<HeaderValue>,
-}
-
-impl Saved {
-    fn of(exchange: &Exchange) -> Self {
-        let r = &exchange.request;
-        Saved {
-            method: r.method.clone(),
-            path: r.path.clone(),
-            query: r.query.clone(),
-            host: r.host.clone(),
-            headers: r.headers.clone(),
-            keep_forwarded_for: exchange.keep_forwarded_for,
-            upgrade: exchange.upgrade.clone(),
-        }
-    }
-
-    fn restore(&self, exchange: &mut Exchange) {
-        let r = &mut exchange.request;
-        r.method.clone_from(&self.method);
-        r.path.clone_from(&self.path);
-        r.query.clone_from(&self.query);
-        r.host.clone_from(&self.host);
-        r.headers.clone_from(&self.headers);
-        exchange.keep_forwarded_for = self.keep_forwarded_for;
-        exchange.upgrade.clone_from(&self.upgrade);
     }
 }
 
