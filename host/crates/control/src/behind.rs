@@ -1,11 +1,12 @@
 //! Routers behind others, made once and placed once for each way that leads to them.
 
 use crate::router::{Made, RouterBuild};
+use crate::spans;
 use crate::status::{RouterStatus, State};
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
 use torana_base::{Diagnostic, qualify};
-use torana_dataplane::{Layer, Router};
+use torana_dataplane::{Layer, Router, Verbosity};
 use torana_http::{Endpoint, Step};
 use torana_router::{CompiledRule, Route, RouteTable, default_priority};
 use torana_telemetry::metrics::Scope;
@@ -18,8 +19,12 @@ pub(crate) struct Inner {
     rule: Arc<CompiledRule>,
     priority: i64,
     rank: u32,
+    /// With the marks of all details.
     steps: Vec<Step>,
     end: End,
+    /// As metrics and traces name it.
+    service: Arc<str>,
+    rule_text: String,
     meter: Option<Arc<Scope>>,
 }
 
@@ -29,25 +34,27 @@ enum End {
     Routers(Vec<Arc<str>>),
 }
 
-/// The end of a router that leads to others. `way` is what the log calls it. `None` if none of them can serve.
-pub(crate) fn layer(behind: &Behind, way: &str, children: &[Arc<str>]) -> Option<Arc<dyn Endpoint>> {
-    let routes: Vec<_> = children.iter().filter_map(|c| Some((c, behind.get(c)?))).map(|(c, inner)| inner.route(behind, way, c)).collect();
+/// The end of a router that leads to others. `way` is what the log calls it, and `traced` how the first router's
+/// requests are. `None` if none of them can serve.
+pub(crate) fn layer(behind: &Behind, way: &str, children: &[Arc<str>], traced: Option<Verbosity>) -> Option<Arc<dyn Endpoint>> {
+    let there = children.iter().filter_map(|c| Some((c, behind.get(c)?)));
+    let routes: Vec<_> = there.map(|(c, inner)| inner.route(behind, way, c, traced)).collect();
     (!routes.is_empty()).then(|| Arc::new(Layer::new(RouteTable::new(routes))) as Arc<dyn Endpoint>)
 }
 
 impl Inner {
-    fn route(&self, behind: &Behind, way: &str, name: &Arc<str>) -> Route<Arc<Router>> {
+    fn route(&self, behind: &Behind, way: &str, name: &Arc<str>, traced: Option<Verbosity>) -> Route<Arc<Router>> {
         let shown: Arc<str> = format!("{way} -> {name}").into();
         let (service, layered) = match &self.end {
             End::Service(s) => (s.clone(), false),
             // It was looked at before: there is one that can serve.
             End::Routers(children) => {
-                (layer(behind, &shown, children).unwrap_or_else(|| Arc::new(Layer::new(RouteTable::default()))), true)
+                (layer(behind, &shown, children, traced).unwrap_or_else(|| Arc::new(Layer::new(RouteTable::default()))), true)
             }
         };
         let router = Router {
             name: shown,
-            steps: self.steps.clone(),
+            steps: spans::marked(self.steps.clone(), traced, name, &self.service, &self.rule_text, None),
             service,
             recursion_mark: None,
             denied_escapes: 0,
@@ -55,6 +62,7 @@ impl Inner {
             layered,
             metered: self.meter.is_some(),
             meter: self.meter.clone(),
+            traced,
         };
         Route { rule: self.rule.clone(), priority: self.priority, rank: self.rank, name: name.clone(), target: Arc::new(router) }
     }
@@ -81,8 +89,8 @@ impl RouterBuild<'_, '_> {
     }
 
     /// The layer behind a router; tells if there is none that could serve.
-    pub(crate) fn layer(&mut self, name: &str, children: &[Arc<str>]) -> Option<Arc<dyn Endpoint>> {
-        let layer = layer(self.behind, name, children);
+    pub(crate) fn layer(&mut self, name: &str, children: &[Arc<str>], traced: Option<Verbosity>) -> Option<Arc<dyn Endpoint>> {
+        let layer = layer(self.behind, name, children, traced);
         if layer.is_none() {
             self.wrong(
                 "",
@@ -118,13 +126,22 @@ impl RouterBuild<'_, '_> {
             let (end, counted) = if children.is_empty() {
                 (self.service(&service_name).map(End::Service), service_name.clone())
             } else {
-                (self.layer(&name, &children).map(|_| End::Routers(children)), muxer(&name))
+                (self.layer(&name, &children, None).map(|_| End::Routers(children)), muxer(&name))
             };
             let steps = self.steps(&middlewares, &name);
             if let (Some(rule), Some(end), Some(steps)) = (&rule, end, steps) {
                 let metrics = self.cx.metrics.filter(|m| m.options().internals || !counted.ends_with("@internal"));
                 let meter = metrics.and_then(|m| m.router(&name, &counted));
-                inner = Some(Inner { rule: rule.clone(), priority, rank: self.cx.rank(self.provider), steps, end, meter });
+                inner = Some(Inner {
+                    rule: rule.clone(),
+                    priority,
+                    rank: self.cx.rank(self.provider),
+                    steps,
+                    end,
+                    service: counted,
+                    rule_text: config.rule.clone(),
+                    meter,
+                });
             }
         }
         let state = match (self.errors.iter().any(Diagnostic::is_error), self.errors.is_empty()) {

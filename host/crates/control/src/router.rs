@@ -19,7 +19,6 @@ use torana_dataplane::snapshot::recursion_mark;
 use torana_http::{Endpoint, Step};
 use torana_router::{CompiledRule, MAX_USER_PRIORITY, default_priority};
 use torana_telemetry::metrics::Metrics;
-use torana_trace::Tracer;
 
 /// A router on some entry points.
 #[derive(Clone)]
@@ -162,8 +161,9 @@ impl RouterBuild<'_, '_> {
             let children = self.cx.layers.children(&name);
             let layered = !children.is_empty();
             plain &= !layered;
-            let (service, counted) =
-                if layered { (self.layer(&name, children), muxer(&name)) } else { (service.clone(), service_name.clone()) };
+            let counted = if layered { muxer(&name) } else { service_name.clone() };
+            let traced = spans::of_router(self.cx.tracer, config, model, &counted);
+            let service = if layered { self.layer(&name, children, traced) } else { service.clone() };
             let steps = self.steps(&middlewares, &name);
             let secured = self.secured(&copy);
             let fatal = broken || service.is_none() || steps.is_none() || using.is_empty() || !secured;
@@ -176,25 +176,22 @@ impl RouterBuild<'_, '_> {
             };
             if let (Some(service), Some(steps), false) = (&service, steps, fatal) {
                 let metrics = self.cx.metrics.filter(|m| self.metered(m, model, &counted));
-                let traced = spans::of_router(self.cx.tracer, config, model, &counted);
                 let steps = spans::marked(steps, traced, &name, &counted, &config.rule, metrics);
                 let reuse = same.and_then(|b| b.placed.iter().find(|p| p.router.name == name)).map(|p| &p.router);
                 let router = match reuse {
                     Some(r) if Arc::ptr_eq(&r.service, service) && r.tls_options == copy.tls && same_steps(&r.steps, &steps) => r.clone(),
-                    _ => {
-                        Arc::new(Router {
-                            name: name.clone(),
-                            steps,
-                            service: service.clone(),
-                            recursion_mark: config.default_rule.then(|| recursion_mark(&name)).flatten(),
-                            denied_escapes: model.map_or(0, |m| m.denied_escapes),
-                            tls_options: copy.tls.clone(),
-                            layered,
-                            metered: metrics.is_some(),
-                            meter: metrics.and_then(|m| m.router(&name, &counted)),
-                            traced,
-                        })
-                    }
+                    _ => Arc::new(Router {
+                        name: name.clone(),
+                        steps,
+                        service: service.clone(),
+                        recursion_mark: config.default_rule.then(|| recursion_mark(&name)).flatten(),
+                        denied_escapes: model.map_or(0, |m| m.denied_escapes),
+                        tls_options: copy.tls.clone(),
+                        layered,
+                        metered: metrics.is_some(),
+                        meter: metrics.and_then(|m| m.router(&name, &counted)),
+                        traced,
+                    }),
                 };
                 placed.push(Placed { router, tls: copy.tls.is_some(), entry_points: using.clone() });
             }

@@ -1,3 +1,4 @@
+use http::HeaderValue;
 use super::*;
 use crate::add_prefix::AddPrefix;
 use crate::headers::Headers;
