@@ -3,6 +3,7 @@
 use crate::egress::Outgoing;
 use crate::listen::{Sockets, listen};
 use crate::local_plugins;
+use crate::observe;
 use futures_util::FutureExt;
 use http::HeaderValue;
 use std::collections::BTreeMap;
@@ -19,8 +20,10 @@ use torana_control::apply::{Apply, Throttle};
 use torana_control::{Compiler, Parts, Published, Resolvers, internal_routing, internal_services};
 use torana_dataplane::{Drain, Live, Workers};
 use torana_extend::{Backoff, Egress, Event, PluginHost, Provider, ProviderOut};
+use torana_otlp::{Environment, Exporters};
 use torana_provider::rest::{self, Rest};
 use torana_telemetry::metrics::Metrics;
+use torana_trace::Tracer;
 use torana_upstream::{SpiffeSource, Transport};
 use torana_wasm::Plugins;
 
@@ -32,6 +35,8 @@ const CHECK_PATIENCE: Duration = Duration::from_secs(10);
 const PLUGIN_PATIENCE: Duration = Duration::from_secs(120);
 /// How long a stop waits for certificates that have just come.
 const CERTIFICATES_WRITTEN: Duration = Duration::from_secs(5);
+/// How long a stop waits for what collectors have not been told.
+const LAST_REPORTS: Duration = Duration::from_secs(5);
 /// A second signal within this time is taken for the first.
 const SAME_SIGNAL: Duration = Duration::from_secs(1);
 /// Documents on their way to the task that applies.
@@ -46,6 +51,7 @@ fn compiler(
     published: &Published,
     drain: &Drain,
     metrics: Option<Arc<Metrics>>,
+    tracer: Option<Arc<Tracer>>,
     rest: &Rest,
     spiffe: Option<Arc<SpiffeSource>>,
 ) -> Result<Compiler, Diagnostic> {
@@ -75,6 +81,7 @@ fn compiler(
         internals,
         plugins,
         metrics,
+        tracer,
         spiffe,
         resolvers: resolvers.clone(),
         stapler: install.ocsp.as_ref().map(|o| Arc::new(Stapler::new(out, o.responder_overrides.clone()))),
@@ -172,7 +179,10 @@ pub(crate) fn serve(loaded: Loaded) -> Result<(), Vec<Diagnostic>> {
     }
     let install = Arc::new(loaded.config);
     let metrics = metrics(&install);
-    let entry_points = torana_control::entry_points::compile(&install.entry_points, metrics.as_ref())?;
+    let environment = Environment::new();
+    let mut exporters = Exporters::default();
+    let tracer = observe::tracer(&install, &environment, &mut exporters);
+    let entry_points = torana_control::entry_points::compile(&install.entry_points, metrics.as_ref(), tracer.as_ref())?;
     let udp_entry_points = torana_control::entry_points::compile_udp(&install.entry_points)?;
     let sockets = listen(entry_points, udp_entry_points)?;
     let drain = Drain::default();
@@ -186,7 +196,8 @@ pub(crate) fn serve(loaded: Loaded) -> Result<(), Vec<Diagnostic>> {
     }
     let (identity, agent) = spiffe(&install).map_err(|d| vec![d])?.unzip();
     let spiffe = identity.clone().zip(agent);
-    let compiler = compiler(&install, &plugins, out, &resolvers, &published, &drain, metrics, &rest, identity).map_err(|d| vec![d])?;
+    let compiler =
+        compiler(&install, &plugins, out, &resolvers, &published, &drain, metrics, tracer, &rest, identity).map_err(|d| vec![d])?;
     let startup = install.providers.startup_timeout.map(|t| t.as_duration());
     let apply = Apply {
         compiler,
@@ -201,7 +212,10 @@ pub(crate) fn serve(loaded: Loaded) -> Result<(), Vec<Diagnostic>> {
         .enable_all()
         .build_local(Default::default())
         .map_err(|e| vec![Diagnostic::error("", format!("cannot start the runtime: {e}"))])?;
-    runtime.block_on(run(Running { install, resolvers, apply, providers, published, sockets, live, drain, log, spiffe }))
+    let exporters = exporters.start().map_err(|e| vec![Diagnostic::error("", format!("cannot start a thread: {e}"))])?;
+    let ended = runtime.block_on(run(Running { install, resolvers, apply, providers, published, sockets, live, drain, log, spiffe }));
+    exporters.finish(LAST_REPORTS);
+    ended
 }
 
 struct Running {
@@ -379,7 +393,7 @@ pub(crate) fn check(loaded: Loaded) -> Vec<Diagnostic> {
         Err(d) => return vec![d],
     };
     let install = Arc::new(loaded.config);
-    let mut found = match torana_control::entry_points::compile(&install.entry_points, None) {
+    let mut found = match torana_control::entry_points::compile(&install.entry_points, None, None) {
         Ok(_) => Vec::new(),
         Err(wrong) => wrong,
     };
@@ -397,7 +411,7 @@ pub(crate) fn check(loaded: Loaded) -> Vec<Diagnostic> {
         }
     };
     let drain = Drain::default();
-    let mut compiler = match compiler(&install, &plugins, out, &resolvers, &published, &drain, metrics(&install), &rest, identity) {
+    let mut compiler = match compiler(&install, &plugins, out, &resolvers, &published, &drain, metrics(&install), None, &rest, identity) {
         Ok(c) => c,
         Err(d) => {
             found.push(d);

@@ -10,10 +10,12 @@ mod flags;
 mod help;
 mod load;
 mod metrics;
+mod otlp;
 mod plugins;
 mod providers;
 mod removed;
 mod secrets;
+mod tracing;
 
 pub use acme::*;
 pub use address::{Address, Protocol};
@@ -21,9 +23,11 @@ pub use entry_point::*;
 pub use help::help;
 pub use load::{Loaded, Sources, load};
 pub use metrics::*;
+pub use otlp::*;
 pub use plugins::*;
 pub use providers::*;
 pub use secrets::*;
+pub use tracing::*;
 
 use crate::de;
 use crate::node::Node;
@@ -51,6 +55,8 @@ pub struct InstallConfig {
     pub ping: Option<PingConfig>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metrics: Option<MetricsConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tracing: Option<TracingConfig>,
     pub log: LogConfig,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ocsp: Option<OcspConfig>,
@@ -423,11 +429,14 @@ pub struct LogConfig {
     /// Empty for standard output.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub file_path: String,
+    /// Send to an OpenTelemetry collector too; needs `experimental.otlplogs`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub otlp: Option<OtlpLogConfig>,
 }
 
 impl Default for LogConfig {
     fn default() -> Self {
-        LogConfig { level: LogLevel::Error, format: "common".into(), no_color: false, file_path: String::new() }
+        LogConfig { level: LogLevel::Error, format: "common".into(), no_color: false, file_path: String::new(), otlp: None }
     }
 }
 
