@@ -173,7 +173,7 @@ impl<'a> Viewer<'a> {
             service: config.service.as_deref().unwrap_or_default(),
             rule: &config.rule,
             parent_refs: &r.parents,
-            rule_syntax: if internal { "default" } else { config.rule_syntax.as_deref().unwrap_or_default() },
+            rule_syntax: if internal { "default" } else { config.syntax(&r.provider, &self.install.core) },
             priority,
             tls: r.tls.as_ref().map(tls),
             observability: self.observability(r, &using),

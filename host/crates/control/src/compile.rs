@@ -201,7 +201,7 @@ impl Compiler {
             if let Some(kept) = kept {
                 return Some(kept.rule.clone());
             }
-            let rule = torana_router::parse_with(&item.config.rule, &matchers).and_then(|r| torana_router::compile_with(&r, &matchers));
+            let rule = self.models.syntax(provider, &item.config).rule(&item.config.rule, &matchers);
             let rule = Arc::new(rule.ok()?);
             parsed.insert(qualify(name, provider).into(), rule.clone());
             Some(rule)

@@ -3,10 +3,11 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use torana_config::install::{EntryPointConfig, InstallConfig, Protocol};
-use torana_config::routing::RouterTlsConfig;
+use torana_config::install::{CoreConfig, EntryPointConfig, InstallConfig, Protocol};
+use torana_config::routing::{RouterConfig, RouterTlsConfig, TcpRouterConfig};
 use torana_dataplane::Verbosity;
 use torana_http::path::encoded;
+use torana_router::Syntax;
 
 /// What an entry point adds to its routers.
 #[derive(Clone, Debug, Default)]
@@ -28,6 +29,7 @@ pub(crate) struct Model {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Models {
     all: Vec<Model>,
+    core: CoreConfig,
     default: Vec<Arc<str>>,
 }
 
@@ -47,11 +49,25 @@ impl Models {
             .filter(|(_, e)| e.address.protocol == Protocol::Tcp)
             .map(|(name, e)| {
                 let mut m = model(name, e);
-                m.carries_defaults |= install.core.strict_tls_options;
+                m.carries_defaults |= install.core.rule_syntax().is_some();
                 m
             })
             .collect();
-        Models { all, default: install.default_entry_points().into_iter().map(Into::into).collect() }
+        Models { all, core: install.core.clone(), default: install.default_entry_points().into_iter().map(Into::into).collect() }
+    }
+
+    /// The syntax of a router's rule.
+    pub(crate) fn syntax(&self, provider: &str, config: &RouterConfig) -> Syntax {
+        Syntax::named(config.syntax(provider, &self.core))
+    }
+
+    /// The same of a TCP router.
+    pub(crate) fn tcp_syntax(&self, config: &TcpRouterConfig) -> Syntax {
+        Syntax::named(self.tcp_syntax_name(config))
+    }
+
+    pub(crate) fn tcp_syntax_name<'a>(&self, config: &'a TcpRouterConfig) -> &'a str {
+        config.syntax(&self.core)
     }
 
     pub(crate) fn model(&self, name: &str) -> Option<&Model> {
@@ -134,7 +150,7 @@ mod tests {
 
     fn models() -> Models {
         let one = |name: &str, carries_defaults| Model { name: name.into(), carries_defaults, ..Model::default() };
-        Models { all: vec![one("web", false), one("web2", false), one("sec", true)], default: vec!["web".into()] }
+        Models { all: vec![one("web", false), one("web2", false), one("sec", true)], default: vec!["web".into()], ..Models::default() }
     }
 
     #[test]

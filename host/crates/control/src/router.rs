@@ -287,7 +287,7 @@ impl RouterBuild<'_, '_> {
             }
             return None;
         }
-        match torana_router::parse_with(text, self.cx.matchers).and_then(|r| torana_router::compile_with(&r, self.cx.matchers)) {
+        match self.cx.models.syntax(self.provider, &self.item.config).rule(text, self.cx.matchers) {
             Ok(rule) => Some(Arc::new(rule)),
             Err(e) => {
                 let d = e.to_diagnostic(format!("http.routers.{}.rule", unqualified(&self.name)), text);

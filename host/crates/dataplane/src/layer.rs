@@ -42,7 +42,7 @@ impl Layer {
             let path = routing_path(&request.path);
             let query = request.query.as_deref();
             let seen = RequestView::new(&host, &path, request.method.as_str(), &request.headers, query, exchange.peer.ip());
-            self.routes.find(&seen)
+            self.routes.find(&seen.with_raw_host(&request.host))
         };
         if let Some(trail) = trail {
             if let Some(scope) = found.and_then(|r| r.meter.as_ref()).filter(|_| exchange.metered) {

@@ -176,7 +176,7 @@ async fn route(exchange: &mut Exchange, entry_point: &EntryPoint, view: &View, h
         let host = canonical_host(&request.host);
         let path = routing_path(&request.path);
         let seen = RequestView::new(&host, &path, request.method.as_str(), &request.headers, request.query.as_deref(), exchange.peer.ip());
-        table.find(&seen)
+        table.find(&seen.with_raw_host(&request.host))
     });
     let behind = router.filter(|r| r.layered).map(|_| layer::enter(exchange));
     if entry_point.meter.is_some() {

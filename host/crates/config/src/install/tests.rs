@@ -242,8 +242,8 @@ fn mistakes_are_all_told() {
             "error: unknown provider `dokcer`\n  at  providers.precedence[1]  (torana.yml:1:32)\n  hint: did you mean `docker`?",
         ),
         (
-            "core: {defaultRuleSyntax: v2}",
-            "error: `defaultRuleSyntax` takes only `v3` so far: the rest is not built yet (RUL-07)\n  at  core.defaultRuleSyntax  (torana.yml:1:8)\n  hint: write the rules in v3 syntax",
+            "core: {defaultRuleSyntax: v1}",
+            "error: `v1` is not known here\n  at  core.defaultRuleSyntax  (torana.yml:1:27)\n  hint: known here: v2, v3",
         ),
         (
             "accessLog: {}",

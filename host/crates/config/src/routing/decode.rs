@@ -206,6 +206,7 @@ fn finish_router(node: &Node, _: &str, item: &mut Item<RouterConfig>) {
     item.keep(node, "entryPoints", "", "entryPoints[]");
     item.keep(node, "middlewares", "", "middlewares[]");
     item.keep(node, "parentRefs", "", "parentRefs[]");
+    item.keep(node, "ruleSyntax", "", "ruleSyntax");
 }
 
 /// Says so where not exactly one of the kinds of a service is written.

@@ -121,19 +121,15 @@ http:
     assert_eq!(h.middlewares["c"].config.kind, "compress");
     for (found, expected) in [
         (&h.routers["good"].diagnostics, &[][..]),
+        (&h.routers["v2"].diagnostics, &[]),
         (&h.routers["v3"].diagnostics, &[]),
+        (&h.routers["child"].diagnostics, &[]),
         (&h.routers["tls"].diagnostics, &[]),
         (
             &h.routers["typo"].diagnostics,
             &[
                 "error: unknown option `servise`\n  at  http.routers.typo.servise  (r.yml:6:29)\n  hint: did you mean `service`?",
                 "error: a whole number belongs here, not `high`\n  at  http.routers.typo.priority  (r.yml:6:51)",
-            ],
-        ),
-        (
-            &h.routers["v2"].diagnostics,
-            &[
-                "error: `v2` as `ruleSyntax` is not built yet (RUL-07)\n  at  http.routers.v2.ruleSyntax  (r.yml:7:39)\n  hint: write the rules in v3 syntax",
             ],
         ),
         (
