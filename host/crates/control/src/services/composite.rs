@@ -119,7 +119,7 @@ impl Services<'_> {
                 let status = StatusRanges::parse(&errors.status).map_err(|e| {
                     vec![site.wrong(&format!("failover.errors.status[{}]", e.index), e.to_string()).hint(NoStatusRange::HINT)]
                 })?;
-                let max_body = usize::try_from(errors.max_request_body_bytes).unwrap_or(usize::MAX);
+                let max_body = usize::try_from(errors.max_request_body_bytes).ok();
                 Some(FailoverErrors { status, max_body }).filter(|e| !e.status.is_empty())
             }
             None => None,

@@ -134,6 +134,43 @@ spec:
 }
 
 #[test]
+fn services_that_answer_for_each_other() {
+    let d = translate(
+        "
+kind: TraefikService
+metadata: {name: m}
+spec: {mirroring: {name: whoami, port: 80, maxBodySize: 7, mirrorBody: false, mirrors: [{name: whoami, port: web, percent: 20, passiveHealthCheck: {failureWindow: 3s, maxFailedAttempts: 4}}, {name: f, kind: TraefikService}]}}
+---
+kind: TraefikService
+metadata: {name: f}
+spec: {failover: {service: {name: whoami, port: 80}, fallback: {name: h, kind: TraefikService}, errors: {status: ['500-504'], maxRequestBodyBytes: 9}}}
+---
+kind: TraefikService
+metadata: {name: h}
+spec: {highestRandomWeight: {services: [{name: whoami, port: 80, weight: 2}]}}",
+    );
+    assert_eq!(rejected(&d), [""; 0]);
+    let services = &d.config.http.services;
+    let shown = |name: &str| serde_json::to_value(&services[name].config).unwrap();
+    assert!(services.values().all(|s| !s.has_errors()), "{:?}", services.values().flat_map(|s| &s.diagnostics).collect::<Vec<_>>());
+    assert_eq!(
+        shown("default-m"),
+        serde_json::json!({"mirroring": {"service": "default-whoami-80", "mirrorBody": false, "maxBodySize": 7,
+            "mirrors": [{"name": "default-whoami-web", "percent": 20}, {"name": "default-f"}]}})
+    );
+    assert_eq!(
+        shown("default-f"),
+        serde_json::json!({"failover": {"service": "default-whoami-80", "fallback": "default-h",
+            "errors": {"status": ["500-504"], "maxRequestBodyBytes": 9}}})
+    );
+    assert_eq!(shown("default-h"), serde_json::json!({"highestRandomWeight": {"services": [{"name": "default-whoami-80", "weight": 2}]}}));
+    assert_eq!(
+        shown("default-whoami-web")["loadBalancer"]["passiveHealthCheck"],
+        serde_json::json!({"failureWindow": "3s", "maxFailedAttempts": 4})
+    );
+}
+
+#[test]
 fn middlewares_with_what_stands_elsewhere() {
     let d = translate(
         "

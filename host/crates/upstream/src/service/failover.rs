@@ -21,9 +21,13 @@ pub struct Failover {
 pub struct FailoverErrors {
     /// Codes of the service that the fallback answers in place of.
     pub status: StatusRanges,
-    /// Largest body that can be sent a second time, in bytes; a request with more is answered with 413.
-    pub max_body: usize,
+    /// Largest body that can be sent a second time, in bytes; a request with more is answered with 413. `None`: no
+    /// limit, though one of more than 64 MiB is sent but once.
+    pub max_body: Option<usize>,
 }
+
+/// Bytes of a body without a limit that are kept to be sent a second time.
+const MOST_KEPT: usize = 64 << 20;
 
 impl Endpoint for Failover {
     fn serve<'a>(&'a self, exchange: &'a mut Exchange) -> LocalFuture<'a, Response> {
@@ -45,8 +49,12 @@ impl Endpoint for Failover {
 impl Failover {
     /// The answer, unless it is one of the errors; then the request is as it was before.
     async fn try_service(&self, exchange: &mut Exchange, errors: &FailoverErrors) -> Option<Response> {
-        let whole = match WholeBody::read(std::mem::take(&mut exchange.request.body), errors.max_body).await {
+        let whole = match WholeBody::read(std::mem::take(&mut exchange.request.body), errors.max_body.unwrap_or(MOST_KEPT)).await {
             Ok(Ok(whole)) => whole,
+            Ok(Err(body)) if errors.max_body.is_none() => {
+                exchange.request.body = body;
+                return Some(self.service.serve(exchange).await);
+            }
             Ok(Err(_)) => return Some(respond::error_text(StatusCode::PAYLOAD_TOO_LARGE, "Request body too large")),
             // As in Traefik; the client is seldom there to see it.
             Err(_) => return Some(respond::error_text(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error")),
