@@ -1,3 +1,4 @@
+use crate::frames::without_length;
 use crate::omit;
 use crate::saved::Saved;
 use crate::status_ranges::StatusRanges;
@@ -179,23 +180,8 @@ impl Kept {
         match (self.declared, self.bytes.is_empty()) {
             (true, true) => Body::Empty,
             (true, false) => Body::Full(self.bytes.clone()),
-            (false, _) => Body::stream(Once(Body::Full(self.bytes.clone())), None),
+            (false, _) => without_length(Body::Full(self.bytes.clone())),
         }
-    }
-}
-
-/// A body that does not tell its length.
-struct Once(Body);
-
-impl http_body::Body for Once {
-    type Data = Bytes;
-    type Error = torana_http::BodyError;
-
-    fn poll_frame(
-        mut self: std::pin::Pin<&mut Self>,
-        cx: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Result<torana_http::Frame, Self::Error>>> {
-        self.0.poll_frame(cx)
     }
 }
 
