@@ -2,6 +2,7 @@ mod spool;
 
 use crate::expression::{self, Expression, Kind, Value};
 use crate::omit;
+use http::header::TRAILER;
 use http::{Method, StatusCode, Version};
 use serde::{Deserialize, Serialize};
 use spool::{Limits, Spill, Spool};
@@ -27,7 +28,7 @@ pub struct Config {
     #[serde(skip_serializing_if = "omit::empty")]
     pub mem_response_body_bytes: i64,
     /// When to send a request again: `IsNetworkError()`, `Attempts()`, `ResponseCode()` and `RequestMethod()`,
-    /// compared with constants and joined by `&&` and `||`. Empty: never.
+    /// compared with constants and joined by `&&` and `||`. Empty: never, and never for requests without a body.
     #[serde(skip_serializing_if = "omit::empty")]
     pub retry_expression: String,
 }
@@ -111,7 +112,8 @@ impl Runtime {
             Ok(spool) => spool,
             Err(spill) => return refuse_request(spill),
         };
-        let saved = self.retry.as_ref().map(|_| SavedHead::of(exchange));
+        // Traefik sends only those again that have a body.
+        let saved = self.retry.as_ref().filter(|_| spool.length > 0).map(|_| SavedHead::of(exchange));
         // What is kept back is no news: interim responses end here.
         let interim = exchange.peer.interim.take();
         let mut attempts = 1;
@@ -159,13 +161,18 @@ impl Runtime {
         match Spool::read(body, self.response).await {
             Ok(spool) => {
                 *response.body_mut() = outgoing(&spool, declared, version);
+                // What was announced is known before the body goes, and stands there too.
+                if let Some(trailers) = spool.trailers.filter(|_| response.headers().contains_key(TRAILER)) {
+                    response.headers_mut().extend(trailers);
+                }
                 response
             }
-            // The client sees a connection that breaks, as it would without buffering.
-            Err(Spill::Body(_)) => {
-                *response.body_mut() = Body::stream(Broken, None);
-                response.extensions_mut().insert(Own);
-                response
+            // A server that broke off: of its answer nothing has gone out yet.
+            Err(Spill::Body(e)) => {
+                tracing::debug!(error = %e, "buffering: the response ended early");
+                let mut r = respond::error_text(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error");
+                r.extensions_mut().insert(Own);
+                r
             }
             Err(Spill::TooLarge) => own(StatusCode::INTERNAL_SERVER_ERROR),
             Err(Spill::File(e)) => file_failed(&e),
@@ -215,21 +222,6 @@ fn has_body(response: &Response, method: &Method) -> bool {
 fn outgoing(spool: &Spool, declared: bool, version: Version) -> Body {
     let short = if version >= Version::HTTP_2 { 4096 } else { 2048 };
     if spool.trailers.is_some() || (!declared && spool.length > short) { spool.stream(None) } else { spool.body() }
-}
-
-/// A body that fails at once.
-struct Broken;
-
-impl http_body::Body for Broken {
-    type Data = bytes::Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(
-        self: std::pin::Pin<&mut Self>,
-        _: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Result<torana_http::Frame, BodyError>>> {
-        std::task::Poll::Ready(Some(Err(BodyError::Truncated)))
-    }
 }
 
 #[cfg(test)]

@@ -85,6 +85,7 @@ fn what_does_not_concern_a_kind_stays_as_it_is() {
             "chain" => ("middlewares: ['2']", x),
             "circuitBreaker" => ("expression: NetworkErrorRatio() > 0.5", x),
             "compress" => ("minResponseBodyBytes: 1", x),
+            "grpcWeb" => ("allowOrigins: ['*']", x),
             "inFlightReq" => ("amount: 10", x),
             "passTLSClientCert" => ("pem: true\ninfo: {sans: true}", x),
             "rateLimit" => ("average: 10", x),

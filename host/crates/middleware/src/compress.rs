@@ -2,6 +2,7 @@ mod accept;
 mod encoder;
 mod stream;
 
+use crate::frames::followed_by;
 use crate::media_type::{BadMediaType, MediaType};
 use crate::omit;
 use accept::{Choice, Coding, Offer};
@@ -170,12 +171,12 @@ impl Runtime {
                     Ok(data) if data.is_empty() => {}
                     Ok(data) => break data,
                     Err(trailers) => {
-                        *response.body_mut() = Body::stream(Single(Some(Ok(trailers))), None);
+                        *response.body_mut() = followed_by([Ok(trailers)], Body::Empty);
                         return;
                     }
                 },
                 Some(Err(e)) => {
-                    *response.body_mut() = Body::stream(Single(Some(Err(e))), None);
+                    *response.body_mut() = followed_by([Err(e)], Body::Empty);
                     return;
                 }
                 None => return,
@@ -242,21 +243,6 @@ fn vary(headers: &mut HeaderMap) {
     headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
     for other in others {
         headers.append(VARY, other);
-    }
-}
-
-/// One frame, or a failure.
-struct Single(Option<Result<torana_http::Frame, torana_http::BodyError>>);
-
-impl http_body::Body for Single {
-    type Data = Bytes;
-    type Error = torana_http::BodyError;
-
-    fn poll_frame(
-        mut self: std::pin::Pin<&mut Self>,
-        _: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Result<torana_http::Frame, Self::Error>>> {
-        std::task::Poll::Ready(self.0.take())
     }
 }
 

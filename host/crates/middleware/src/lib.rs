@@ -3,6 +3,7 @@
 //! stand in [`tcp`].
 
 mod expression;
+mod frames;
 mod go_regex;
 mod go_url;
 mod header_modifier;
@@ -38,6 +39,7 @@ middlewares! {
     chain::Chain,
     circuit_breaker::CircuitBreaker,
     compress::Compress,
+    grpc_web::GrpcWeb,
     headers::Headers,
     in_flight_req::InFlightReq,
     ip_allow_list::IpAllowList,

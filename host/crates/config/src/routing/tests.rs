@@ -103,7 +103,7 @@ http:
     none: {addPrefix: }
     odd: {addPrefx: {prefix: /x}}
     old: {ipWhiteList: {sourceRange: [10.0.0.1]}}
-    r: {rateLimit: {average: 1, redis: {endpoints: [a]}}}
+    r: {rateLimit: {average: 1, redis: {endpoint: [a]}}}
     o: {stripPrefix: {prefixes: [/a], forceSlash: true}}
     pm: {plugin: {a: {}, b: {}}}
     pz: {plugin: true}
@@ -203,12 +203,7 @@ http:
             &h.middlewares["ps"].diagnostics,
             &["error: a block of options belongs here, not a single value\n  at  http.middlewares.ps.plugin.a  (r.yml:31:22)"],
         ),
-        (
-            &h.middlewares["c"].diagnostics,
-            &[
-                "error: `compress` is not built yet (MW-07)\n  at  http.middlewares.c.compress  (r.yml:21:9)\n  hint: remove it; other middlewares are not affected, routers that use this one are disabled",
-            ],
-        ),
+        (&h.middlewares["c"].diagnostics, &[]),
         (
             &h.middlewares["two"].diagnostics,
             &[
@@ -234,7 +229,7 @@ http:
         (
             &h.middlewares["r"].diagnostics,
             &[
-                "error: `redis` is not built yet (MW-20)\n  at  http.middlewares.r.rateLimit.redis  (r.yml:26:33)\n  hint: remove it; other middlewares are not affected, routers that use this one are disabled",
+                "error: unknown option `endpoint`\n  at  http.middlewares.r.rateLimit.redis.endpoint  (r.yml:26:41)\n  hint: did you mean `endpoints`?",
             ],
         ),
         (

@@ -1,6 +1,9 @@
 use super::*;
+use crate::frames::followed_by;
 use crate::testing::{Ran, build, build_error, exchange, pieces, run_with, shown};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use std::sync::{Arc, Mutex};
+use torana_http::Frame;
 use torana_http::exchange as http_exchange;
 
 /// Tries are answered by `codes` in turn, the last for good; gives back what the service saw.
@@ -56,6 +59,7 @@ fn sends_again_while_the_expression_holds() {
         assert_eq!(seen, vec![format!("{method} Full(2) 0"); tries], "{expression}");
         assert_eq!(ran.status(), *codes.last().unwrap());
     }
+    assert_eq!(send("retryExpression: IsNetworkError()", "GET", Body::Empty, &[502]).1.len(), 1, "without a body, as Traefik");
 }
 
 fn answer(config: &str, method: &str, make: impl Fn() -> Response + Send + Sync + 'static) -> Ran {
@@ -83,6 +87,23 @@ fn responses_are_kept_up_to_the_limit() {
         });
         assert_eq!(response.body().length(), length);
     }
+}
+
+#[test]
+fn what_stands_behind_a_response() {
+    for (announced, header) in [(true, Some("1")), (false, None)] {
+        let ran = answer("maxResponseBodyBytes: 5", "GET", move || {
+            let trailers = HeaderMap::from_iter([(HeaderName::from_static("x-t"), HeaderValue::from_static("1"))]);
+            let mut r = Response::new(followed_by([Ok(Frame::data("abc".into())), Ok(Frame::trailers(trailers))], Body::Empty));
+            if announced {
+                r.headers_mut().insert("trailer", "X-T".parse().unwrap());
+            }
+            r
+        });
+        assert_eq!((ran.header("x-t"), &*ran.body), (header, "abc"));
+    }
+    let ran = answer("maxResponseBodyBytes: 5", "GET", || Response::new(followed_by([Err(BodyError::Truncated)], Body::Empty)));
+    assert_eq!((ran.status(), &*ran.body), (500, "Internal Server Error\n"));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use super::accept::Coding;
 use super::encoder::Encoder;
+use crate::frames::followed_by;
 use bytes::{Buf, Bytes};
 use std::io;
 use std::pin::Pin;
@@ -129,24 +130,5 @@ pub(super) async fn short(body: Encoded, most: usize) -> Body {
         return Body::Full(begin.into());
     }
     let first = (!begin.is_empty()).then(|| Ok(Frame::data(begin.into())));
-    Body::stream(Begun { first, other, rest: body }, None)
-}
-
-/// What was read already, then the rest.
-struct Begun {
-    first: Option<Result<Frame, BodyError>>,
-    other: Option<Result<Frame, BodyError>>,
-    rest: Body,
-}
-
-impl http_body::Body for Begun {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, BodyError>>> {
-        match self.first.take().or_else(|| self.other.take()) {
-            Some(frame) => Poll::Ready(Some(frame)),
-            None => self.rest.poll_frame(cx),
-        }
-    }
+    followed_by(first.into_iter().chain(other), body)
 }
