@@ -219,7 +219,7 @@ impl Compiler {
             for (name, item) in &config.http.middlewares {
                 let name: Arc<str> = qualify(name, &provider).into();
                 // Built for nobody, to know whether it can be.
-                let built = resolver.steps(&name, &Arc::from(""));
+                let built = resolver.steps(&name, &Arc::from(""), &mut services);
                 let (state, errors, mut wrong) = judge(&item.diagnostics, built.as_ref().err());
                 status.diagnostics.append(&mut wrong);
                 let shown = match self.middleware_status.get(&name) {
@@ -359,11 +359,12 @@ impl Compiler {
         status.routers = router_status.into_iter().collect();
         status.diagnostics.extend(transport_problems("serversTransport", &self.default_transport));
         status.diagnostics.append(&mut services.finish());
-        self.middlewares = resolver.into_kept();
+        let (middlewares, led_to) = resolver.finish();
+        self.middlewares = middlewares;
         self.routers = kept;
         self.middleware_status = middleware_status;
         let routes = routes.into_iter().map(|(e, r)| (e, RouteTable::new(r))).collect();
-        let (activate, rest) = by_use(&status);
+        let (activate, rest) = by_use(&status, &led_to);
         let cx = TcpCx { inputs, models: &self.models, ranks: &self.ranks, tls_options: &|name| self.tls.handshake(name).is_some() };
         let (tcp, tcp_checks) = self.tcp.compile(&cx, &mut status);
         let udp = self.udp.compile(inputs, &mut status);
@@ -383,18 +384,19 @@ impl Compiler {
     }
 }
 
-/// Load balancers that some router leads to, and the others: as in Traefik, their health is not checked.
-fn by_use(status: &RuntimeStatus) -> (Vec<Arc<LoadBalancer>>, Vec<Arc<LoadBalancer>>) {
-    let mut seen = FxHashSet::default();
-    let mut open: Vec<&Arc<str>> = status.routers.values().filter(|r| !r.using.is_empty()).map(|r| &r.service).collect();
+/// Load balancers that some router or middleware leads to, and the others: as in Traefik, their health is not checked.
+fn by_use(status: &RuntimeStatus, led_to: &FxHashSet<String>) -> (Vec<Arc<LoadBalancer>>, Vec<Arc<LoadBalancer>>) {
+    let mut seen: FxHashSet<&str> = FxHashSet::default();
+    let routers = status.routers.values().filter(|r| !r.using.is_empty()).map(|r| &*r.service);
+    let mut open: Vec<&str> = routers.chain(led_to.iter().map(String::as_str)).collect();
     while let Some(name) = open.pop() {
         if seen.insert(name)
             && let Some(service) = status.services.get(name)
         {
-            open.extend(&service.children);
+            open.extend(service.children.iter().map(|c| &**c));
         }
     }
-    let (used, idle): (Vec<_>, Vec<_>) = status.services.values().partition(|s| seen.contains(&s.name));
+    let (used, idle): (Vec<_>, Vec<_>) = status.services.values().partition(|s| seen.contains(&*s.name));
     let balancers = |services: Vec<&Arc<ServiceStatus>>| services.into_iter().filter_map(|s| s.balancer.clone()).collect();
     (balancers(used), balancers(idle))
 }
@@ -680,7 +682,7 @@ impl RouterBuild<'_, '_> {
         let mut steps = Vec::with_capacity(middlewares.len());
         let mut good = true;
         for (index, m) in middlewares {
-            match self.resolver.steps(m, router) {
+            match self.resolver.steps(m, router, self.services) {
                 Ok(s) => steps.extend(s),
                 Err(wrong) => {
                     good = false;

@@ -2,7 +2,7 @@
 
 use crate::internal::Internals;
 use crate::references::{self, reason};
-use crate::resolve::{Inputs, Resolver, known, own};
+use crate::resolve::{Inputs, Resolver, ServiceByName, known, own};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use rustc_hash::FxHashMap;
@@ -180,14 +180,14 @@ impl<'a> Services<'a> {
         };
         let name: Arc<str> = qualified.into();
         above.push(qualified.to_owned());
-        let outcome = self.build_new(&name, &item, above).and_then(|usable| self.behind_middlewares(&name, &item, usable));
+        let outcome = self.build_new(&name, &item, above).and_then(|usable| self.behind_middlewares(&name, &item, usable, above));
         above.pop();
         self.done.insert(name, outcome.clone());
         outcome
     }
 
     /// Puts the middlewares of the service before it. One that cannot be used disables it.
-    fn behind_middlewares(&mut self, name: &Arc<str>, item: &Item<ServiceConfig>, usable: Usable) -> Outcome {
+    fn behind_middlewares(&mut self, name: &Arc<str>, item: &Item<ServiceConfig>, usable: Usable, above: &mut Vec<String>) -> Outcome {
         if item.config.middlewares.is_empty() {
             return Ok(usable);
         }
@@ -195,7 +195,8 @@ impl<'a> Services<'a> {
         for (i, written) in item.config.middlewares.iter().enumerate() {
             let qualified = qualify(written, provider_of(name));
             let option = format!("middlewares[{i}]");
-            steps.extend(self.resolver.steps(&qualified, name).map_err(|wrong| {
+            let built = self.resolver.steps(&qualified, name, &mut Within { services: self, above });
+            steps.extend(built.map_err(|wrong| {
                 let (why, hint) = wrong.into_iter().next().map(|d| reason(item, d)).unwrap_or_default();
                 let colon = if why.is_empty() { "" } else { ": " };
                 let key = format!("http.services.{}.{option}", unqualified(name));
@@ -407,6 +408,25 @@ impl<'a> Services<'a> {
             config.services.iter().map(|s| Candidate { name: s.name.clone(), weight: s.weight, fenced: false }).collect();
         let sticky = config.sticky.as_ref().and_then(|s| s.cookie.as_ref()).map(|c| StickyCookie::new(&cookie(c), name, &candidates));
         Weighted { name: name.clone(), balancer: Arc::new(Balancer::new(Strategy::Wrr, candidates)), children, sticky }
+    }
+}
+
+/// Services as a middleware of one of them finds them.
+struct Within<'s, 'a> {
+    services: &'s mut Services<'a>,
+    /// Those that are being built.
+    above: &'s mut Vec<String>,
+}
+
+impl ServiceByName for Within<'_, '_> {
+    fn endpoint(&mut self, qualified: &str) -> Result<Arc<dyn Endpoint>, Vec<Diagnostic>> {
+        self.services.build(qualified, self.above).map(|usable| usable.endpoint)
+    }
+}
+
+impl ServiceByName for Services<'_> {
+    fn endpoint(&mut self, qualified: &str) -> Result<Arc<dyn Endpoint>, Vec<Diagnostic>> {
+        self.service(qualified).map(|usable| usable.endpoint)
     }
 }
 
