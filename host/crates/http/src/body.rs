@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use http::HeaderMap;
+use std::collections::VecDeque;
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -95,7 +96,8 @@ impl Body {
             total += data.len();
             pieces.push(data);
             if total > limit {
-                return Ok(Err(Body::stream(Prefixed { pieces: pieces.into(), rest: self }, declared)));
+                let pieces = pieces.into_iter().map(|b| Ok(Frame::data(b))).collect();
+                return Ok(Err(Body::stream(Prefixed { pieces, rest: self }, declared)));
             }
         }
         Ok(Ok(match pieces.len() {
@@ -103,6 +105,26 @@ impl Body {
             1 => pieces.swap_remove(0),
             _ => pieces.concat().into(),
         }))
+    }
+}
+
+impl Body {
+    /// Waits for the first bytes, empty where none come, and gives them with the body, of which nothing is missing.
+    pub async fn peek(mut self) -> (Bytes, Body) {
+        if let Body::Full(b) = &self {
+            return (b.clone(), self);
+        }
+        let length = self.length();
+        let mut pieces = VecDeque::new();
+        let mut first = Bytes::new();
+        while first.is_empty() {
+            let Some(frame) = self.frame().await else { break };
+            let data = frame.as_ref().ok().and_then(|f| f.data_ref()).cloned();
+            pieces.push_back(frame);
+            let Some(data) = data else { break };
+            first = data;
+        }
+        (first, if pieces.is_empty() { self } else { Body::stream(Prefixed { pieces, rest: self }, length) })
     }
 }
 
@@ -137,7 +159,7 @@ impl fmt::Debug for Body {
 
 /// What was read ahead, then the rest.
 struct Prefixed {
-    pieces: std::collections::VecDeque<Bytes>,
+    pieces: VecDeque<Result<Frame, BodyError>>,
     rest: Body,
 }
 
@@ -147,7 +169,7 @@ impl http_body::Body for Prefixed {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, BodyError>>> {
         match self.pieces.pop_front() {
-            Some(b) => Poll::Ready(Some(Ok(Frame::data(b)))),
+            Some(frame) => Poll::Ready(Some(frame)),
             None => self.rest.poll_frame(cx),
         }
     }

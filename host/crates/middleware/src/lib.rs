@@ -4,11 +4,14 @@
 
 mod go_regex;
 mod go_url;
+mod kept_body;
 mod header_modifier;
 mod ip_strategy;
 mod omit;
 mod password;
+mod random_key;
 mod regex_replace;
+mod sniff;
 mod source_criterion;
 mod status_ranges;
 pub mod tcp;
@@ -32,6 +35,11 @@ middlewares! {
     add_prefix::AddPrefix,
     basic_auth::BasicAuth,
     chain::Chain,
+    content_type::ContentType,
+    digest_auth::DigestAuth,
+    encoded_characters::EncodedCharacters,
+    errors::Errors,
+    forward_auth::ForwardAuth,
     headers::Headers,
     ip_allow_list::IpAllowList,
     ip_white_list::IpWhiteList,

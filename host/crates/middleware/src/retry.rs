@@ -1,3 +1,4 @@
+use crate::kept_body::KeptBody;
 use crate::omit;
 use crate::status_ranges::StatusRanges;
 use bytes::Bytes;
@@ -113,7 +114,7 @@ impl Runtime {
         let mut pause = self.interval.map_or(0.0, |i| i.as_secs_f64());
         for attempt in 1.. {
             if let Some(kept) = &kept {
-                exchange.request.body = kept.body();
+                exchange.request.body = kept.body.body();
             }
             let response = next.run(exchange).await;
             let late = self.timeout.is_some_and(|t| begun.elapsed() >= t);
@@ -135,7 +136,7 @@ impl Runtime {
     async fn keep_body(&self, exchange: &mut Exchange) -> Result<Option<Kept>, Response> {
         let request = &mut exchange.request;
         let for_status = !self.status.is_empty() && (self.any_method || !matches!(request.method.as_str(), "POST" | "PATCH" | "LOCK"));
-        let whole = |bytes, declared| Kept { bytes, declared, for_status };
+        let whole = |bytes, declared| Kept { body: KeptBody { bytes, declared }, for_status };
         match &request.body {
             Body::Empty => return Ok(Some(whole(Bytes::new(), true))),
             Body::Full(b) => {
@@ -166,37 +167,10 @@ impl Runtime {
     }
 }
 
-/// A body in memory.
+/// What can be sent again.
 struct Kept {
-    bytes: Bytes,
-    /// Whether the client said how long it is; if not, neither do we.
-    declared: bool,
+    body: KeptBody,
     for_status: bool,
-}
-
-impl Kept {
-    fn body(&self) -> Body {
-        match (self.declared, self.bytes.is_empty()) {
-            (true, true) => Body::Empty,
-            (true, false) => Body::Full(self.bytes.clone()),
-            (false, _) => Body::stream(Once(Body::Full(self.bytes.clone())), None),
-        }
-    }
-}
-
-/// A body that does not tell its length.
-struct Once(Body);
-
-impl http_body::Body for Once {
-    type Data = Bytes;
-    type Error = torana_http::BodyError;
-
-    fn poll_frame(
-        mut self: std::pin::Pin<&mut Self>,
-        cx: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Result<torana_http::Frame, Self::Error>>> {
-        self.0.poll_frame(cx)
-    }
 }
 
 /// What middlewares further in may change, as it was before they did.

@@ -1,4 +1,5 @@
 use super::*;
+use crate::kept_body::Unmeasured;
 use crate::add_prefix::AddPrefix;
 use crate::headers::Headers;
 use crate::testing::{Ran, block_on, build, build_error, exchange, ok, run_with, shown};
@@ -92,7 +93,7 @@ fn with_body(method: &str, body: Body) -> Exchange {
 
 #[test]
 fn bodies_are_kept_up_to_the_limit() {
-    let stream = |text: &'static str, length| Body::stream(Once(Body::from(text)), length);
+    let stream = |text: &'static str, length| Body::stream(Unmeasured(Body::from(text)), length);
     let four = "{attempts: 2, status: ['503'], maxRequestBodyBytes: 4}";
     for (config, body, seen) in [
         (four, Body::from("abcd"), vec!["Full(4)"; 2]),
@@ -114,7 +115,7 @@ fn bodies_are_kept_up_to_the_limit() {
 
 #[test]
 fn a_streaming_body_that_was_not_touched_goes_again() {
-    let stream = || Body::stream(Once(Body::from("abc")), Some(3));
+    let stream = || Body::stream(Unmeasured(Body::from("abc")), Some(3));
     assert_eq!(send("attempts: 3", with_body("POST", stream()), &[Unreachable, Unreachable, Status(200)]).1, ["POST / Stream(Some(3)) None"; 3]);
     // A service that says so but took the body is not believed.
     let ran = run_with(&build::<Retry>("{attempts: 3, initialInterval: 10s}"), with_body("POST", stream()), |x| {
