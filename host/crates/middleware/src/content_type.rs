@@ -45,7 +45,8 @@ impl Around for Runtime {
     }
 }
 
-/// Whether nobody has said what there is, and there is something that may be looked into.
+/// Whether nobody has said what there is, and there is something that may be looked into. Of a body without a length
+/// Traefik sends the head before it sees any of it.
 fn is_untold(response: &Response) -> bool {
     let headers = response.headers();
     let may_have_body = !matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) && !response.status().is_informational();
@@ -53,6 +54,7 @@ fn is_untold(response: &Response) -> bool {
         && !headers.contains_key(CONTENT_TYPE)
         && headers.get(CONTENT_ENCODING).is_none_or(HeaderValue::is_empty)
         && !matches!(response.body(), Body::Empty | Body::Tunnel(_))
+        && response.body().length().is_some()
 }
 
 #[cfg(test)]

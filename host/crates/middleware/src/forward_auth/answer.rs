@@ -50,6 +50,7 @@ impl Runtime {
             response.headers_mut().extend(HeaderValue::try_from(location).ok().map(|l| (LOCATION, l)));
             return Ok(Verdict::Answer(Box::new(response)));
         }
+        let length = body.length();
         let mut response = Response::new(body);
         *response.status_mut() = parts.status;
         *response.headers_mut() = headers;
@@ -60,8 +61,11 @@ impl Runtime {
         if announces_trailers {
             headers.remove(header::TRAILER);
         }
-        if exchange.request.method != Method::HEAD {
-            headers.remove(header::CONTENT_LENGTH);
+        // The answer to a HEAD tells the length itself; of the one to a GET it is that of the body.
+        match length.filter(|_| exchange.request.method == Method::HEAD) {
+            Some(_) if self.method.is_none() => {}
+            Some(length) => _ = headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length)),
+            None => _ = headers.remove(header::CONTENT_LENGTH),
         }
         if let (Some(Some(url)), false) = (resolved, self.preserve_location)
             && let Ok(url) = HeaderValue::try_from(url)
