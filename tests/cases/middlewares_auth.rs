@@ -1,6 +1,6 @@
 //! `forwardAuth`, `digestAuth` and `errors` with servers of their own (MW-03, MW-10, MW-11).
 
-use crate::harness::{Backend, Conn, Gate, Gateway, Pki, Reply, eventually};
+use crate::harness::{Backend, Gateway, Pki, Reply, eventually};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
@@ -83,14 +83,12 @@ fn without_a_judge_nobody_passes() {
         let r = gateway.get("/");
         assert_eq!((r.status, r.text(), r.header("content-type")), (500, "", None));
     }
-    let dead = Backend::raw(|mut raw| while raw.head().is_some() {});
     let broken = Backend::raw(|mut raw| {
         raw.head();
         raw.write("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf");
     });
     assert_eq!(Gateway::start(&behind(&auth(&broken.url(), ""), &server, "")).get("/").status, 500);
     assert!(server.requests().is_empty());
-    drop(dead);
     let log = gateway.log();
     assert!(!log.contains("hunter2") && !log.contains("hunter3"), "{log}");
 }
@@ -98,7 +96,7 @@ fn without_a_judge_nobody_passes() {
 /// A client that goes away takes its question along.
 #[test]
 fn a_question_of_nobody_is_not_waited_for() {
-    let (server, gate) = (Backend::named("server"), Arc::new(Gate::default()));
+    let server = Backend::named("server");
     let judge = Backend::raw(|mut raw| {
         raw.head();
         // Never answers; ends with its connection.
@@ -110,7 +108,6 @@ fn a_question_of_nobody_is_not_waited_for() {
     eventually("the question is asked", || (judge.open() == 1).then_some(()));
     drop(c);
     eventually("the question is given up", || (judge.open() == 0).then_some(()));
-    gate.open();
 }
 
 fn errors(rest: &str) -> String {
@@ -138,13 +135,13 @@ fn pages_come_from_a_service() {
     // Only the service changes: the middleware follows.
     code.store(500, Ordering::SeqCst);
     let other = Backend::named("other page");
-    gateway.reload("main.yml", &behind(&errors(", query: '/{status}?{url}'"), &server, &pages(&other)));
+    gateway.reload("routing.yml", &behind(&errors(", query: '/{status}?{url}'"), &server, &pages(&other)));
     let r = eventually("the new page", || Some(gateway.get("/")).filter(|r| r.text() == "other page"));
     assert_eq!(r.status, 500);
     // It goes: the router goes too, and comes back with it.
-    gateway.reload("main.yml", &behind(&errors(""), &server, ""));
+    gateway.reload("routing.yml", &behind(&errors(""), &server, ""));
     eventually("no page, no router", || (gateway.get("/").status == 404).then_some(()));
-    gateway.reload("main.yml", &behind(&errors(""), &server, &pages(&page)));
+    gateway.reload("routing.yml", &behind(&errors(""), &server, &pages(&page)));
     eventually("all is back", || (gateway.get("/").text() == "GET /").then_some(()));
 }
 
@@ -160,7 +157,7 @@ fn circles_through_services_are_refused() {
          plain: {{loadBalancer: {{servers: [{{url: '{url}'}}]}}}}\n    \
          s: {{middlewares: [chain], loadBalancer: {{servers: [{{url: '{url}'}}]}}}}\n    w: {{weighted: {{services: [{{name: s}}]}}}}\n"
     ));
-    let mut c: Conn = gateway.connect();
+    let mut c = gateway.connect();
     for (path, status) in [("/r", 404), ("/e", 404), ("/w", 404), ("/good", 200)] {
         assert_eq!(c.get("a", path).status, status, "{path}");
     }

@@ -4,9 +4,9 @@
 
 mod go_regex;
 mod go_url;
-mod kept_body;
 mod header_modifier;
 mod ip_strategy;
+mod kept_body;
 mod omit;
 mod password;
 mod random_key;

@@ -96,10 +96,11 @@ pub(crate) fn kind(data: &[u8]) -> &'static str {
     }
     let of = |list: &'static [Signature]| list.iter().find(|s| s.fits(data)).map(|s| s.kind);
     let binary = |b: &u8| matches!(b, 0x00..=0x08 | 0x0B | 0x0E..=0x1A | 0x1C..=0x1F);
-    of(EARLY)
-        .or_else(|| is_mp4(data).then_some("video/mp4"))
-        .or_else(|| of(LATE))
-        .unwrap_or(if bare.iter().any(binary) { "application/octet-stream" } else { TEXT })
+    of(EARLY).or_else(|| is_mp4(data).then_some("video/mp4")).or_else(|| of(LATE)).unwrap_or(if bare.iter().any(binary) {
+        "application/octet-stream"
+    } else {
+        TEXT
+    })
 }
 
 fn is_tag(data: &[u8], tag: &[u8]) -> bool {

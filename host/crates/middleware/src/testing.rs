@@ -5,11 +5,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use torana_config::node::Node;
 use torana_config::parse::{Format, parse};
-use torana_extend::{BuildCx, BuildError, MiddlewareSpec};
 use torana_config::routing::ServersTransportConfig;
-use torana_http::{
-    Body, Client, Endpoint, ErrorKind, Exchange, Filter, LocalFuture, Peer, ProxyError, Request, Response, Step, exchange,
-};
+use torana_extend::{BuildCx, BuildError, MiddlewareSpec};
+use torana_http::{Body, Client, Endpoint, ErrorKind, Exchange, Filter, LocalFuture, Peer, ProxyError, Request, Response, Step, exchange};
 
 pub(crate) fn yaml(text: &str) -> Node {
     parse(text, Format::Yaml, "test.yml".into()).unwrap()
