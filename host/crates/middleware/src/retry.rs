@@ -163,7 +163,7 @@ impl Runtime {
     }
 }
 
-/// A body in memory.
+/// What can be sent again.
 struct Kept {
     whole: WholeBody,
     for_status: bool,
