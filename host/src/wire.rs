@@ -1,5 +1,6 @@
 //! Puts the parts together: who is started in which order, and who stops whom.
 
+use crate::access_log;
 use crate::egress::Outgoing;
 use crate::listen::{Sockets, listen};
 use crate::local_plugins;
@@ -18,6 +19,7 @@ use torana_control::{Compiler, Parts, Published, Resolvers, internal_routing, in
 use torana_dataplane::{Drain, Live, Workers};
 use torana_extend::{Egress, Event, PluginHost, Provider, ProviderOut};
 use torana_provider::rest::{self, Rest};
+use torana_telemetry::access_log::{AccessLog, AccessLogHandle};
 use torana_telemetry::metrics::Metrics;
 use torana_upstream::{SpiffeSource, Transport};
 use torana_wasm::Plugins;
@@ -44,6 +46,7 @@ fn compiler(
     published: &Published,
     drain: &Drain,
     metrics: Option<Arc<Metrics>>,
+    access_log: Option<Arc<AccessLog>>,
     rest: &Rest,
     spiffe: Option<Arc<SpiffeSource>>,
 ) -> Result<Compiler, Diagnostic> {
@@ -73,6 +76,7 @@ fn compiler(
         internals,
         plugins,
         metrics,
+        access_log,
         spiffe,
         resolvers: resolvers.clone(),
         stapler: install.ocsp.as_ref().map(|o| Arc::new(Stapler::new(out, o.responder_overrides.clone()))),
@@ -170,7 +174,8 @@ pub(crate) fn serve(loaded: Loaded) -> Result<(), Vec<Diagnostic>> {
     }
     let install = Arc::new(loaded.config);
     let metrics = metrics(&install);
-    let entry_points = torana_control::entry_points::compile(&install.entry_points, metrics.as_ref())?;
+    let (access_log, requests) = access_log::open(&install, workers()).map_err(|d| vec![d])?.unzip();
+    let entry_points = torana_control::entry_points::compile(&install.entry_points, metrics.as_ref(), access_log.as_ref())?;
     let udp_entry_points = torana_control::entry_points::compile_udp(&install.entry_points)?;
     let sockets = listen(entry_points, udp_entry_points)?;
     let drain = Drain::default();
@@ -184,7 +189,8 @@ pub(crate) fn serve(loaded: Loaded) -> Result<(), Vec<Diagnostic>> {
     }
     let (identity, agent) = spiffe(&install).map_err(|d| vec![d])?.unzip();
     let spiffe = identity.clone().zip(agent);
-    let compiler = compiler(&install, &plugins, out, &resolvers, &published, &drain, metrics, &rest, identity).map_err(|d| vec![d])?;
+    let compiler =
+        compiler(&install, &plugins, out, &resolvers, &published, &drain, metrics, access_log, &rest, identity).map_err(|d| vec![d])?;
     let startup = install.providers.startup_timeout.map(|t| t.as_duration());
     let apply = Apply {
         compiler,
@@ -199,7 +205,7 @@ pub(crate) fn serve(loaded: Loaded) -> Result<(), Vec<Diagnostic>> {
         .enable_all()
         .build_local(Default::default())
         .map_err(|e| vec![Diagnostic::error("", format!("cannot start the runtime: {e}"))])?;
-    runtime.block_on(run(Running { install, resolvers, apply, providers, published, sockets, live, drain, log, spiffe }))
+    runtime.block_on(run(Running { install, resolvers, apply, providers, published, sockets, live, drain, log, requests, spiffe }))
 }
 
 struct Running {
@@ -212,6 +218,7 @@ struct Running {
     live: Live,
     drain: Drain,
     log: torana_telemetry::log::LogHandle,
+    requests: Option<AccessLogHandle>,
     spiffe: Option<(Arc<SpiffeSource>, torana_spiffe::Endpoint)>,
 }
 
@@ -281,6 +288,9 @@ async fn run(r: Running) -> Result<(), Vec<Diagnostic>> {
                 if let Err(error) = r.log.reopen() {
                     tracing::error!(%error, "cannot reopen the log file");
                 }
+                if let Some(requests) = &r.requests {
+                    requests.reopen();
+                }
             }
         }
     }
@@ -303,8 +313,15 @@ async fn run(r: Running) -> Result<(), Vec<Diagnostic>> {
         _ = joined => {}
         () = at_once => {
             tracing::warn!("stopping at once");
+            if let Some(requests) = r.requests {
+                requests.close();
+            }
             std::process::exit(1);
         }
+    }
+    // The last requests have ended: all of their lines are there.
+    if let Some(requests) = r.requests {
+        requests.close();
     }
     applying.abort();
     let _ = tokio::time::timeout(CERTIFICATES_WRITTEN, resolvers.join_all()).await;
@@ -370,11 +387,12 @@ pub(crate) fn check(loaded: Loaded) -> Vec<Diagnostic> {
         Err(d) => return vec![d],
     };
     let install = Arc::new(loaded.config);
-    let mut found = match torana_control::entry_points::compile(&install.entry_points, None) {
+    let mut found = match torana_control::entry_points::compile(&install.entry_points, None, None) {
         Ok(_) => Vec::new(),
         Err(wrong) => wrong,
     };
     found.extend(torana_control::entry_points::compile_udp(&install.entry_points).err().into_iter().flatten());
+    found.extend(access_log::check(&install));
     found.extend(wrong);
     let rest = Rest::default();
     let providers = providers(&install, &plugins, &rest);
@@ -388,7 +406,7 @@ pub(crate) fn check(loaded: Loaded) -> Vec<Diagnostic> {
         }
     };
     let drain = Drain::default();
-    let mut compiler = match compiler(&install, &plugins, out, &resolvers, &published, &drain, metrics(&install), &rest, identity) {
+    let mut compiler = match compiler(&install, &plugins, out, &resolvers, &published, &drain, metrics(&install), None, &rest, identity) {
         Ok(c) => c,
         Err(d) => {
             found.push(d);

@@ -101,7 +101,7 @@ impl Index {
 
 /// URLs of a service's servers, and whether they are up.
 pub(crate) fn servers(service: &ServiceStatus) -> impl Iterator<Item = (&str, bool)> {
-    service.balancer.iter().flat_map(|b| b.servers.iter().enumerate().map(|(i, s)| (s.url.as_str(), b.balancer.is_up(i))))
+    service.balancer.iter().flat_map(|b| b.servers.iter().enumerate().map(|(i, s)| (&*s.url, b.balancer.is_up(i))))
 }
 
 /// Entry points of a router that exist; also of a router that is not served.

@@ -82,6 +82,7 @@ fn api(install: Arc<InstallConfig>, file: &str) -> Arc<Api> {
         stapler: None,
         spiffe: None,
         metrics: None,
+        access_log: None,
     })
     .unwrap();
     let inputs = BTreeMap::from([("file", config(file)), ("internal", config(INTERNAL))]);

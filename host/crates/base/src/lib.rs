@@ -8,6 +8,7 @@ mod keep;
 mod name;
 mod objects;
 mod secret;
+mod status_ranges;
 mod suggest;
 pub mod tls;
 
@@ -17,4 +18,5 @@ pub use keep::Keep;
 pub use name::{normalize, provider_of, qualify, unqualified};
 pub use objects::{Objects, RejectedObject};
 pub use secret::Secret;
+pub use status_ranges::StatusRanges;
 pub use suggest::closest;

@@ -37,6 +37,7 @@ fn compiler() -> Compiler {
         internals: Internals::new(),
         plugins: Arc::new(torana_extend::NoPlugins),
         metrics: None,
+        access_log: None,
         resolvers: torana_control::Resolvers::default(),
         stapler: None,
         spiffe: None,

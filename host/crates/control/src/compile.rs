@@ -24,6 +24,7 @@ use torana_dataplane::{Router, Snapshot};
 use torana_extend::PluginHost;
 use torana_http::{Endpoint, Step};
 use torana_router::{CompiledRule, MAX_USER_PRIORITY, Route, RouteTable, default_priority};
+use torana_telemetry::access_log::AccessLog;
 use torana_telemetry::metrics::Metrics;
 use torana_tls::Stapler;
 use torana_upstream::{LoadBalancer, SpiffeSource, Transport};
@@ -40,6 +41,7 @@ pub struct Parts {
     pub stapler: Option<Arc<Stapler>>,
     /// Where requests are counted, if they are.
     pub metrics: Option<Arc<Metrics>>,
+    pub access_log: Option<Arc<AccessLog>>,
     /// The gateway's own identity for servers, if that is configured.
     pub spiffe: Option<Arc<SpiffeSource>>,
 }
@@ -311,6 +313,7 @@ impl Compiler {
                     services: &mut services,
                     matchers: &matchers,
                     metrics: self.parts.metrics.as_deref(),
+                    access_log: self.parts.access_log.as_deref(),
                     name: qualified,
                     before: before.filter(|b| b.digest == item.digest && b.versions == versions && b.tls == tls),
                     provider: &provider,
@@ -438,6 +441,7 @@ struct RouterBuild<'a, 'b> {
     services: &'a mut Services<'b>,
     matchers: &'a PluginMatchers<'a>,
     metrics: Option<&'a Metrics>,
+    access_log: Option<&'a AccessLog>,
     /// Of the same digest.
     before: Option<&'a KeptRouter>,
     name: Arc<str>,
@@ -550,6 +554,8 @@ impl RouterBuild<'_, '_> {
                             recursion_mark: config.default_rule.then(|| recursion_mark(&name)).flatten(),
                             denied_escapes: model.map_or(0, |m| m.denied_escapes),
                             tls_options: copy.tls.clone(),
+                            internal: is_internal(&service_name),
+                            logged: self.access_log.is_some_and(|l| self.logged(l, model, &service_name)),
                             metered: metrics.is_some(),
                             meter: metrics.and_then(|m| m.router(&name, &service_name)),
                         })
@@ -634,7 +640,13 @@ impl RouterBuild<'_, '_> {
     /// Whether requests are counted: the router says so, or else its entry point.
     fn metered(&self, metrics: &Metrics, model: Option<&Model>, service: &str) -> bool {
         let own = self.item.config.observability.as_ref().and_then(|o| o.metrics);
-        own.unwrap_or_else(|| model.is_none_or(|m| m.metered)) && (metrics.options().internals || !service.ends_with("@internal"))
+        own.unwrap_or_else(|| model.is_none_or(|m| m.metered)) && (metrics.options().internals || !is_internal(service))
+    }
+
+    /// The same for the access log.
+    fn logged(&self, log: &AccessLog, model: Option<&Model>, service: &str) -> bool {
+        let own = self.item.config.observability.as_ref().and_then(|o| o.access_logs);
+        own.unwrap_or_else(|| model.is_none_or(|m| m.logged)) && (log.internals() || !is_internal(service))
     }
 
     fn rule(&mut self) -> Option<Arc<CompiledRule>> {
@@ -692,6 +704,11 @@ impl RouterBuild<'_, '_> {
         }
         good.then_some(steps)
     }
+}
+
+/// Whether the gateway answers itself.
+fn is_internal(service: &str) -> bool {
+    service.ends_with("@internal")
 }
 
 fn same_steps(a: &[Step], b: &[Step]) -> bool {

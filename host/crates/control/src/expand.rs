@@ -18,6 +18,8 @@ pub(crate) struct Model {
     pub tls: Option<RouterTlsConfig>,
     /// `observability.metrics`, for routers that do not say.
     pub metered: bool,
+    /// `observability.accessLogs`, for routers that do not say.
+    pub logged: bool,
     /// Whether routers on it are copied under a name of their own.
     pub carries_defaults: bool,
 }
@@ -111,6 +113,7 @@ fn model(name: &str, config: &EntryPointConfig) -> Model {
         middlewares: http.middlewares.clone(),
         denied_escapes: denied,
         metered: config.observability.as_ref().is_none_or(|o| o.metrics),
+        logged: config.observability.as_ref().is_none_or(|o| o.access_logs),
         tls: http.tls.clone(),
         carries_defaults: !http.middlewares.is_empty()
             || http.tls.is_some()

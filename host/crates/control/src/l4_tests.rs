@@ -22,6 +22,7 @@ fn compiler() -> Compiler {
         internals: Internals::new(),
         plugins: Arc::new(torana_extend::NoPlugins),
         metrics: None,
+        access_log: None,
         resolvers: crate::Resolvers::default(),
         stapler: None,
         spiffe: None,

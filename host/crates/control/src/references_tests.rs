@@ -23,6 +23,7 @@ fn compile(secret: &str, file: &str, docker: &str) -> Compiled {
         internals: Internals::new(),
         plugins: Arc::new(torana_extend::NoPlugins),
         metrics: None,
+        access_log: None,
         resolvers: crate::Resolvers::default(),
         stapler: None,
         spiffe: None,

@@ -1,3 +1,4 @@
+use crate::access::EntryPointLog;
 use crate::measure::EntryPointMeter;
 use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
@@ -86,6 +87,8 @@ pub struct EntryPoint {
     pub http3: Option<Http3>,
     /// `None`: nothing is measured.
     pub meter: Option<EntryPointMeter>,
+    /// `None`: nothing is logged.
+    pub log: Option<EntryPointLog>,
 }
 
 impl EntryPoint {
@@ -117,6 +120,7 @@ impl EntryPoint {
             h2_encoder_table: 4096,
             http3: None,
             meter: None,
+            log: None,
         }
     }
 

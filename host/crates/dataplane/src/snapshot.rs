@@ -24,6 +24,10 @@ pub struct Router {
     pub denied_escapes: u8,
     /// Qualified name of the TLS options that the connection must have been opened with; `None` without TLS.
     pub tls_options: Option<Arc<str>>,
+    /// A service of the gateway itself answers.
+    pub internal: bool,
+    /// Its requests are logged, if any are.
+    pub logged: bool,
     /// Its requests are measured, if anything is.
     pub metered: bool,
     /// Where they are counted by router; `None` without `addRoutersLabels`.

@@ -5,6 +5,8 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use std::any::Any;
 use std::cell::Cell;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
 
 /// A request on its way. `Host` is not among the headers: it is `host`, as in Go.
 #[derive(Debug, Default)]
@@ -38,24 +40,46 @@ impl Request {
 
 pub type Response = http::Response<Body>;
 
+/// The server that a request went to, and the last one where it went to several.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    /// Qualified name.
+    pub service: Arc<str>,
+    /// URL of the server as configured.
+    pub url: Arc<str>,
+    /// Host and port of that URL.
+    pub address: ByteString,
+    pub started: Instant,
+    /// The response is the server's, or says why it has given none.
+    pub answered: bool,
+    /// Bytes of the body as the server sent it, of a middleware that makes another one of it.
+    pub size: Option<Rc<Cell<u64>>>,
+}
+
 /// One request and what is known about it, for as long as it is served.
 pub struct Exchange {
     pub request: Request,
     /// The connection it came on.
     pub peer: Rc<Peer>,
     /// Name of the matched router, `name@provider`.
-    pub router: Option<std::sync::Arc<str>>,
+    pub router: Option<Arc<str>>,
     /// Do not append the peer to `X-Forwarded-For` when proxying: the entry point says so, or a middleware
     /// blanked the header.
     pub keep_forwarded_for: bool,
     /// A handshake to another protocol was asked for: token of `Upgrade`.
     pub upgrade: Option<HeaderValue>,
-    /// User name found by an authentication middleware, for the access log.
+    /// User name found by an authentication middleware, for the access log; empty where the client named nobody.
     pub user: Option<String>,
     /// The request is measured, and so are its tries with servers.
     pub metered: bool,
     /// A middleware sends the request again; whoever counts it takes the mark away.
     pub again: bool,
+    /// How often a middleware has sent it again.
+    pub retries: u32,
+    /// The request is told in the access log.
+    pub logged: bool,
+    /// Where it went, if it is told in the access log.
+    pub origin: Option<Origin>,
     /// Bytes that were read of a body that arrives in pieces, if the request is measured.
     pub upload: Option<Rc<Cell<u64>>>,
     /// Path as it was when the request was routed, and the query.
@@ -76,6 +100,9 @@ impl Exchange {
             user: None,
             metered: false,
             again: false,
+            retries: 0,
+            logged: false,
+            origin: None,
             upload: None,
             original_path,
             notes: Vec::new(),

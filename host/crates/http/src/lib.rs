@@ -19,6 +19,6 @@ pub mod tcp;
 pub use body::{Body, BodyError, Frame, Tunnel};
 pub use chain::{Around, Endpoint, Filter, Flow, LocalFuture, Next, Step, run};
 pub use error::{ErrorKind, ProxyError, Side};
-pub use exchange::{Exchange, Request, Response};
+pub use exchange::{Exchange, Origin, Request, Response};
 pub use peer::{Interim, Peer, TlsFacts};
 pub use tcp::{Admission, TcpFilter};

@@ -127,6 +127,7 @@ impl Runtime {
             }
             saved.restore(exchange);
             exchange.again = true;
+            exchange.retries += 1;
         }
         respond::status_text(StatusCode::INTERNAL_SERVER_ERROR)
     }

@@ -11,6 +11,7 @@ mod options;
 mod self_signed;
 mod server;
 mod store;
+mod subject;
 #[cfg(test)]
 mod testing;
 
@@ -21,6 +22,7 @@ pub use ocsp::Stapler;
 pub use options::TlsOptions;
 pub use server::{SessionShared, UNRECOGNIZED_NAME, challenge_config, choose, quic_config, server_config};
 pub use store::Store;
+pub use subject::subject;
 
 use rustls::crypto::CryptoProvider;
 use std::sync::{Arc, LazyLock};

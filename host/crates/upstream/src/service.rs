@@ -8,12 +8,13 @@ use http::header::SET_COOKIE;
 use smallvec::SmallVec;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
-use torana_http::{Body, Endpoint, ErrorKind, Exchange, LocalFuture, ProxyError, Response, respond};
+use std::time::Instant;
+use torana_http::{Body, Endpoint, ErrorKind, Exchange, LocalFuture, Origin, ProxyError, Response, respond};
 
 /// A server of a load balancer.
 pub struct Server {
     /// URL as configured: its name in the API and in the sticky cookie.
-    pub url: String,
+    pub url: Arc<str>,
     pub target: Arc<Target>,
     /// What goes before the request's path; empty unless `preservePath`.
     pub prefix: String,
@@ -158,6 +159,19 @@ impl LoadBalancer {
     }
 }
 
+impl LoadBalancer {
+    fn origin(&self, server: &Server) -> Origin {
+        Origin {
+            service: self.name.clone(),
+            url: server.url.clone(),
+            address: server.target.authority.clone(),
+            started: Instant::now(),
+            answered: false,
+            size: None,
+        }
+    }
+}
+
 impl Drop for LoadBalancer {
     fn drop(&mut self) {
         self.deactivate();
@@ -174,6 +188,9 @@ impl Endpoint for LoadBalancer {
             let mut tried: SmallVec<[usize; MOST_SERVERS]> = SmallVec::new();
             let mut response = loop {
                 let Some(server) = self.servers.get(pick.index) else { return no_server() };
+                if exchange.logged {
+                    exchange.origin = Some(self.origin(server));
+                }
                 match forward(exchange, &server.target, &server.prefix, self.options).await {
                     Ok(response) => {
                         pick.first_byte();
@@ -187,6 +204,9 @@ impl Endpoint for LoadBalancer {
                     }
                 }
             };
+            if let Some(origin) = &mut exchange.origin {
+                origin.answered = true;
+            }
             if let Some(attempt) = attempt {
                 attempt.answered(&mut response, exchange);
             }

@@ -1,6 +1,7 @@
 //! The static configuration: what Torana reads once, when it starts. Field by field Traefik's install
 //! configuration, as far as it is built.
 
+mod access_log;
 mod acme;
 mod address;
 mod effective;
@@ -15,6 +16,7 @@ mod providers;
 mod removed;
 mod secrets;
 
+pub use access_log::*;
 pub use acme::*;
 pub use address::{Address, Protocol};
 pub use entry_point::*;
@@ -52,6 +54,8 @@ pub struct InstallConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metrics: Option<MetricsConfig>,
     pub log: LogConfig,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub access_log: Option<AccessLogConfig>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ocsp: Option<OcspConfig>,
     #[serde(skip_serializing_if = "Option::is_none")]
