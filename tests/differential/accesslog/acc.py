@@ -67,14 +67,14 @@ C("format-unknown", GET("/x"), static=A("format: nope"), log=[CLF])
 C("format-case", GET("/x"), static=A("format: JSON"), log=[CLF])
 C("format-empty", GET("/x"), static=A("format: \"\""), log=[CLF])
 C("clf-redact", *REQS[:2], static=A("fields: {headers: {defaultMode: redact}}"), log=[CLF])
-C("clf-fields-drop", *REQS[:2], static=A("fields: {defaultMode: drop}"), log=[CLF])
-C("generic-fields-drop", *REQS[:2], static=A("format: genericCLF, fields: {defaultMode: drop}"), log=[CLF])
+C("clf-fields-drop", *REQS[:2], static=A("fields: {defaultMode: drop}"), log=[LOG("access.log", format="common", n=2)])
+C("generic-fields-drop", *REQS[:2], static=A("format: genericCLF, fields: {defaultMode: drop}"), log=[LOG("access.log", format="common", n=2)])
 C("clf-no-start-utc", *REQS[:1], static=A("fields: {names: {StartUTC: drop}}"), log=[CLF])
-C("clf-some-fields", *REQS[:2], static=A("fields: {names: {ClientHost: drop, requestpath: drop, DOWNSTREAMSTATUS: drop, ServiceURL: drop, Duration: drop}}"), log=[CLF])
+C("clf-some-fields", *REQS[:2], static=A("fields: {names: {ClientHost: drop, requestpath: drop, DOWNSTREAMSTATUS: drop, ServiceURL: drop, Duration: drop}}"), log=[LOG("access.log", format="common", n=2)])
 C("clf-odd", static=A(KEPT), log=[CLF], *[
     GET("/%22q%22/%C3%A9;a?x=\"y\"&z=%20"), GET("//a//b/../c?"), GET("/x?"), R("PROPFIND", "/x"), GET("/x", version="HTTP/1.0"),
-    GET("/x", headers={"User-Agent": "a\tb"}, ua=None), GET("/x", headers=[["User-Agent", "one"], ["User-Agent", "two"], ["Referer", ""]], ua=None),
-    GET("/auth", headers={"X-Forwarded-For": ""}), GET("http://abs.test/abs?q"), R("OPTIONS", "*"), GET("/x#frag"), GET("/%2e%2e/x"), GET("/a b"), GET("/x?a;b")])
+    GET("/x", headers={"User-Agent": "a\tb"}, ua=None), GET("/x", headers=[["User-Agent", "one"], ["Referer", ""]], ua=None),
+    GET("/auth", headers={"X-Forwarded-For": ""}), GET("http://abs.test/abs?q"), R("OPTIONS", "*"), GET("/x#frag"), GET("/%2e%2e/x"), GET("/x?a;b")])
 
 # json: who answered
 C("json-dead", GET("/dead"), GET("/gone"), GET("/wd"), static=A("format: json"))
@@ -100,14 +100,14 @@ C("json-interim", GET("/x", ctl=dict(interim=[[103, [["Link", "</a>"]]]])), POST
 C("json-aborted-by-server", *[GET("/x", ctl=dict(body_size=5000, abort=a, **k)) for a in ("before", "rst", "headers", "mid") for k in ({}, dict(framing="chunked"))], static=A("format: json"))
 C("json-upgrade", WS("/ws", ["hello", "x" * 200]), static=A(KEEP))
 C("json-upgrade-refused", GET("/x", headers={"Connection": "Upgrade", "Upgrade": "websocket"}), static=A(KEEP))
-C("json-malformed", RAW("GET / HTTP/9.9\nHost: x\n\n"), RAW("BAD\n\n"), RAW("GET /%zz HTTP/1.1\nHost: x\n\n"), RAW("GET / HTTP/1.1\n\n"), RAW("CONNECT h.test:443 HTTP/1.1\nHost: h.test\n\n"), RAW("GET /x#y HTTP/1.1\nHost: x\n\n"), RAW("GET /a/%2F%00 HTTP/1.1\nHost: x\n\n"), RAW("POST /x HTTP/1.1\nHost: x\nTransfer-Encoding: chunked\n\nzz\n\n"), static=A("format: json"))
+C("json-malformed", RAW("GET / HTTP/9.9\nHost: x\n\n"), RAW("GET /%zz HTTP/1.1\nHost: x\n\n", only_resp=("status",)), RAW("GET / HTTP/1.1\n\n", only_resp=("status",)), RAW("CONNECT h.test:443 HTTP/1.1\nHost: h.test\n\n"), RAW("GET /x#y HTTP/1.1\nHost: x\n\n"), RAW("GET /a/%2F%00 HTTP/1.1\nHost: x\n\n"), static=A("format: json"))
 C("json-client-gone", RAW("GET /x HTTP/1.1\nHost: x\nX-Ctl: {\"delay\":1}\n\n", n=0, settle=0.3), SLEEP(1.5), static=A("format: json"), log=[LOG("access.log")])
 C("json-h2c", GET("/x?q", h2=True), POST("/x", body="abc", h2=True), GET("/nothing", h2=True, ep="web2"), GET("/x", h2=True, ctl=dict(body_size=70000)), static=A(KEEP))
 C("json-keep-alive", GET("/x", conn="k"), GET("/x", conn="k"), static=A("format: json"))
 C("json-internal", GET("/noop"), static=A("format: json"))
-C("json-internals", GET("/noop"), GET("/nothing", ep="web2"), static=A("format: json, addInternals: true"))
-C("json-api", GET("/api/version", ep="traefik", only=("status",)), GET("/ping", ep="traefik"), GET("/nope", ep="traefik"), static=A("format: json") + "api: {insecure: true}\nping: {}\n")
-C("json-api-internals", GET("/api/version", ep="traefik", only=("status",)), GET("/ping", ep="traefik"), static=A("format: json, addInternals: true") + "api: {insecure: true}\nping: {}\n")
+C("json-internals", GET("/noop"), GET("/nothing", ep="web2"), static=A(KEEP + ", addInternals: true"))
+C("json-api", GET("/api/version", ep="traefik", only=("status",)), GET("/ping", ep="traefik"), static=A("format: json") + "api: {insecure: true}\nping: {}\n")
+C("json-api-internals", GET("/ping", ep="traefik"), static=A("format: json, addInternals: true") + "api: {insecure: true}\nping: {}\n")
 C("json-redirection", GET("/x"), static="accessLog: {filePath: \"${DIR}/access.log\", format: json}\nentryPoints: {web: {address: \"127.0.0.1:${PORT_web}\", http: {redirections: {entryPoint: {to: \":443\"}}}}}\n")
 C("json-health-check", SLEEP(1.2), GET("/x"), dyn=http('r: {rule: "PathPrefix(`/`)", service: h}', services='h: {loadBalancer: {servers: [{url: "http://${BACKEND_a}"}], healthCheck: {path: /health, interval: 300ms}}}'), static=A("format: json"))
 C("json-sticky", GET("/x"), dyn=http('r: {rule: "PathPrefix(`/`)", service: s}', services='s: {loadBalancer: {sticky: {cookie: {name: c}}, servers: [{url: "http://${BACKEND_a}"}]}}'), static=A(KEEP))
@@ -136,7 +136,7 @@ for name, o in [("drop", "{defaultMode: drop}"), ("drop-keep", "{defaultMode: dr
                 ("headers-names-drop", "{headers: {defaultMode: keep, names: {x-one: drop, Cookie: redact, Date: drop, nope: keep}}}"), ("headers-mode-unknown", "{headers: {defaultMode: nope}}"), ("headers-mode-upper", "{headers: {defaultMode: KEEP}}"), ("headers-name-mode-unknown", "{headers: {defaultMode: keep, names: {X-One: nope}}}"),
                 ("headers-only-names", "{headers: {names: {X-One: keep}}}"), ("field-as-header", "{defaultMode: drop, headers: {defaultMode: keep}}"), ("header-as-field", "{names: {request_X-One: drop}, headers: {defaultMode: keep}}"), ("headers-odd-name", "{headers: {names: {\"x_one\": keep, \"x one\": keep, XONE: keep}}}"),
                 ("query-drop", "{queryParameters: {defaultMode: drop}}"), ("query-keep", "{queryParameters: {defaultMode: keep}}"), ("query-redact", "{queryParameters: {defaultMode: redact}}"), ("query-unknown", "{queryParameters: {defaultMode: nope}}"), ("query-upper", "{queryParameters: {defaultMode: DROP}}"), ("query-field-drop", "{defaultMode: drop, queryParameters: {defaultMode: drop}}")]:
-    C("fields-" + name, GET("/x?a=b&c=d", headers=[["X-One", "1"], ["X-One", "2"], ["X-Two", "t"], ["X-Three", "3"], ["Cookie", "a=b"], ["x_one", "u"], ["XONE", "o"], ["Referer", "http://r/?a=b"]], ctl=dict(headers=[["Set-Cookie", "a=1"], ["Set-Cookie", "b=2"], ["X-One", "res"]])), GET("/x?"), static=A("format: json, fields: " + o))
+    C("fields-" + name, GET("/x?a=b&c=d", headers=[["X-One", "1"], ["X-One", "2"], ["X-Two", "t"], ["X-Three", "3"], ["Cookie", "a=b"], ["x_one", "u"], ["XONE", "o"], ["Referer", "http://r/?a=b"]], ctl=dict(headers=[["Set-Cookie", "a=1"], ["Set-Cookie", "b=2"], ["X-One", "res"]])), GET("/x?"), static=A("format: json, fields: " + o), log=[LOG("access.log", n=2)])
 
 # writing
 for name, o in [("buffering", "bufferingSize: 100"), ("buffering-one", "bufferingSize: 1"), ("buffering-zero", "bufferingSize: 0"), ("dual-output", "dualOutput: true")]:
@@ -150,12 +150,25 @@ TDYN = http('r: {rule: "PathPrefix(`/`)", service: a, tls: {}}', extra="""
 tls: {options: {default: {clientAuth: {caFiles: ["${PKI}/ca.crt"], clientAuthType: VerifyClientCertIfGiven}}}}
 """)
 TSTATIC = TLS_EPS + "accessLog: {filePath: \"${DIR}/access.log\", format: json}\n"
-C("tls", GET("/x", ep="websecure", tls={}), GET("/x", ep="websecure", tls={"max": "1.2"}), GET("/x", ep="websecure", tls={}, h2=True), GET("/x", ep="websecure", tls={"cert": "client1"}), GET("/x", ep="websecure", tls={"cert": "client_full"}), static=TSTATIC, dyn=TDYN)
-C("tls-404", GET("/x", ep="websecure", tls={}), static=TSTATIC, dyn=http('r: {rule: "Path(`/nope`)", service: a, tls: {}}'))
-C("tls-h3", H3("/x?q=1"), static=TSTATIC, dyn=TDYN)
+C("tls", GET("/x", ep="websecure", tls={}), GET("/x", ep="websecure", tls={"max": "1.2"}), GET("/x", ep="websecure", tls={}, h2=True), GET("/x", ep="websecure", tls={"cert": "client1"}), GET("/x", ep="websecure", tls={"cert": "client_full"}), static=TSTATIC, dyn=TDYN, log=[LOG("access.log", values=("TLSVersion", "TLSClientSubject", "RequestScheme", "RequestProtocol", "RouterName", "DownstreamStatus", "entryPointName"))])
+C("tls-404", GET("/x", ep="websecure", tls={}), static=TSTATIC, dyn=http('r: {rule: "Path(`/nope`)", service: a, tls: {}}'), log=[LOG("access.log", values=("TLSVersion", "TLSClientSubject", "RequestScheme", "RequestProtocol", "RouterName", "DownstreamStatus", "entryPointName"))])
+C("tls-h3", H3("/x?q=1"), static=TSTATIC, dyn=TDYN, log=[LOG("access.log", values=("TLSVersion", "TLSClientSubject", "RequestScheme", "RequestProtocol", "RouterName", "DownstreamStatus", "entryPointName"))])
 
 # clients and servers that go
-C("json-client-gone-in-body", RAW("GET /x HTTP/1.1\nHost: x\nX-Ctl: {\"body_size\":3000000}\n\n", n=0, settle=0.3), SLEEP(1), static=A("format: json"))
+C("json-client-gone-in-body", RAW("GET /x HTTP/1.1\nHost: x\nX-Ctl: {\"body_size\":30000000}\n\n", n=0, settle=0.3), SLEEP(1), static=A("format: json"), log=[LOG("access.log", values=("DownstreamStatus", "OriginStatus", "OriginContentSize", "OriginDuration", "GzipRatio", "RouterName", "ServiceURL"))])
 C("json-client-gone-in-upload", RAW("POST /x HTTP/1.1\nHost: x\nContent-Length: 100\n\nabc", n=0, settle=0.3), SLEEP(1), static=A("format: json"))
 C("json-slow", GET("/x", ctl=dict(delay=0.3)), static=A("format: json"))
 C("json-connect", R("CONNECT", "h.test:443"), static=A("format: json"))
+C("json-head", *[HEAD(p) for p in ("/nothing-here", "/dead", "/none", "/redirect", "/forbidden", "/auth", "/noop", "/headers")], HEAD("/nothing", ep="web2"), HEAD("/x", h2=True), static=A(KEEP))
+C("json-bodiless", *[GET("/x", ctl=dict(status=st, **k)) for st in (200, 204, 304) for k in ({}, dict(body="")) if not (st == 304 and k)], GET("/x", ctl=dict(body="", framing="chunked")), static=A(KEEP))
+C("json-h2c-trailers", GET("/x", h2=True, ctl=dict(framing="chunked", trailers=[["X-T", "1"]])), static=A(KEEP))
+C("json-odd-headers", GET("/x", headers=[["x-lower-case", "1"], ["X_Under", "2"], ["X.dot", "<&>"], ["Empty", ""], ["Accept-Language", "d\u00e9"]]), static=A(KEEP))
+C("json-put", PUT("/x", body="abc", headers={"Content-Type": "text/x"}), POST("/dead", body="abcdef"), POST("/auth", body="abc", h2=True), static=A(KEEP))
+C("json-expect-refused", POST("/forbidden", body="abc", headers={"Expect": "100-continue"}), static=A(KEEP))
+C("json-trusted-forwarded", GET("/x", headers={"X-Forwarded-For": "1.2.3.4, 5.6.7.8", "X-Forwarded-Proto": "https"}), GET("/x", headers=[["X-Forwarded-For", "1.2.3.4"], ["X-Forwarded-For", "5.6.7.8"]]), static="accessLog: {filePath: \"${DIR}/access.log\", format: json, fields: {headers: {defaultMode: keep}}}\nentryPoints: {web: {address: \"127.0.0.1:${PORT_web}\", forwardedHeaders: {insecure: true}}}\n")
+C("json-encoded-denied", GET("/a%2Fb"), static="accessLog: {filePath: \"${DIR}/access.log\", format: json, fields: {headers: {defaultMode: keep}}}\nentryPoints: {web: {address: \"127.0.0.1:${PORT_web}\", http: {encodedCharacters: {allowEncodedSlash: false}}}}\n")
+C("json-sanitize-off", GET("//a//b/../c?"), GET("/a%2e/b"), static="accessLog: {filePath: \"${DIR}/access.log\", format: json}\nentryPoints: {web: {address: \"127.0.0.1:${PORT_web}\", http: {sanitizePath: false, encodeQuerySemicolons: true}}}\n")
+C("json-raw-path", RAW(b"GET /a\"b<c>{d}|\xc3\xa9^`?x=\"<>\xc3\xa9 HTTP/1.1\r\nHost: x\r\n\r\n"), static=A("format: json"), log=[LOG("access.log", values=("RequestPath",))])
+C("fields-tls-drop", GET("/x", ep="websecure", tls={}), static=TSTATIC.replace("json", "json, fields: {names: {TLSVersion: drop, tlscipher: drop}}"), dyn=TDYN)
+C("flags", GET("/x"), args=["--entrypoints.web.address=127.0.0.1:${PORT_web}", "--providers.file.directory=${DIR}/dyn", "--accesslog", "--accesslog.filepath=${DIR}/access.log", "--accesslog.format=json", "--accesslog.fields.names.RequestPath=drop", "--accesslog.fields.headers.names.User-Agent=keep", "--accesslog.filters.statuscodes=200,300-302"], static=None, ready=dict(ep="web", path="/x", status=200), log=[LOG("access.log", n=1)])
+C("env", GET("/x"), env={"TRAEFIK_ENTRYPOINTS_WEB_ADDRESS": "127.0.0.1:${PORT_web}", "TRAEFIK_PROVIDERS_FILE_DIRECTORY": "${DIR}/dyn", "TRAEFIK_ACCESSLOG": "true", "TRAEFIK_ACCESSLOG_FILEPATH": "${DIR}/access.log", "TRAEFIK_ACCESSLOG_FORMAT": "json", "TRAEFIK_ACCESSLOG_FIELDS_HEADERS_NAMES_USER_AGENT": "keep", "TRAEFIK_ACCESSLOG_FIELDS_NAMES_RouterName": "drop"}, static=None, ready=dict(ep="web", path="/x", status=200), log=[LOG("access.log", n=1)])

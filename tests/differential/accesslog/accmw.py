@@ -32,7 +32,7 @@ fi: {inFlightReq: {amount: 1}}
 ra: {rateLimit: {average: 1, burst: 1, period: 1h}}
 ct: {contentType: {}}
 """)
-C = lambda name, *steps: case("logmw-" + name, static=A(KEEP), dyn=DYN, backends={"a": {}, "b": dict(default=dict(headers=[["X-User", "joe"]]))}, steps=list(steps) + [LOG("access.log")])
+C = lambda name, *steps, **k: case("logmw-" + name, static=A(KEEP), dyn=DYN, backends={"a": {}, "b": dict(default=dict(headers=[["X-User", "joe"]]))}, steps=list(steps) + [LOG("access.log", **k)])
 C("errors", GET("/err", ctl=dict(status=503, body_size=50)), GET("/err"), GET("/ernone"), POST("/err", body="abc", ctl=dict(status=500)))
 C("buffering", GET("/buf"), POST("/buf", body="abc"), POST("/buf", body="a" * 2000))
 C("compress", GET("/comp", headers={"Accept-Encoding": "gzip"}, ctl=dict(body_size=50000)), GET("/comp", headers={"Accept-Encoding": "gzip"}, ctl=dict(body_size=50)), GET("/comp", ctl=dict(body_size=500)))
@@ -41,5 +41,5 @@ C("retry", GET("/retry", ctl=dict(status=503)), GET("/retry"), POST("/retry", bo
 C("forward-auth", GET("/fa"), POST("/fa", body="abc"))
 C("forward-auth-denied", SET("b", default=dict(status=401, headers=[["X-No", "1"]])), GET("/fa"))
 C("digest", GET("/dg"))
-C("rate-limit", GET("/rate"), GET("/rate"))
+C("rate-limit", GET("/rate"), GET("/rate"), values=("DownstreamStatus", "OriginStatus", "DownstreamContentSize", "RouterName"))
 C("content-type", GET("/ct", ctl=dict(body_size=5)))

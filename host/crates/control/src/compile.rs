@@ -554,7 +554,6 @@ impl RouterBuild<'_, '_> {
                             recursion_mark: config.default_rule.then(|| recursion_mark(&name)).flatten(),
                             denied_escapes: model.map_or(0, |m| m.denied_escapes),
                             tls_options: copy.tls.clone(),
-                            internal: is_internal(&service_name),
                             logged: self.access_log.is_some_and(|l| self.logged(l, model, &service_name)),
                             metered: metrics.is_some(),
                             meter: metrics.and_then(|m| m.router(&name, &service_name)),

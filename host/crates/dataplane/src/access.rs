@@ -5,14 +5,14 @@ use crate::measure::watched;
 use crate::snapshot::Router;
 use bytes::Bytes;
 use bytestring::ByteString;
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, TRAILER, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 use torana_http::forwarded::X_FORWARDED_FOR;
-use torana_http::{Body, Exchange, Frame, Peer, Response, path, respond};
+use torana_http::{Body, Exchange, Frame, Peer, ProxyError, Response, path, respond};
 use torana_telemetry::access_log::{AccessLog, Entry, Origin, OriginAnswer, Tls};
 
 /// Where an entry point logs requests.
@@ -62,8 +62,6 @@ pub(crate) struct Line {
     path: ByteString,
     query: Option<ByteString>,
     forwarded_for: Option<HeaderValue>,
-    /// What a service of the gateway itself answers has the type that it says.
-    internal: bool,
     router: Option<Arc<str>>,
     user: Option<String>,
     origin: Option<torana_http::Origin>,
@@ -96,7 +94,6 @@ impl Line {
             path: exchange.original_path.clone(),
             query,
             forwarded_for: request.headers.get(X_FORWARDED_FOR).cloned(),
-            internal: router.is_some_and(|r| r.internal),
             router: router.map(|r| r.name.clone()),
             user: None,
             origin: None,
@@ -115,10 +112,12 @@ impl Line {
         // A connection that leaves HTTP has no status, as in Traefik.
         self.status = if tunnel { 0 } else { response.status().as_u16() };
         self.response = log.kept(response.headers());
-        // Traefik says that there is no type, lest Go guesses one, where the server or a middleware gives none.
-        let untyped = exchange.origin.is_some() || (!self.internal && !response.body().is_empty());
-        if untyped && !response.headers().contains_key(CONTENT_TYPE) && log.keeps_header(&CONTENT_TYPE) {
-            self.response.insert(CONTENT_TYPE, log.blank(&CONTENT_TYPE));
+        // Traefik says that there is no type, lest Go guesses one.
+        if !response.headers().contains_key(CONTENT_TYPE) && log.keeps_header(&CONTENT_TYPE) {
+            self.response.insert(CONTENT_TYPE, log.shown(&CONTENT_TYPE, HeaderValue::from_static("")));
+        }
+        if let Some(length) = self.server_length(response, exchange).filter(|_| log.keeps_header(&CONTENT_LENGTH)) {
+            self.response.insert(CONTENT_LENGTH, log.shown(&CONTENT_LENGTH, length.into()));
         }
         if matches!(response.body(), Body::Stream { .. }) {
             let progress = Rc::new(Progress::default());
@@ -132,12 +131,22 @@ impl Line {
         }
     }
 
+    /// The length that a server gave its body. It has become the body's own, and so stands in no header any more.
+    fn server_length(&self, response: &Response, exchange: &Exchange) -> Option<u64> {
+        let servers = exchange.origin.is_some() && response.extensions().get::<ProxyError>().is_none();
+        let bodiless = response.body().is_empty() && (self.method == Method::HEAD || matches!(response.status().as_u16(), 204 | 304));
+        response.body().length().filter(|_| servers && !bodiless && !response.headers().contains_key(CONTENT_LENGTH))
+    }
+
     /// Nobody handles the request any more; what they have found out of it stays.
     pub(crate) fn left(&mut self, exchange: &mut Exchange) {
         self.user = exchange.user.take();
         self.origin = exchange.origin.take();
         self.retries = exchange.retries;
         self.request = self.on.at.log.kept(&exchange.request.headers);
+        // Of the framing only the length counts as a header, as in Go.
+        self.request.remove(TRAILER);
+        self.request.remove(TRANSFER_ENCODING);
     }
 
     /// The response is sent.

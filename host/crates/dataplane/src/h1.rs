@@ -401,7 +401,7 @@ enum After {
 
 async fn write_response<S: AsyncRead + AsyncWrite + Unpin>(
     response: Response,
-    record: Option<Record>,
+    mut record: Option<Record>,
     asked: Asked,
     shared: &Rc<RefCell<Shared<S>>>,
     connection: &Connection,
@@ -525,6 +525,9 @@ async fn write_response<S: AsyncRead + AsyncWrite + Unpin>(
                     Ok(data) => {
                         encoder.before(&data, &mut s.io.write)?;
                         sent += data.len() as u64;
+                        if framing == Framing::Length(sent) {
+                            record.iter_mut().for_each(|r| r.ended(sent));
+                        }
                         let tail: &[u8] = if encoder == Encoder::Chunked { b"\r\n" } else { b"" };
                         s.io.queue(data, tail);
                         flushing = true;
@@ -532,6 +535,7 @@ async fn write_response<S: AsyncRead + AsyncWrite + Unpin>(
                     Err(frame) => {
                         encoder.finish(frame.trailers_ref(), &mut s.io.write)?;
                         (finished, flushing) = (true, true);
+                        record.iter_mut().for_each(|r| r.ended(sent));
                     }
                 },
                 Poll::Ready(Some(Err(e))) => {
@@ -542,6 +546,7 @@ async fn write_response<S: AsyncRead + AsyncWrite + Unpin>(
                 Poll::Ready(None) => {
                     encoder.finish(None, &mut s.io.write)?;
                     (finished, flushing) = (true, true);
+                    record.iter_mut().for_each(|r| r.ended(sent));
                 }
             }
         }

@@ -4,7 +4,7 @@ use crate::access::{ConnectionLog, Line};
 use crate::entry_point::EntryPoint;
 use crate::snapshot::Router;
 use bytes::Bytes;
-use http::StatusCode;
+use http::{Method, StatusCode};
 use std::cell::Cell;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -79,6 +79,8 @@ impl Slot {
 pub(crate) struct Record {
     started: Instant,
     received: Received,
+    /// Bytes of an answer to HEAD that was made to be sent and cannot be; they count as if it were, as in Traefik.
+    unsent: u64,
     tally: Option<Tally>,
     line: Option<Line>,
 }
@@ -179,7 +181,7 @@ impl Record {
         if tally.is_none() && line.is_none() {
             return None;
         }
-        Some(Record { started, received: Received::of(exchange), tally, line })
+        Some(Record { started, received: Received::of(exchange), unsent: 0, tally, line })
     }
 
     /// The response is there, its body not yet.
@@ -187,6 +189,9 @@ impl Record {
         // Somebody took it.
         if let Some(n) = self.received.whole.filter(|_| exchange.request.body.is_empty()) {
             self.received.taken = n;
+        }
+        if let (&Method::HEAD, Body::Full(text)) = (&exchange.request.method, response.body()) {
+            self.unsent = text.len() as u64;
         }
         if let Some(tally) = &mut self.tally {
             tally.answered(response);
@@ -203,12 +208,18 @@ impl Record {
         }
     }
 
+    /// All of the response is on its way. Its line is written now, so that the client sees nothing of it before: lines
+    /// stand in the order in which a client sent its requests.
+    pub(crate) fn ended(&mut self, sent: u64) {
+        if let Some(line) = self.line.take() {
+            line.finish(self.received.bytes(), sent + self.unsent);
+        }
+    }
+
     /// The response is sent; `sent`: bytes of its body.
     pub(crate) fn finish(mut self, entry_point: &EntryPoint, sent: u64) {
         self.count(entry_point, sent);
-        if let Some(line) = self.line.take() {
-            line.finish(self.received.bytes(), sent);
-        }
+        self.ended(sent);
     }
 
     fn count(&mut self, entry_point: &EntryPoint, sent: u64) {
@@ -218,7 +229,7 @@ impl Record {
             code: tally.late.as_ref().map_or(tally.code, |c| c.get()),
             took: self.started.elapsed(),
             received: self.received.bytes(),
-            sent,
+            sent: sent + self.unsent,
             headers: &tally.headers,
         };
         tally.scopes(entry_point).for_each(|s| s.record(&ended));
@@ -229,6 +240,7 @@ impl Record {
         if let Some(tally) = &mut self.tally {
             (tally.code, tally.late) = (respond::CLIENT_CLOSED_REQUEST, None);
         }
+        self.unsent = 0;
         let text = StatusCode::from_u16(respond::CLIENT_CLOSED_REQUEST).map_or("", respond::text_of);
         self.count(entry_point, text.len() as u64);
         if let Some(line) = self.line.take() {

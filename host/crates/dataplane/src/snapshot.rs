@@ -24,8 +24,6 @@ pub struct Router {
     pub denied_escapes: u8,
     /// Qualified name of the TLS options that the connection must have been opened with; `None` without TLS.
     pub tls_options: Option<Arc<str>>,
-    /// A service of the gateway itself answers.
-    pub internal: bool,
     /// Its requests are logged, if any are.
     pub logged: bool,
     /// Its requests are measured, if anything is.

@@ -103,7 +103,6 @@ fn each(metrics: Option<Arc<Metrics>>) -> u64 {
         recursion_mark: None,
         denied_escapes: 0,
         tls_options: None,
-        internal: false,
         logged: false,
         metered: true,
         meter,

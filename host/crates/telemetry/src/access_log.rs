@@ -94,9 +94,9 @@ impl AccessLog {
         if self.wants_headers() { self.lines.fields.kept(headers) } else { HeaderMap::new() }
     }
 
-    /// An empty value of a header that is kept.
-    pub fn blank(&self, name: &HeaderName) -> HeaderValue {
-        self.lines.fields.shown(name, HeaderValue::from_static(""))
+    /// The value of a header that is kept, as it is written.
+    pub fn shown(&self, name: &HeaderName, value: HeaderValue) -> HeaderValue {
+        self.lines.fields.shown(name, value)
     }
 
     pub fn keeps_header(&self, name: &HeaderName) -> bool {

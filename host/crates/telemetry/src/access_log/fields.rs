@@ -119,7 +119,7 @@ impl Field {
 }
 
 /// `accessLog.fields`, as configured. Modes are `keep`, `drop` and, of headers, `redact`. A default that is none of
-/// them keeps; a mode of one field that is none is the default, and one of a header drops it, as in Traefik.
+/// them keeps, and a mode of one name that is none of them is the default, as in Traefik.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FieldOptions {
     pub default_mode: String,
@@ -190,14 +190,10 @@ impl Fields {
                 kept = if keeps(mode, default) { kept | bit } else { kept & !bit };
             }
         }
+        let default = Mode::parse(&options.headers_default_mode).unwrap_or(Mode::Keep);
         // A name that is none cannot be in a request.
-        let mode = |(name, mode): (&String, &String)| Some((name.parse().ok()?, Mode::parse(mode).unwrap_or(Mode::Drop)));
-        Fields {
-            kept,
-            default: Mode::parse(&options.headers_default_mode).unwrap_or(Mode::Keep),
-            headers: options.headers.iter().filter_map(mode).collect(),
-            query: options.query_default_mode != "drop",
-        }
+        let mode = |(name, mode): (&String, &String)| Some((name.parse().ok()?, Mode::parse(mode).unwrap_or(default)));
+        Fields { kept, default, headers: options.headers.iter().filter_map(mode).collect(), query: options.query_default_mode != "drop" }
     }
 
     pub(super) fn keeps(&self, field: Field) -> bool {
@@ -281,9 +277,10 @@ mod tests {
             ("drop", "keep", 2, 0),
             ("drop", "redact", 1, 0),
             ("keep", "drop", 0, 1),
-            ("keep", "nope", 0, 1),
+            ("keep", "nope", 2, 1),
             ("nope", "keep", 2, 1),
-            ("KEEP", "KEEP", 0, 1),
+            ("KEEP", "KEEP", 2, 1),
+            ("drop", "KEEP", 0, 0),
             ("redact", "keep", 2, 1),
         ] {
             let options = FieldOptions {

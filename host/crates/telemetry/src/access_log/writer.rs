@@ -113,12 +113,12 @@ impl Queue {
         self.lanes.iter().all(|l| lock(&l.0).ends.is_empty())
     }
 
-    /// Moves what waits to `taken`, lane by lane.
+    /// Moves what waits to `taken`, lane by lane, all of one moment: a line that is there had none before it that is
+    /// not.
     fn take(&self, taken: &mut [Pending]) {
-        for (lane, taken) in self.lanes.iter().zip(taken) {
-            taken.clear();
-            std::mem::swap(&mut *lock(&lane.0), taken);
-        }
+        taken.iter_mut().for_each(Pending::clear);
+        let mut lanes: Vec<_> = self.lanes.iter().map(|l| lock(&l.0)).collect();
+        lanes.iter_mut().zip(taken).for_each(|(lane, taken)| std::mem::swap(&mut **lane, taken));
     }
 }
 
