@@ -66,7 +66,13 @@ fn compiler(
     if let Some(metrics) = &metrics {
         internals.insert(
             "prometheus",
-            Arc::new(torana_api::Prometheus::new(metrics.clone(), published.clone(), plugins.clone(), resolvers.clone())),
+            Arc::new(torana_api::Prometheus::new(
+                metrics.clone(),
+                published.clone(),
+                plugins.clone(),
+                resolvers.clone(),
+                access_log.clone(),
+            )),
         );
     }
     Compiler::new(Parts {
@@ -373,6 +379,12 @@ fn start_log(config: &InstallConfig) -> Result<torana_telemetry::log::LogHandle,
         format: l.format.clone(),
         no_color: l.no_color,
         file_path: l.file_path.clone(),
+        rotation: torana_telemetry::log::Rotation {
+            max_size: u64::try_from(l.max_size).ok().filter(|n| *n > 0).unwrap_or(100).saturating_mul(1 << 20),
+            max_age: u64::try_from(l.max_age).ok().filter(|n| *n > 0).map(|days| Duration::from_secs(days.saturating_mul(86_400))),
+            max_backups: usize::try_from(l.max_backups).ok().filter(|n| *n > 0),
+            compress: l.compress.unwrap_or(true),
+        },
     };
     torana_telemetry::log::init(&wanted).map_err(|e| {
         Diagnostic::error("log.filePath", format!("cannot write the log to `{}`: {e}", l.file_path))

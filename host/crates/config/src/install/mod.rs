@@ -427,11 +427,32 @@ pub struct LogConfig {
     /// Empty for standard output.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub file_path: String,
+    /// Megabytes at which the file is begun anew; 0 for 100.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub max_size: i64,
+    /// Days that old files are kept; 0 for ever.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub max_age: i64,
+    /// Old files that are kept; 0 for all.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub max_backups: i64,
+    /// Compress old files. They are if nothing is written here, as in Traefik, which compresses them whatever is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compress: Option<bool>,
 }
 
 impl Default for LogConfig {
     fn default() -> Self {
-        LogConfig { level: LogLevel::Error, format: "common".into(), no_color: false, file_path: String::new() }
+        LogConfig {
+            level: LogLevel::Error,
+            format: "common".into(),
+            no_color: false,
+            file_path: String::new(),
+            max_size: 0,
+            max_age: 0,
+            max_backups: 0,
+            compress: None,
+        }
     }
 }
 

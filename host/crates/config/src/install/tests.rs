@@ -246,8 +246,8 @@ fn mistakes_are_all_told() {
             "error: `defaultRuleSyntax` takes only `v3` so far: the rest is not built yet (RUL-07)\n  at  core.defaultRuleSyntax  (torana.yml:1:8)\n  hint: write the rules in v3 syntax",
         ),
         (
-            "accessLog: {}",
-            "error: `accessLog` is not built yet (LOG-01)\n  at  accessLog  (torana.yml:1:1)\n  hint: remove it; the log of the gateway itself (`log`) is built",
+            "accessLog: {otlp: {}}",
+            "error: `otlp` is not built yet (LOG-05)\n  at  accessLog.otlp  (torana.yml:1:13)\n  hint: remove it; files and standard output are built",
         ),
         (
             "tracing: {jaeger: {}}",
