@@ -34,6 +34,7 @@ mod cases {
     mod reload;
     mod secrets;
     mod services;
+    mod services_composite;
     mod spiffe;
     mod streams;
     mod tcp;

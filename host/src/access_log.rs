@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use torana_base::{Diagnostic, StatusRanges};
+use torana_base::{Diagnostic, NoStatusRange, StatusRanges};
 use torana_config::install::{AccessLogConfig, AccessLogFiltersConfig, InstallConfig};
 use torana_telemetry::access_log::{AccessLog, AccessLogHandle, FieldOptions, Filter, Format, Options};
 
@@ -14,9 +14,9 @@ fn doubts(config: &AccessLogConfig) -> Vec<Diagnostic> {
         found.push(Diagnostic::error("accessLog.format", text).hint("write common, genericCLF or json"));
     }
     let Some(filters) = &config.filters else { return found };
-    if let Err(i) = StatusRanges::parse(&codes(filters)) {
-        let text = format!("`{}` is not a status code or a range of them: none of the codes filters", filters.status_codes[i]);
-        found.push(Diagnostic::error(format!("accessLog.filters.statusCodes[{i}]"), text).hint("write `404` or `500-599`"));
+    if let Err(e) = StatusRanges::parse(&codes(filters)) {
+        let text = format!("{e}: none of the codes filters");
+        found.push(Diagnostic::error(format!("accessLog.filters.statusCodes[{}]", e.index), text).hint(NoStatusRange::HINT));
     }
     if filters.retry_attempts && !config.count_retries {
         let text = "no request is ever taken for a retried one: Traefik does not count tries, and so Torana does not unless asked to";
@@ -25,8 +25,8 @@ fn doubts(config: &AccessLogConfig) -> Vec<Diagnostic> {
     found
 }
 
-fn codes(filters: &AccessLogFiltersConfig) -> Vec<&str> {
-    filters.status_codes.iter().map(|c| c.trim()).collect()
+fn codes(filters: &AccessLogFiltersConfig) -> Vec<String> {
+    filters.status_codes.iter().map(|c| c.trim().to_owned()).collect()
 }
 
 fn options(config: &AccessLogConfig, workers: usize) -> Options {

@@ -7,6 +7,7 @@ mod egress;
 mod healthcheck;
 mod listen;
 mod local_plugins;
+mod observe;
 mod plugin;
 mod plugin_test;
 mod systemd;

@@ -4,8 +4,11 @@ use crate::access_log;
 use crate::egress::Outgoing;
 use crate::listen::{Sockets, listen};
 use crate::local_plugins;
+use crate::observe;
+use futures_util::FutureExt;
 use http::HeaderValue;
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
@@ -17,10 +20,12 @@ use torana_control::Stapler;
 use torana_control::apply::{Apply, Throttle};
 use torana_control::{Compiler, Parts, Published, Resolvers, internal_routing, internal_services};
 use torana_dataplane::{Drain, Live, Workers};
-use torana_extend::{Egress, Event, PluginHost, Provider, ProviderOut};
+use torana_extend::{Backoff, Egress, Event, PluginHost, Provider, ProviderOut};
+use torana_otlp::{Environment, Exporters};
 use torana_provider::rest::{self, Rest};
 use torana_telemetry::access_log::{AccessLog, AccessLogHandle};
 use torana_telemetry::metrics::Metrics;
+use torana_trace::Tracer;
 use torana_upstream::{SpiffeSource, Transport};
 use torana_wasm::Plugins;
 
@@ -32,6 +37,8 @@ const CHECK_PATIENCE: Duration = Duration::from_secs(10);
 const PLUGIN_PATIENCE: Duration = Duration::from_secs(120);
 /// How long a stop waits for certificates that have just come.
 const CERTIFICATES_WRITTEN: Duration = Duration::from_secs(5);
+/// How long a stop waits for what collectors have not been told.
+const LAST_REPORTS: Duration = Duration::from_secs(5);
 /// A second signal within this time is taken for the first.
 const SAME_SIGNAL: Duration = Duration::from_secs(1);
 /// Documents on their way to the task that applies.
@@ -47,6 +54,7 @@ fn compiler(
     drain: &Drain,
     metrics: Option<Arc<Metrics>>,
     access_log: Option<Arc<AccessLog>>,
+    tracer: Option<Arc<Tracer>>,
     rest: &Rest,
     spiffe: Option<Arc<SpiffeSource>>,
 ) -> Result<Compiler, Diagnostic> {
@@ -83,6 +91,7 @@ fn compiler(
         plugins,
         metrics,
         access_log,
+        tracer,
         spiffe,
         resolvers: resolvers.clone(),
         stapler: install.ocsp.as_ref().map(|o| Arc::new(Stapler::new(out, o.responder_overrides.clone()))),
@@ -180,8 +189,12 @@ pub(crate) fn serve(loaded: Loaded) -> Result<(), Vec<Diagnostic>> {
     }
     let install = Arc::new(loaded.config);
     let metrics = metrics(&install);
+    let environment = Environment::new();
+    let mut exporters = Exporters::default();
+    let tracer = observe::tracer(&install, &environment, &mut exporters);
     let (access_log, requests) = access_log::open(&install, workers()).map_err(|d| vec![d])?.unzip();
-    let entry_points = torana_control::entry_points::compile(&install.entry_points, metrics.as_ref(), access_log.as_ref())?;
+    let entry_points =
+        torana_control::entry_points::compile(&install.entry_points, metrics.as_ref(), access_log.as_ref(), tracer.as_ref())?;
     let udp_entry_points = torana_control::entry_points::compile_udp(&install.entry_points)?;
     let sockets = listen(entry_points, udp_entry_points)?;
     let drain = Drain::default();
@@ -195,8 +208,8 @@ pub(crate) fn serve(loaded: Loaded) -> Result<(), Vec<Diagnostic>> {
     }
     let (identity, agent) = spiffe(&install).map_err(|d| vec![d])?.unzip();
     let spiffe = identity.clone().zip(agent);
-    let compiler =
-        compiler(&install, &plugins, out, &resolvers, &published, &drain, metrics, access_log, &rest, identity).map_err(|d| vec![d])?;
+    let compiler = compiler(&install, &plugins, out, &resolvers, &published, &drain, metrics, access_log, tracer, &rest, identity)
+        .map_err(|d| vec![d])?;
     let startup = install.providers.startup_timeout.map(|t| t.as_duration());
     let apply = Apply {
         compiler,
@@ -211,7 +224,11 @@ pub(crate) fn serve(loaded: Loaded) -> Result<(), Vec<Diagnostic>> {
         .enable_all()
         .build_local(Default::default())
         .map_err(|e| vec![Diagnostic::error("", format!("cannot start the runtime: {e}"))])?;
-    runtime.block_on(run(Running { install, resolvers, apply, providers, published, sockets, live, drain, log, requests, spiffe }))
+    let exporters = exporters.start().map_err(|e| vec![Diagnostic::error("", format!("cannot start a thread: {e}"))])?;
+    let ended =
+        runtime.block_on(run(Running { install, resolvers, apply, providers, published, sockets, live, drain, log, requests, spiffe }));
+    exporters.finish(LAST_REPORTS);
+    ended
 }
 
 struct Running {
@@ -228,14 +245,21 @@ struct Running {
     spiffe: Option<(Arc<SpiffeSource>, torana_spiffe::Endpoint)>,
 }
 
-/// Runs a provider; one that a bug ends is named where providers are shown.
-async fn followed(provider: Box<dyn Provider>, out: ProviderOut, stopped: watch::Receiver<bool>) {
-    let name = provider.name();
-    let over = tokio::task::spawn_local(provider.run(out.clone(), stopped)).await;
-    if over.is_err_and(|e| e.is_panic()) {
-        let error = "a bug in Torana has ended this provider; what it delivered last stays in use until Torana is started again";
-        // An error only while the gateway stops.
-        let _ = out.failed(name, error).await;
+/// Runs a provider until the gateway stops. One that a bug ends is named where providers are shown, and begins anew.
+async fn followed(mut provider: Box<dyn Provider>, out: ProviderOut, mut stopped: watch::Receiver<bool>) {
+    let mut backoff = Backoff::default();
+    let running = async {
+        while AssertUnwindSafe(provider.run(out.clone())).catch_unwind().await.is_err() {
+            let error = "a bug in Torana has ended this provider; what it delivered last stays in use, and it begins anew";
+            if out.failed(provider.name(), error).await.is_err() {
+                return;
+            }
+            tokio::time::sleep(backoff.pause()).await;
+        }
+    };
+    tokio::select! {
+        _ = stopped.wait_for(|s| *s) => {}
+        () = running => {}
     }
 }
 
@@ -440,7 +464,7 @@ pub(crate) fn check(loaded: Loaded) -> Vec<Diagnostic> {
         let (out, mut events) = ProviderOut::channel(CHANNEL);
         let mut waiting: Vec<&'static str> = providers.iter().map(|p| p.name()).collect();
         for p in providers {
-            tokio::task::spawn_local(p.run(out.clone(), stopped.clone()));
+            tokio::task::spawn_local(followed(p, out.clone(), stopped.clone()));
         }
         while !waiting.is_empty() {
             match tokio::time::timeout(CHECK_PATIENCE, events.recv()).await {
@@ -479,4 +503,49 @@ pub(crate) fn check(loaded: Loaded) -> Vec<Diagnostic> {
         }
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use torana_extend::{Document, ProviderRun};
+
+    /// Falls over when it is run first.
+    #[derive(Default)]
+    struct Odd {
+        runs: usize,
+    }
+
+    impl Provider for Odd {
+        fn name(&self) -> &'static str {
+            "odd"
+        }
+
+        fn run(&mut self, out: ProviderOut) -> ProviderRun<'_> {
+            self.runs += 1;
+            let first = self.runs == 1;
+            Box::pin(async move {
+                assert!(!first, "odd");
+                let _ = out.publish(Document { provider: "odd", ..Document::default() }).await;
+                std::future::pending().await
+            })
+        }
+    }
+
+    #[test]
+    fn a_provider_that_a_bug_ends_is_named_and_begins_anew() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (out, mut events) = ProviderOut::channel(4);
+            let (stop, stopped) = watch::channel(false);
+            let running = followed(Box::new(Odd::default()), out, stopped);
+            let watching = async {
+                let Some(Event::Failed { provider: "odd", error }) = events.recv().await else { panic!("nothing is told") };
+                assert!(error.starts_with("a bug in Torana"), "{error}");
+                assert!(matches!(events.recv().await, Some(Event::Document(_))));
+                stop.send_replace(true);
+            };
+            tokio::join!(running, watching);
+        });
+    }
 }

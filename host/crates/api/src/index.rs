@@ -43,7 +43,8 @@ impl Index {
                 index.middlewares.entry(m.clone()).or_default().push(router.name.clone());
             }
             let allowed = router.priority <= MAX_USER_PRIORITY || &*router.provider == "internal";
-            if allowed && using(router, install).next().is_some() {
+            let behind = !router.parents.is_empty() && !router.using.is_empty();
+            if behind || allowed && using(router, install).next().is_some() {
                 index.follow(router, status);
             }
         }
@@ -99,9 +100,9 @@ impl Index {
     }
 }
 
-/// URLs of a service's servers, and whether they are up.
+/// URLs of a service's servers, and whether they are up, by what the active health check has found.
 pub(crate) fn servers(service: &ServiceStatus) -> impl Iterator<Item = (&str, bool)> {
-    service.balancer.iter().flat_map(|b| b.servers.iter().enumerate().map(|(i, s)| (&*s.url, b.balancer.is_up(i))))
+    service.balancer.iter().flat_map(|b| b.servers.iter().enumerate().map(|(i, s)| (&*s.url, b.found_up(i) != Some(false))))
 }
 
 /// Entry points of a router that exist; also of a router that is not served.

@@ -94,17 +94,17 @@ impl Shared {
     }
 }
 
-/// Servers with a health check.
+/// Servers that a health check has said something of.
 fn servers(text: &mut Text, status: &RuntimeStatus) {
     let mut begun = false;
     for service in status.services.values() {
-        let Some(lb) = service.balancer.as_ref().filter(|lb| lb.health.is_some()) else { continue };
+        let Some(lb) = service.balancer.as_ref() else { continue };
         for (i, server) in lb.servers.iter().enumerate() {
             // The same server twice is one series.
             if lb.servers[..i].iter().any(|s| s.url == server.url) {
                 continue;
             }
-            let Some(up) = lb.found_up(i) else { continue };
+            let Some(up) = lb.known_up(i) else { continue };
             if !std::mem::replace(&mut begun, true) {
                 begin(text, names::SERVER_UP);
             }

@@ -417,7 +417,6 @@ fn advice(feature: &str) -> &'static str {
         "MET" | "TRC" => "remove it; the log of the gateway itself (`log`) is built",
         "RUL" => "write the rules in v3 syntax",
         "MW" => "remove it; other middlewares are not affected, routers that use this one are disabled",
-        "LB" => "use `loadBalancer` or `weighted` without it",
         "MLR" => "put the rule and the middlewares of the parent into this router",
         _ => "remove it",
     }

@@ -36,6 +36,7 @@ fn compiler() -> Compiler {
         tcp_kinds: |_| None,
         internals: Internals::new(),
         plugins: Arc::new(torana_extend::NoPlugins),
+        tracer: None,
         metrics: None,
         access_log: None,
         resolvers: torana_control::Resolvers::default(),

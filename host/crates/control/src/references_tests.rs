@@ -22,6 +22,7 @@ fn compile(secret: &str, file: &str, docker: &str) -> Compiled {
         tcp_kinds: |_| None,
         internals: Internals::new(),
         plugins: Arc::new(torana_extend::NoPlugins),
+        tracer: None,
         metrics: None,
         access_log: None,
         resolvers: crate::Resolvers::default(),

@@ -2,6 +2,7 @@
 //! caches) outlives a reload that does not touch them.
 
 use crate::references::{self, reason};
+use crate::spans;
 use rustc_hash::FxHashMap;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -33,6 +34,8 @@ pub(crate) struct Resolver<'a> {
     plugins: &'a dyn PluginHost,
     before: &'a Kept,
     kept: RefCell<Kept>,
+    /// Middlewares have marks, where spans may begin.
+    marking: bool,
     memo: RefCell<FxHashMap<(Owner, Arc<str>), BuiltSteps>>,
 }
 
@@ -42,7 +45,12 @@ pub(crate) fn middleware_item<'a>(inputs: &'a Inputs, qualified: &str) -> Option
 
 impl<'a> Resolver<'a> {
     pub(crate) fn new(inputs: &'a Inputs, kinds: Kinds, plugins: &'a dyn PluginHost, before: &'a Kept) -> Self {
-        Resolver { inputs, kinds, plugins, before, kept: RefCell::default(), memo: RefCell::default() }
+        Resolver { inputs, kinds, plugins, before, kept: RefCell::default(), marking: false, memo: RefCell::default() }
+    }
+
+    /// The same; `marking`: before the steps of each middleware stands the mark of its span.
+    pub(crate) fn marking(self, marking: bool) -> Self {
+        Resolver { marking, ..self }
     }
 
     /// What the next compile may reuse.
@@ -65,7 +73,7 @@ impl<'a> Resolver<'a> {
             }
         }
         let within = Cell::new(false);
-        let built = self.build_new(&name, router, above, &within);
+        let built = self.build_new(&name, router, above, &within).map(|steps| self.mark(&name, steps));
         stateful.set(stateful.get() | within.get());
         let owner = within.get().then(|| router.clone());
         // Inside a loop of references the result depends on where one came in.
@@ -73,6 +81,14 @@ impl<'a> Resolver<'a> {
             self.memo.borrow_mut().insert((owner, name), built.clone());
         }
         built
+    }
+
+    fn mark(&self, name: &str, steps: Vec<Step>) -> Vec<Step> {
+        let mark = middleware_item(self.inputs, name).filter(|_| self.marking).and_then(|i| spans::middleware(&i.config.kind, name));
+        match mark {
+            Some(mark) => std::iter::once(mark).chain(steps).collect(),
+            None => steps,
+        }
     }
 
     fn build_new(&self, name: &Arc<str>, router: &Arc<str>, above: &[&str], stateful: &Cell<bool>) -> BuiltSteps {

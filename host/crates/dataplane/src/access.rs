@@ -143,6 +143,10 @@ impl Line {
         self.user = exchange.user.take();
         self.origin = exchange.origin.take();
         self.retries = exchange.retries;
+        // The last one, where routers stand behind routers: its name has theirs.
+        if let Some(router) = &exchange.router {
+            self.router = Some(router.clone());
+        }
         self.request = self.on.at.log.kept(&exchange.request.headers);
         // Of the framing only the length counts as a header, as in Go.
         self.request.remove(TRAILER);

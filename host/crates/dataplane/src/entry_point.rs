@@ -1,5 +1,6 @@
 use crate::access::EntryPointLog;
 use crate::measure::EntryPointMeter;
+use crate::trace::EntryPointTracer;
 use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 use std::net::{IpAddr, SocketAddr};
@@ -89,6 +90,8 @@ pub struct EntryPoint {
     pub meter: Option<EntryPointMeter>,
     /// `None`: nothing is logged.
     pub log: Option<EntryPointLog>,
+    /// `None`: nothing is traced.
+    pub tracer: Option<EntryPointTracer>,
 }
 
 impl EntryPoint {
@@ -121,6 +124,7 @@ impl EntryPoint {
             http3: None,
             meter: None,
             log: None,
+            tracer: None,
         }
     }
 

@@ -2,6 +2,7 @@
 
 use crate::access::{ConnectionLog, Line};
 use crate::entry_point::EntryPoint;
+use crate::layer::Scopes;
 use crate::snapshot::Router;
 use bytes::Bytes;
 use http::{Method, StatusCode};
@@ -55,9 +56,9 @@ impl Slot {
     }
 
     /// A request to this router, or to none, begins.
-    pub(crate) fn begin(&self, exchange: &mut Exchange, entry_point: &EntryPoint, router: Option<&Router>) {
+    pub(crate) fn begin(&self, exchange: &mut Exchange, entry_point: &EntryPoint, router: Option<&Router>, behind: Option<Scopes>) {
         if entry_point.meter.is_some() || self.log.is_some() {
-            self.record.set(Record::begin(exchange, entry_point, router, self.log.as_ref()));
+            self.record.set(Record::begin(exchange, entry_point, router, behind, self.log.as_ref()));
         }
     }
 
@@ -119,6 +120,8 @@ impl Received {
 struct Tally {
     kind: Kind,
     router: Option<Arc<Scope>>,
+    /// Of the routers behind it, as the request comes to them.
+    behind: Option<Scopes>,
     /// Values of header labels.
     headers: String,
     code: u16,
@@ -127,7 +130,7 @@ struct Tally {
 }
 
 impl Tally {
-    fn begin(exchange: &mut Exchange, entry_point: &EntryPoint, router: Option<&Router>) -> Option<Tally> {
+    fn begin(exchange: &mut Exchange, entry_point: &EntryPoint, router: Option<&Router>, behind: Option<Scopes>) -> Option<Tally> {
         let meter = entry_point.meter.as_ref()?;
         if !router.map_or(meter.unrouted, |r| r.metered) {
             return None;
@@ -136,7 +139,7 @@ impl Tally {
         let request = &exchange.request;
         let kind = Kind::of(&request.method, &request.headers, exchange.upgrade.as_ref());
         let headers = meter.metrics.header_values(&request.headers);
-        let tally = Tally { kind, router: router.and_then(|r| r.meter.clone()), headers, code: 0, late: None };
+        let tally = Tally { kind, router: router.and_then(|r| r.meter.clone()), behind, headers, code: 0, late: None };
         if let Some((version, cipher)) = exchange.tls_names() {
             tally.scopes(entry_point).for_each(|s| s.record_tls(version, cipher));
         }
@@ -173,10 +176,11 @@ impl Record {
         exchange: &mut Exchange,
         entry_point: &EntryPoint,
         router: Option<&Router>,
+        behind: Option<Scopes>,
         log: Option<&Rc<ConnectionLog>>,
     ) -> Option<Record> {
         let started = Instant::now();
-        let tally = Tally::begin(exchange, entry_point, router);
+        let tally = Tally::begin(exchange, entry_point, router, behind);
         let line = log.and_then(|log| Line::begin(log, exchange, router, started));
         if tally.is_none() && line.is_none() {
             return None;
@@ -233,6 +237,7 @@ impl Record {
             headers: &tally.headers,
         };
         tally.scopes(entry_point).for_each(|s| s.record(&ended));
+        tally.behind.iter().for_each(|b| b.borrow().iter().for_each(|s| s.record(&ended)));
     }
 
     /// The client went away before there was a response: counted with the one that nobody could be sent.

@@ -1,8 +1,10 @@
 //! One request through the entry point's pipeline, the router and its chain. The same for HTTP/1, 2 and 3.
 
 use crate::entry_point::{EntryPoint, HeaderStrategy};
+use crate::layer;
 use crate::measure::Slot;
 use crate::snapshot::View;
+use crate::trace;
 use bytestring::ByteString;
 use futures_util::FutureExt;
 use http::header::{ALT_SVC, CONNECTION};
@@ -105,6 +107,7 @@ pub(crate) async fn serve(exchange: &mut Exchange, entry_point: &EntryPoint, vie
         tracing::error!("a request made Torana panic: this is a bug, please report it");
         status_text(StatusCode::INTERNAL_SERVER_ERROR)
     });
+    trace::answered(serving.exchange, &mut response);
     if let Some(value) = advertised {
         advertise(response.headers_mut(), value);
     }
@@ -141,7 +144,8 @@ async fn route(exchange: &mut Exchange, entry_point: &EntryPoint, view: &View, h
         if request.method == Method::OPTIONS {
             return exchange::status(StatusCode::OK);
         }
-        slot.begin(exchange, entry_point, None);
+        slot.begin(exchange, entry_point, None, None);
+        trace::begin(exchange, entry_point, None);
         return not_found();
     }
     if request.method == Method::CONNECT {
@@ -192,9 +196,11 @@ async fn route(exchange: &mut Exchange, entry_point: &EntryPoint, view: &View, h
         let host = canonical_host(&request.host);
         let path = routing_path(&request.path);
         let seen = RequestView::new(&host, &path, request.method.as_str(), &request.headers, request.query.as_deref(), exchange.peer.ip());
-        table.find(&seen)
+        table.find(&seen.with_raw_host(&request.host))
     });
-    slot.begin(exchange, entry_point, router.map(|r| &**r));
+    let behind = router.filter(|r| r.layered).map(|_| layer::enter(exchange));
+    slot.begin(exchange, entry_point, router.map(|r| &**r), behind);
+    trace::begin(exchange, entry_point, router.map(|r| &**r));
     let Some(router) = router else { return not_found() };
     if let Some(mark) = &router.recursion_mark
         && exchange.request.headers.insert(X_TRAEFIK_ROUTER, mark.clone()).is_some_and(|before| before == mark)
@@ -243,8 +249,10 @@ mod tests {
             denied_escapes: 0,
             tls_options: None,
             logged: false,
+            layered: false,
             metered: false,
             meter: None,
+            traced: None,
         });
         let rule = Arc::new(compile(&parse("PathPrefix(`/`)").unwrap()).unwrap());
         let route = Route { rule, priority: 1, rank: 0, name: "r".into(), target: router };
@@ -282,8 +290,10 @@ mod tests {
             denied_escapes: 0,
             tls_options: None,
             logged: false,
+            layered: false,
             metered: false,
             meter: None,
+            traced: None,
         });
         let rule = Arc::new(compile(&parse("PathPrefix(`/`)").unwrap()).unwrap());
         let mut snapshot = Snapshot::default();

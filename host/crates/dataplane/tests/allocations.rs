@@ -104,6 +104,7 @@ fn each(metrics: Option<Arc<Metrics>>) -> u64 {
         denied_escapes: 0,
         tls_options: None,
         logged: false,
+        layered: false,
         metered: true,
         meter,
     });

@@ -1,5 +1,6 @@
 //! Message bodies. What arrived whole with its head is `Full`; only what streams is boxed, once.
 
+use crate::whole::WholeBody;
 use bytes::Bytes;
 use http::HeaderMap;
 use std::fmt;
@@ -46,6 +47,11 @@ impl Body {
         }
     }
 
+    /// Whether it goes on when the head has been sent.
+    pub fn is_streamed(&self) -> bool {
+        matches!(self, Body::Stream { .. } | Body::Tunnel(_))
+    }
+
     pub fn is_empty(&self) -> bool {
         matches!(self, Body::Empty) || matches!(self, Body::Full(b) if b.is_empty())
     }
@@ -78,31 +84,12 @@ impl Body {
 
     /// Reads the whole body into memory if it is at most `limit` bytes; trailers are dropped.
     /// Past the limit, gives back a body that yields everything read so far and then the rest.
-    pub async fn collect(mut self, limit: usize) -> Result<Result<Bytes, Body>, BodyError> {
+    pub async fn collect(self, limit: usize) -> Result<Result<Bytes, Body>, BodyError> {
         match self {
-            Body::Empty => return Ok(Ok(Bytes::new())),
-            Body::Full(b) if b.len() <= limit => return Ok(Ok(b)),
-            _ => {}
+            Body::Empty => Ok(Ok(Bytes::new())),
+            Body::Full(b) if b.len() <= limit => Ok(Ok(b)),
+            body => Ok(WholeBody::read(body, limit).await?.map(|whole| whole.bytes)),
         }
-        let declared = self.length();
-        if declared.is_some_and(|n| n > limit as u64) {
-            return Ok(Err(self));
-        }
-        let mut pieces = Vec::new();
-        let mut total = 0usize;
-        while let Some(frame) = self.frame().await {
-            let Ok(data) = frame?.into_data() else { continue };
-            total += data.len();
-            pieces.push(data);
-            if total > limit {
-                return Ok(Err(Body::stream(Prefixed { pieces: pieces.into(), rest: self }, declared)));
-            }
-        }
-        Ok(Ok(match pieces.len() {
-            0 => Bytes::new(),
-            1 => pieces.swap_remove(0),
-            _ => pieces.concat().into(),
-        }))
     }
 }
 
@@ -131,24 +118,6 @@ impl fmt::Debug for Body {
             Body::Full(b) => write!(f, "Full({})", b.len()),
             Body::Stream { length, .. } => write!(f, "Stream({length:?})"),
             Body::Tunnel(_) => f.write_str("Tunnel"),
-        }
-    }
-}
-
-/// What was read ahead, then the rest.
-struct Prefixed {
-    pieces: std::collections::VecDeque<Bytes>,
-    rest: Body,
-}
-
-impl http_body::Body for Prefixed {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, BodyError>>> {
-        match self.pieces.pop_front() {
-            Some(b) => Poll::Ready(Some(Ok(Frame::data(b)))),
-            None => self.rest.poll_frame(cx),
         }
     }
 }

@@ -3,10 +3,12 @@ use crate::peer::Peer;
 use bytestring::ByteString;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use std::any::Any;
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
+use torana_trace::Traced;
 
 /// A request on its way. `Host` is not among the headers: it is `host`, as in Go.
 #[derive(Debug, Default)]
@@ -70,6 +72,8 @@ pub struct Exchange {
     pub upgrade: Option<HeaderValue>,
     /// User name found by an authentication middleware, for the access log; empty where the client named nobody.
     pub user: Option<String>,
+    /// Spans of the request, if it is traced.
+    pub trace: Option<Box<Traced>>,
     /// The request is measured, and so are its tries with servers.
     pub metered: bool,
     /// A middleware sends the request again; whoever counts it takes the mark away.
@@ -98,6 +102,7 @@ impl Exchange {
             keep_forwarded_for: false,
             upgrade: None,
             user: None,
+            trace: None,
             metered: false,
             again: false,
             retries: 0,
@@ -125,6 +130,13 @@ impl Exchange {
     /// Version and cipher of the client's TLS as Go names them: `1.3`, `TLS_AES_128_GCM_SHA256`; `None` without TLS.
     pub fn tls_names(&self) -> Option<(&'static str, &'static str)> {
         self.peer.tls.as_ref().map(|t| (t.version, t.cipher))
+    }
+
+    /// The span that is open is an error: what a step refuses a request for. The first that is told stays.
+    pub fn trace_error(&mut self, why: impl Into<Cow<'static, str>>) {
+        if let Some(trace) = &mut self.trace {
+            trace.fail(why);
+        }
     }
 
     /// `https` when the client's connection is encrypted.

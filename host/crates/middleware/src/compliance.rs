@@ -81,7 +81,12 @@ fn what_does_not_concern_a_kind_stays_as_it_is() {
         Some(match name {
             "headers" => ("customRequestHeaders: {X-Del: ''}\nallowedHosts: [a.test]", x),
             "ipAllowList" | "ipWhiteList" => ("sourceRange: ['0.0.0.0/0']", x),
+            "buffering" => ("maxRequestBodyBytes: 1000", x),
             "chain" => ("middlewares: ['2']", x),
+            "circuitBreaker" => ("expression: NetworkErrorRatio() > 0.5", x),
+            "compress" => ("minResponseBodyBytes: 1", x),
+            "grpcWeb" => ("allowOrigins: ['*']", x),
+            "inFlightReq" => ("amount: 10", x),
             "passTLSClientCert" => ("pem: true\ninfo: {sans: true}", x),
             "rateLimit" => ("average: 10", x),
             "redirectRegex" => ("regex: nothere\nreplacement: x", x),

@@ -2,10 +2,13 @@
 //! [`MiddlewareSpec`](torana_extend::MiddlewareSpec) and one word in the list below. Those of TCP connections
 //! stand in [`tcp`].
 
+mod expression;
+mod frames;
 mod go_regex;
 mod go_url;
 mod header_modifier;
 mod ip_strategy;
+mod media_type;
 mod omit;
 mod password;
 mod regex_replace;
@@ -13,6 +16,7 @@ mod source_criterion;
 mod status_ranges;
 pub mod tcp;
 mod users;
+mod when_done;
 
 pub use ip_strategy::{IpStrategy, IpStrategyConfig};
 pub use source_criterion::{Fallback, Source, SourceCriterionConfig, SourceKey};
@@ -31,8 +35,13 @@ macro_rules! middlewares {
 middlewares! {
     add_prefix::AddPrefix,
     basic_auth::BasicAuth,
+    buffering::Buffering,
     chain::Chain,
+    circuit_breaker::CircuitBreaker,
+    compress::Compress,
+    grpc_web::GrpcWeb,
     headers::Headers,
+    in_flight_req::InFlightReq,
     ip_allow_list::IpAllowList,
     ip_white_list::IpWhiteList,
     pass_tls_client_cert::PassTlsClientCert,

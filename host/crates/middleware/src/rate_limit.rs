@@ -1,10 +1,13 @@
+mod redis;
+
 use crate::omit;
 use crate::source_criterion::{Fallback, Source, SourceCriterionConfig, SourceKey};
 use http::header::{HeaderName, HeaderValue, RETRY_AFTER};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use self::redis::{RedisConfig, Shared};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use torana_base::GoDuration;
 use torana_extend::{BuildCx, BuildError, MiddlewareSpec, Scope};
@@ -33,9 +36,9 @@ pub struct Config {
     /// What requests are counted by; unset: the connection's peer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source_criterion: Option<SourceCriterionConfig>,
-    /// A bucket that several gateways share; not built yet, so it is refused.
+    /// Where buckets are that several gateways share; unset: each counts for itself.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub redis: Option<serde_json::Value>,
+    pub redis: Option<RedisConfig>,
 }
 
 impl Default for Config {
@@ -50,18 +53,20 @@ impl MiddlewareSpec for RateLimit {
     const SCOPE: Scope = Scope::Router;
     type Config = Config;
 
-    fn build(config: Config, _: &dyn BuildCx) -> Result<Vec<Step>, BuildError> {
+    fn build(config: Config, cx: &dyn BuildCx) -> Result<Vec<Step>, BuildError> {
         if config.period < GoDuration(0) {
             return Err(BuildError::new("period", format!("{} is negative", config.period)));
         }
-        if config.redis.is_some() {
-            return Err(BuildError::new("redis", "buckets in Redis are not built yet").hint("without `redis` each gateway counts for itself"));
-        }
         let source = Source::build(config.source_criterion.as_ref(), "sourceCriterion", Fallback::Peer)?;
+        let rate = Rate::of(&config);
+        let shared = config.redis.map(|redis| Shared::new(redis, cx.name(), rate)).transpose()?;
         if config.average <= 0 {
             return Ok(Vec::new());
         }
-        Ok(vec![Step::around(Runtime { source, limiter: Limiter::new(&config) })])
+        Ok(vec![match shared {
+            Some(shared) => Step::around(Together { source, shared: Arc::new(shared), max_wait: rate.max_wait }),
+            None => Step::around(Runtime { source, limiter: Limiter::new(rate) }),
+        }])
     }
 }
 
@@ -84,6 +89,31 @@ impl Around for Runtime {
     }
 }
 
+/// With the buckets of other gateways.
+struct Together {
+    source: Source,
+    shared: Arc<Shared>,
+    max_wait: Duration,
+}
+
+impl Around for Together {
+    fn call<'a>(&'a self, exchange: &'a mut Exchange, next: Next<'a>) -> LocalFuture<'a, Response> {
+        Box::pin(async move {
+            let source = self.source.text(exchange);
+            match self.shared.reserve(&source).await {
+                Ok(wait) if wait > self.max_wait => return refuse(wait),
+                Ok(Duration::ZERO) => {}
+                Ok(wait) => tokio::time::sleep(wait).await,
+                Err(why) => {
+                    tracing::error!(middleware = self.shared.name(), why, "rateLimit: Redis did not give an answer");
+                    return respond::error_text(StatusCode::INTERNAL_SERVER_ERROR, "Could not insert/update bucket");
+                }
+            }
+            next.run(exchange).await
+        })
+    }
+}
+
 fn refuse(wait: Duration) -> Response {
     let mut r = respond::status_text(StatusCode::TOO_MANY_REQUESTS);
     let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
@@ -95,15 +125,38 @@ fn refuse(wait: Duration) -> Response {
     r
 }
 
-/// Buckets of all sources; workers meet only where two sources share a shard.
-struct Limiter {
+/// What a configuration comes to.
+#[derive(Clone, Copy, Debug)]
+struct Rate {
     /// Tokens a second.
-    rate: f64,
+    per_second: f64,
     burst: f64,
     /// Excess that is worth waiting for.
     max_wait: Duration,
     /// A source not seen for so long begins anew, with a full bucket.
     forget_after: Duration,
+}
+
+impl Rate {
+    fn of(config: &Config) -> Self {
+        let period = config.period.positive().unwrap_or(Duration::from_secs(1));
+        let rate = config.average.max(1) as f64 / period.as_secs_f64();
+        let max_wait = if rate < 1.0 { Duration::from_millis(500) } else { Duration::from_secs_f64(0.5 / rate) };
+        // Whole seconds, one more than a token takes: Traefik forgets as fast, even when a larger burst is
+        // far from filled again.
+        let forget = 1.0 + if rate >= 1.0 { 1.0 } else { (1.0 / rate).floor() };
+        Rate {
+            per_second: rate,
+            burst: config.burst.max(1) as f64,
+            max_wait,
+            forget_after: Duration::try_from_secs_f64(forget).unwrap_or(Duration::MAX),
+        }
+    }
+}
+
+/// Buckets of all sources; workers meet only where two sources share a shard.
+struct Limiter {
+    rate: Rate,
     shards: Box<[Mutex<Shard>]>,
 }
 
@@ -120,20 +173,8 @@ struct Bucket {
 }
 
 impl Limiter {
-    fn new(config: &Config) -> Self {
-        let period = config.period.positive().unwrap_or(Duration::from_secs(1));
-        let rate = config.average as f64 / period.as_secs_f64();
-        let max_wait = if rate < 1.0 { Duration::from_millis(500) } else { Duration::from_secs_f64(0.5 / rate) };
-        // Whole seconds, one more than a token takes: Traefik forgets as fast, even when a larger burst is
-        // far from filled again.
-        let forget = 1.0 + if rate >= 1.0 { 1.0 } else { (1.0 / rate).floor() };
-        Limiter {
-            rate,
-            burst: config.burst.max(1) as f64,
-            max_wait,
-            forget_after: Duration::try_from_secs_f64(forget).unwrap_or(Duration::MAX),
-            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
-        }
+    fn new(rate: Rate) -> Self {
+        Limiter { rate, shards: (0..SHARDS).map(|_| Mutex::default()).collect() }
     }
 
     /// Takes a token: at once, or after the wait that is returned. `Err` is when there would be one, and
@@ -143,20 +184,20 @@ impl Limiter {
         let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
         let shard = &mut *shard;
         if shard.buckets.len() >= MAX_SOURCES / SHARDS && !shard.buckets.contains_key(&key) {
-            shard.make_room(now, self.forget_after);
+            shard.make_room(now, self.rate.forget_after);
         }
-        let fresh = || Bucket { tokens: self.burst, filled: now, seen: now };
+        let fresh = || Bucket { tokens: self.rate.burst, filled: now, seen: now };
         let bucket = shard.buckets.entry(key).or_insert_with(fresh);
-        if now.saturating_duration_since(bucket.seen) >= self.forget_after {
+        if now.saturating_duration_since(bucket.seen) >= self.rate.forget_after {
             *bucket = fresh();
         }
         let passed = now.saturating_duration_since(bucket.filled).as_secs_f64();
-        bucket.tokens = (bucket.tokens + passed * self.rate).min(self.burst);
+        bucket.tokens = (bucket.tokens + passed * self.rate.per_second).min(self.rate.burst);
         bucket.filled = bucket.filled.max(now);
         bucket.seen = bucket.seen.max(now);
         let left = bucket.tokens - 1.0;
-        let wait = if left >= 0.0 { Duration::ZERO } else { Duration::try_from_secs_f64(-left / self.rate).unwrap_or(Duration::MAX) };
-        if wait > self.max_wait {
+        let wait = if left >= 0.0 { Duration::ZERO } else { Duration::try_from_secs_f64(-left / self.rate.per_second).unwrap_or(Duration::MAX) };
+        if wait > self.rate.max_wait {
             return Err(wait);
         }
         bucket.tokens = left;
@@ -188,7 +229,7 @@ mod tests {
     use crate::testing::{block_on, build, build_error, drive, exchange, ok, run_exchange, shown};
 
     fn limiter(average: i64, period_ms: i64, burst: i64) -> Limiter {
-        Limiter::new(&Config { average, period: GoDuration::from_millis(period_ms), burst, ..Config::default() })
+        Limiter::new(Rate::of(&Config { average, period: GoDuration::from_millis(period_ms), burst, ..Config::default() }))
     }
 
     fn keys() -> (Source, SourceKey) {
@@ -274,8 +315,12 @@ mod tests {
         }
         assert_eq!(build_error::<RateLimit>("{average: 1, period: -1s}").key, "period");
         assert_eq!(build_error::<RateLimit>("{average: 1, sourceCriterion: {requestHost: true, ipStrategy: {depth: 1}}}").key, "sourceCriterion");
-        assert_eq!(build_error::<RateLimit>("{average: 1, redis: {endpoints: ['127.0.0.1:6379'], db: 1}}").key, "redis");
+        assert_eq!(build_error::<RateLimit>("{average: 1, redis: {db: -1}}").key, "redis.db");
         for (text, json) in [
+            (
+                "{average: 1, redis: {db: 2, username: u, password: p, readTimeout: 0s, poolSize: 4, tls: {insecureSkipVerify: true}}}",
+                r#"{"average":1,"period":"1s","burst":1,"redis":{"endpoints":["localhost:6379"],"tls":{"insecureSkipVerify":true},"username":"u","db":2,"poolSize":4,"readTimeout":"0s","writeTimeout":"3s","dialTimeout":"5s"}}"#,
+            ),
             ("average: 100", r#"{"average":100,"period":"1s","burst":1}"#),
             ("{average: 1, period: 0s, burst: 0}", r#"{"average":1}"#),
             ("{average: 1, period: 1h, sourceCriterion: {requestHost: false}}", r#"{"average":1,"period":"1h0m0s","burst":1,"sourceCriterion":{}}"#),

@@ -1,14 +1,13 @@
 use crate::omit;
 use crate::status_ranges::StatusRanges;
-use bytes::Bytes;
-use bytestring::ByteString;
-use http::header::{HeaderMap, HeaderValue};
-use http::{Method, StatusCode};
+use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, Instant};
 use torana_base::GoDuration;
 use torana_extend::{BuildCx, BuildError, MiddlewareSpec, Scope};
-use torana_http::{Around, Body, ErrorKind, Exchange, LocalFuture, Next, ProxyError, Response, Step, respond};
+use torana_http::{
+    Around, Body, ErrorKind, Exchange, LocalFuture, Next, ProxyError, Response, SavedHead, Step, WholeBody, respond,
+};
 
 /// Sends a request again when no server took it, or when the answer is one of those to try again for.
 pub struct Retry;
@@ -109,11 +108,11 @@ impl Runtime {
             Err(response) => return response,
         };
         let streams = matches!(exchange.request.body, Body::Stream { .. });
-        let saved = Saved::of(exchange);
+        let saved = SavedHead::of(exchange);
         let mut pause = self.interval.map_or(0.0, |i| i.as_secs_f64());
         for attempt in 1.. {
             if let Some(kept) = &kept {
-                exchange.request.body = kept.body();
+                exchange.request.body = kept.whole.body();
             }
             let response = next.run(exchange).await;
             let late = self.timeout.is_some_and(|t| begun.elapsed() >= t);
@@ -128,6 +127,9 @@ impl Runtime {
             saved.restore(exchange);
             exchange.again = true;
             exchange.retries += 1;
+            if let Some(trace) = &mut exchange.trace {
+                trace.resend(attempt);
+            }
         }
         respond::status_text(StatusCode::INTERNAL_SERVER_ERROR)
     }
@@ -136,19 +138,14 @@ impl Runtime {
     async fn keep_body(&self, exchange: &mut Exchange) -> Result<Option<Kept>, Response> {
         let request = &mut exchange.request;
         let for_status = !self.status.is_empty() && (self.any_method || !matches!(request.method.as_str(), "POST" | "PATCH" | "LOCK"));
-        let whole = |bytes, declared| Kept { bytes, declared, for_status };
         match &request.body {
-            Body::Empty => return Ok(Some(whole(Bytes::new(), true))),
-            Body::Full(b) => {
-                let fits = b.len() <= self.max_body;
-                return Ok(Some(Kept { for_status: for_status && fits, ..whole(b.clone(), true) }));
-            }
+            Body::Full(b) if b.len() > self.max_body => return Ok(Some(Kept { whole: b.clone().into(), for_status: false })),
+            Body::Empty | Body::Full(_) => {}
             Body::Stream { .. } if for_status => {}
             Body::Stream { .. } | Body::Tunnel(_) => return Ok(None),
         }
-        let declared = request.body.length().is_some();
-        match std::mem::take(&mut request.body).collect(self.max_body).await {
-            Ok(Ok(bytes)) => Ok(Some(whole(bytes, declared))),
+        match WholeBody::read(std::mem::take(&mut request.body), self.max_body).await {
+            Ok(Ok(whole)) => Ok(Some(Kept { whole, for_status })),
             Ok(Err(body)) => {
                 request.body = body;
                 Ok(None)
@@ -169,72 +166,8 @@ impl Runtime {
 
 /// A body in memory.
 struct Kept {
-    bytes: Bytes,
-    /// Whether the client said how long it is; if not, neither do we.
-    declared: bool,
+    whole: WholeBody,
     for_status: bool,
-}
-
-impl Kept {
-    fn body(&self) -> Body {
-        match (self.declared, self.bytes.is_empty()) {
-            (true, true) => Body::Empty,
-            (true, false) => Body::Full(self.bytes.clone()),
-            (false, _) => Body::stream(Once(Body::Full(self.bytes.clone())), None),
-        }
-    }
-}
-
-/// A body that does not tell its length.
-struct Once(Body);
-
-impl http_body::Body for Once {
-    type Data = Bytes;
-    type Error = torana_http::BodyError;
-
-    fn poll_frame(
-        mut self: std::pin::Pin<&mut Self>,
-        cx: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Result<torana_http::Frame, Self::Error>>> {
-        self.0.poll_frame(cx)
-    }
-}
-
-/// What middlewares further in may change, as it was before they did.
-struct Saved {
-    method: Method,
-    path: ByteString,
-    query: Option<ByteString>,
-    host: ByteString,
-    headers: HeaderMap,
-    keep_forwarded_for: bool,
-    upgrade: Option<HeaderValue>,
-}
-
-impl Saved {
-    fn of(exchange: &Exchange) -> Self {
-        let r = &exchange.request;
-        Saved {
-            method: r.method.clone(),
-            path: r.path.clone(),
-            query: r.query.clone(),
-            host: r.host.clone(),
-            headers: r.headers.clone(),
-            keep_forwarded_for: exchange.keep_forwarded_for,
-            upgrade: exchange.upgrade.clone(),
-        }
-    }
-
-    fn restore(&self, exchange: &mut Exchange) {
-        let r = &mut exchange.request;
-        r.method.clone_from(&self.method);
-        r.path.clone_from(&self.path);
-        r.query.clone_from(&self.query);
-        r.host.clone_from(&self.host);
-        r.headers.clone_from(&self.headers);
-        exchange.keep_forwarded_for = self.keep_forwarded_for;
-        exchange.upgrade.clone_from(&self.upgrade);
-    }
 }
 
 #[cfg(test)]

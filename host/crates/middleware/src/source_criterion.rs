@@ -83,6 +83,20 @@ impl Source {
         }
     }
 
+    /// Whom a request is counted for, as other gateways call it too.
+    pub(crate) fn text(&self, exchange: &Exchange) -> String {
+        match &self.by {
+            By::Ip(strategy) => match strategy.client(exchange) {
+                Client::Ip(ip) => ip.to_string(),
+                Client::Text(text) => text.to_string(),
+            },
+            By::Header(name) => {
+                exchange.request.headers.get(name).map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned()).unwrap_or_default()
+            }
+            By::Host => exchange.request.host.to_string(),
+        }
+    }
+
     fn hash(&self, value: impl Hash) -> SourceKey {
         SourceKey(self.seeds[0].hash_one(&value), self.seeds[1].hash_one(&value))
     }

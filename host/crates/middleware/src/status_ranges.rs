@@ -1,38 +1,25 @@
-//! Lists of status codes and ranges: `503`, `500-599`.
+//! Lists of status codes as an option of a middleware.
 
+use std::ops::Deref;
+use torana_base::NoStatusRange;
 use torana_extend::BuildError;
 
-/// Codes as inclusive ranges.
+/// Codes and ranges, told about by the option they stand in.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StatusRanges(torana_base::StatusRanges);
 
 impl StatusRanges {
     /// `key` is the option that `codes` stand in.
     pub fn parse(codes: &[String], key: &str) -> Result<Self, BuildError> {
-        let bad = |i: usize| {
-            BuildError::new(format!("{key}[{i}]"), format!("`{}` is not a status code or a range of them", codes[i]))
-                .hint("write `503` or `500-599`")
-        };
-        torana_base::StatusRanges::parse(codes).map(StatusRanges).map_err(bad)
-    }
-
-    pub fn contains(&self, code: u16) -> bool {
-        self.0.contains(code)
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        let ranges = torana_base::StatusRanges::parse(codes);
+        ranges.map(StatusRanges).map_err(|e| BuildError::new(format!("{key}[{}]", e.index), e.to_string()).hint(NoStatusRange::HINT))
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+impl Deref for StatusRanges {
+    type Target = torana_base::StatusRanges;
 
-    #[test]
-    fn a_bad_code_is_named() {
-        let codes = ["503".to_owned(), "503,504".to_owned()];
-        assert_eq!(StatusRanges::parse(&codes, "status").unwrap_err().key, "status[1]");
-        assert!(StatusRanges::parse(&codes[..1], "status").unwrap().contains(503));
+    fn deref(&self) -> &Self::Target {
+        &self.0
     }
 }

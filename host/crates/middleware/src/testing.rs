@@ -1,12 +1,15 @@
 //! Helpers of this crate's tests: an exchange, a chain run against a fake service.
 
+use bytes::Bytes;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use torana_config::node::Node;
 use torana_config::parse::{Format, parse};
 use torana_extend::{BuildCx, BuildError, MiddlewareSpec};
-use torana_http::{Body, Endpoint, Exchange, Filter, LocalFuture, Peer, Request, Response, Step, exchange};
+use torana_http::{Body, BodyError, Endpoint, Exchange, Filter, Frame, LocalFuture, Peer, Request, Response, Step, exchange};
 
 pub(crate) fn yaml(text: &str) -> Node {
     parse(text, Format::Yaml, "test.yml".into()).unwrap()
@@ -91,6 +94,20 @@ impl Ran {
     pub(crate) fn status(&self) -> u16 {
         self.response.status().as_u16()
     }
+}
+
+/// A body that comes in these pieces.
+pub(crate) fn pieces(pieces: &'static [&'static str], length: Option<u64>) -> Body {
+    struct Pieces(std::slice::Iter<'static, &'static str>);
+    impl http_body::Body for Pieces {
+        type Data = Bytes;
+        type Error = BodyError;
+
+        fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame, BodyError>>> {
+            Poll::Ready(self.0.next().map(|p| Ok(Frame::data(Bytes::from_static(p.as_bytes())))))
+        }
+    }
+    Body::stream(Pieces(pieces.iter()), length)
 }
 
 /// A service made of a function.

@@ -24,11 +24,4 @@ pub use server::{SessionShared, UNRECOGNIZED_NAME, challenge_config, choose, qui
 pub use store::Store;
 pub use subject::subject;
 
-use rustls::crypto::CryptoProvider;
-use std::sync::{Arc, LazyLock};
-
-/// The one crypto provider of the gateway.
-pub fn provider() -> Arc<CryptoProvider> {
-    static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| Arc::new(rustls::crypto::aws_lc_rs::default_provider()));
-    PROVIDER.clone()
-}
+pub use torana_trust::crypto as provider;

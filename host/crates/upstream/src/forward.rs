@@ -3,7 +3,7 @@
 use crate::connect::{self, Offer};
 use crate::h1client::{self, Expect};
 use crate::target::{Protocol, Target};
-use crate::{h2client, pool};
+use crate::{h2client, pool, spans};
 use bytestring::ByteString;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Method};
@@ -107,7 +107,9 @@ pub struct Options {
 /// Sends the exchange's request to `target`, with `prefix` before its path. On a failure that allows
 /// another try the request's body is back in place.
 pub async fn forward(exchange: &mut Exchange, target: &Arc<Target>, prefix: &str, options: Options) -> Result<Response, ProxyError> {
+    let depth = spans::begin(exchange, target, prefix);
     let sent = send(exchange, target, prefix, options).await;
+    spans::end(exchange, depth, &sent);
     let mut response = sent.inspect_err(|error| tracing::debug!(error = %error, server = %target.authority, "request failed"))?;
     if !matches!(response.body(), Body::Tunnel(_)) {
         let trailer = response.headers().contains_key(header::TRAILER).then(|| hop::announced_trailers(response.headers()));
@@ -215,7 +217,7 @@ async fn send_once(
 }
 
 /// `prefix` and the path, joined by one slash. Without a prefix the path goes as a middleware left it.
-fn outgoing_path(path: &ByteString, prefix: &str) -> ByteString {
+pub(crate) fn outgoing_path(path: &ByteString, prefix: &str) -> ByteString {
     let prefix = prefix.trim_end_matches('/');
     match (prefix.is_empty(), path.is_empty()) {
         (true, true) => ByteString::from_static("/"),

@@ -76,8 +76,7 @@ pub(crate) async fn run(service: Weak<LoadBalancer>) {
         .await;
         for (i, result) in round.into_iter().zip(results) {
             let up = matches!(result, Some(Ok(())));
-            service.note_checked(i);
-            if service.balancer.set_up(i, up) {
+            if service.found(i, up) {
                 let url = &*service.servers[i].url;
                 match result {
                     Some(Err(reason)) => tracing::warn!(serviceName = &*service.name, server = url, reason, "server is down"),

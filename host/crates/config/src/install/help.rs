@@ -4,7 +4,7 @@ use crate::schema::{self, Kind, Row, State};
 use std::fmt::Write;
 
 /// Heading and first part of the paths below it.
-const GROUPS: [(&str, &str); 18] = [
+const GROUPS: [(&str, &str); 19] = [
     ("Configuration file", "configFile"),
     ("Entry points", "entryPoints"),
     ("Providers", "providers"),
@@ -19,6 +19,7 @@ const GROUPS: [(&str, &str); 18] = [
     ("Metrics", "metrics"),
     ("Log", "log"),
     ("Access log", "accessLog"),
+    ("Tracing", "tracing"),
     ("Core", "core"),
     ("Global", "global"),
     ("Secrets", "secrets"),

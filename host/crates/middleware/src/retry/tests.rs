@@ -1,9 +1,12 @@
+use http::HeaderValue;
 use super::*;
 use crate::add_prefix::AddPrefix;
 use crate::headers::Headers;
 use crate::testing::{Ran, block_on, build, build_error, exchange, ok, run_with, shown};
 use std::sync::{Arc, Mutex};
 use torana_http::exchange as http_exchange;
+use bytes::Bytes;
+use http::HeaderValue;
 
 /// Tries are answered by `answers` in turn, the last for good; gives back what the service saw.
 fn send(config: &str, x: Exchange, answers: &[Answer]) -> (Ran, Vec<String>) {
@@ -90,9 +93,17 @@ fn with_body(method: &str, body: Body) -> Exchange {
     x
 }
 
+/// A body that comes in pieces, of which nothing is known but this length.
+fn pieces_of(text: &'static str, length: Option<u64>) -> Body {
+    match without_length(Body::from(text)) {
+        Body::Stream { stream, .. } => Body::Stream { stream, length },
+        other => other,
+    }
+}
+
 #[test]
 fn bodies_are_kept_up_to_the_limit() {
-    let stream = |text: &'static str, length| Body::stream(Once(Body::from(text)), length);
+    let stream = |text: &'static str, length| pieces_of(text, length);
     let four = "{attempts: 2, status: ['503'], maxRequestBodyBytes: 4}";
     for (config, body, seen) in [
         (four, Body::from("abcd"), vec!["Full(4)"; 2]),
@@ -114,7 +125,7 @@ fn bodies_are_kept_up_to_the_limit() {
 
 #[test]
 fn a_streaming_body_that_was_not_touched_goes_again() {
-    let stream = || Body::stream(Once(Body::from("abc")), Some(3));
+    let stream = || pieces_of("abc", Some(3));
     assert_eq!(send("attempts: 3", with_body("POST", stream()), &[Unreachable, Unreachable, Status(200)]).1, ["POST / Stream(Some(3)) None"; 3]);
     // A service that says so but took the body is not believed.
     let ran = run_with(&build::<Retry>("{attempts: 3, initialInterval: 10s}"), with_body("POST", stream()), |x| {
@@ -181,4 +192,19 @@ fn options() {
         shown::<Retry>("{attempts: 4, timeout: 150ms, initialInterval: 1, status: ['503'], maxRequestBodyBytes: 0}"),
         r#"{"attempts":4,"timeout":"150ms","initialInterval":"1s","maxRequestBodyBytes":0,"status":["503"]}"#
     );
+}
+
+/// A body that arrives as a stream.
+struct Once(Body);
+
+impl http_body::Body for Once {
+    type Data = Bytes;
+    type Error = torana_http::BodyError;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<torana_http::Frame, Self::Error>>> {
+        self.0.poll_frame(cx)
+    }
 }

@@ -27,7 +27,11 @@ mod tests {
 
     #[test]
     fn any_condition_is_enough() {
-        let filter = |codes: &[&str], retried, min_nanos| Filter { status: StatusRanges::parse(codes).unwrap(), retried, min_nanos };
+        let filter = |codes: &[&str], retried, min_nanos| Filter {
+            status: StatusRanges::parse(&codes.iter().map(|c| (*c).to_owned()).collect::<Vec<_>>()).unwrap(),
+            retried,
+            min_nanos,
+        };
         let second = Duration::from_secs(1);
         for (filter, status, retries, kept) in [
             (filter(&[], false, 0), 200, 0, true),

@@ -1,0 +1,16 @@
+from lib.dsl import *
+from lib.cases_common import mws
+C = lambda e="ResponseCodeRatio(500, 600, 0, 600) > 0.5", **k: {"circuitBreaker": dict(expression=e, **k)}
+G = lambda h, **k: GET("/", host=h + ".test", **k)
+BAD = dict(status=500)
+case("t-breaker-trips", dyn=mws(c1=C(), c2=C(responseCode=418), c3=C("NetworkErrorRatio() > 0.5"), c4=C("LatencyAtQuantileMS(50.0) > 100"), c5=C(responseCode=599), c6=C("ResponseCodeRatio(400, 500, 0, 600) > 0.1 || NetworkErrorRatio() > 0.9")), steps=[
+    x for c in ("c1", "c2", "c5") for x in (G(c, ctl=BAD), G(c), HEAD("/", host=c + ".test"), POST("/", "x", host=c + ".test"), G(c, h2=True))] + [
+    G("c3", ctl=BAD), G("c3"), G("c4", ctl=dict(delay=0.3)), G("c4"), G("c6", ctl=dict(status=404)), G("c6")])
+case("t-breaker-network", dyn=http("r: {rule: \"PathPrefix(`/`)\", service: s, middlewares: [c]}", services="s: {loadBalancer: {servers: [{url: \"http://${DEAD_x}\"}]}}", middlewares="c: {circuitBreaker: {expression: NetworkErrorRatio() > 0.5}}"), steps=[GET("/"), GET("/")])
+case("t-breaker-check-period", dyn=mws(c1=C(checkPeriod="1s")), steps=[G("c1"), G("c1", ctl=BAD), G("c1", ctl=BAD), G("c1", ctl=BAD), G("c1"), SLEEP(1.1), G("c1", ctl=BAD), G("c1")])
+case("t-breaker-recovers", dyn=mws(c1=C(fallbackDuration="400ms", recoveryDuration="200ms", checkPeriod="10ms"), c2=C(fallbackDuration=0, recoveryDuration="-1s", checkPeriod="0s")), steps=[G("c1", ctl=BAD), G("c1"), SLEEP(0.5), G("c1"), SLEEP(0.3), G("c1"), G("c1"), G("c2", ctl=BAD), SLEEP(0.5), G("c2")])
+case("t-breaker-again", dyn=mws(c1=C("ResponseCodeRatio(500, 600, 0, 600) > 0.0", fallbackDuration="300ms", recoveryDuration="100ms", checkPeriod="10ms")), steps=[G("c1", ctl=BAD), G("c1"), SLEEP(0.4), G("c1"), SLEEP(0.2), G("c1", ctl=BAD), G("c1"), SLEEP(0.4), G("c1"), SLEEP(0.2), G("c1"), G("c1")])
+case("t-breaker-per-router", dyn=http("r1: {rule: \"Path(`/1`)\", service: a, middlewares: [c]}\nr2: {rule: \"Path(`/2`)\", service: a, middlewares: [c]}", middlewares="c: {circuitBreaker: {expression: 'ResponseCodeRatio(500, 600, 0, 600) > 0.5'}}"), steps=[GET("/1", ctl=BAD), GET("/1"), GET("/2")])
+case("t-breaker-codes", dyn=mws(c1=C("ResponseCodeRatio(200, 300, 0, 600) < 0.9"), c2=C("ResponseCodeRatio(500, 501, 500, 600) >= 1.0"), c3=C("NetworkErrorRatio() == 0.0"), c4=C("ResponseCodeRatio(101, 102, 0, 600) > 0.5")), steps=[G("c1"), G("c1"), G("c2", ctl=dict(status=501)), G("c2"), G("c3"), G("c3"), WS("/", ["x"], host="c4.test"), G("c4"), G("c4")])
+EX = ["NetworkErrorRatio() > 0.5", "NetworkErrorRatio() > 1", "NetworkErrorRatio() > .5", "NetworkErrorRatio() > 5e-1", "NetworkErrorRatio() > 1.", "!(NetworkErrorRatio() > 0.5)", "LatencyAtQuantileMS(50.0) > 10000", "LatencyAtQuantileMS(50) > 100", "LatencyAtQuantileMS(50.0) > 100.0", "LatencyAtQuantileMS() > 1", "ResponseCodeRatio(500, 600, 0, 600,) > 0.5", "ResponseCodeRatio((500), 600, 0, 600) > 0.5", "ResponseCodeRatio(500, 600, 0) > 0.5", "ResponseCodeRatio(500.0, 600, 0, 600) > 0.5", "ResponseCodeRatio(-1, 600, 0, 600) > 0.5", "RequestThreshold() > 1", "", "NetworkErrorRatio()", "IsNetworkError()", "NetworkErrorRatio() > 1i", "NetworkErrorRatio() > 1_0.5"]
+case("t-breaker-expressions", dyn=mws(**{f"x{i}": C(e, checkPeriod="1s") for i, e in enumerate(EX)}), steps=[G(f"x{i}") for i in range(len(EX))])

@@ -1,0 +1,17 @@
+import base64
+from lib.dsl import *
+W = lambda **k: {"grpcWeb": k}
+MSG = b"\x00\x00\x00\x00\x04ping"
+DYN = http("g1: {rule: \"Host(`g1.test`)\", service: h, middlewares: [g1]}\ng2: {rule: \"Host(`g2.test`)\", service: h, middlewares: [g2]}\np: {rule: \"Host(`p.test`)\", service: a, middlewares: [g1]}\nd: {rule: \"Host(`d.test`)\", service: dead, middlewares: [g1]}", services="h: {loadBalancer: {servers: [{url: \"h2c://${BACKEND_a}\"}]}}\ndead: {loadBalancer: {servers: [{url: \"http://${DEAD_x}\"}]}}", middlewares="g1: {grpcWeb: {allowOrigins: ['*']}}\ng2: {grpcWeb: {allowOrigins: ['http://a.test', 'http://b.test']}}")
+IGN = ["access-control-expose-headers"]
+CALL = lambda h, ct="application/grpc-web+proto", body=None, **k: POST("/s/M", (body if body is not None else MSG.decode()), host=h + ".test", headers=dict({"Content-Type": ct, "X-Grpc-Web": "1"}, **k.pop("more", {})), ignore=IGN, **k)
+B = base64.b64encode(MSG).decode()
+PONG = dict(grpc=dict(msg="pong"))
+case("t-grpcweb-calls", dyn=DYN, steps=[
+    CALL("g1", ctl=PONG), CALL("g1", "application/grpc-web", ctl=PONG), CALL("g1", "application/grpc-web-text+proto", B, ctl=PONG), CALL("g1", "application/grpc-web-text", B, ctl=PONG), CALL("g1", ctl=dict(grpc=dict(status=5, message="not here"))), CALL("g1", ctl=dict(grpc=dict(status=7, message="no", trailers_only=True))), CALL("g1", "application/grpc-web-text", B, ctl=dict(grpc=dict(status=7, message="no", trailers_only=True))),
+    CALL("g1", ctl=PONG, more={"Origin": "http://x.test"}), CALL("g2", ctl=PONG, more={"Origin": "http://a.test"}), CALL("g2", ctl=PONG, more={"Origin": "http://x.test"}), CALL("g2", ctl=PONG, more={"Origin": "HTTP://A.test"}), CALL("g2", ctl=PONG, more={"Origin": ""}), CALL("g1", ctl=PONG, h2=True), CALL("g1", "application/grpc-web-text", B, ctl=PONG, h2=True)])
+case("t-grpcweb-others", dyn=DYN, steps=[
+    CALL("g1", "application/grpc", ctl=PONG), CALL("g1", "Application/grpc-web", ctl=PONG), CALL("g1", "text/plain", ctl=PONG), GET("/", host="p.test", headers={"Content-Type": "application/grpc-web"}), CALL("p", ctl=dict(body="plain", framing="chunked")), CALL("p", "application/grpc-web-text", B, ctl=dict(body="plain", framing="chunked")), CALL("p", ctl=dict(trailers=[["Grpc-Status", "0"], ["X-T", "a"]], ct="application/grpc")), CALL("p", ctl=dict(trailers=[["Grpc-Status", "0"]], noannounce=True, ct="application/grpc+json")), CALL("p", ctl=dict(headers=[["Vary", "X"], ["Access-Control-Allow-Origin", "bk"]], framing="chunked"), more={"Origin": "http://x.test"}), CALL("p", ctl=dict(chunks=[[0, "ab"], [0.1, "c"]])), CALL("p", "application/grpc-web-text", B, ctl=dict(chunks=[[0, "ab"], [0.1, "c"]])), CALL("d"), CALL("d", "application/grpc-web-text", B), CALL("p", body="", ctl=dict(framing="chunked"))])
+case("t-grpcweb-cl", dyn=DYN, steps=[CALL("p", ctl=dict(body="plain"))])
+PRE = lambda h, origin="http://a.test", m="POST", hs="x-grpc-web,content-type", **k: OPTIONS("/s/M", host=h + ".test", headers={a: b for a, b in (("Origin", origin), ("Access-Control-Request-Method", m), ("Access-Control-Request-Headers", hs)) if b is not None}, **k)
+case("t-grpcweb-preflight", dyn=DYN, steps=[x for h in ("g1", "g2") for x in (PRE(h), PRE(h, "http://x.test"), PRE(h, None), PRE(h, m="put"), PRE(h, m="get"), PRE(h, hs="X-GRPC-WEB, Content-Type , x-user-agent"), PRE(h, hs="content-type"), PRE(h, hs=None), PRE(h, h2=True))] + [PRE("p", m=None, ignore=IGN)])
