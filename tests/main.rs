@@ -6,6 +6,7 @@
 mod harness;
 
 mod cases {
+    mod access_log;
     mod acme;
     mod acme_dns_plugin;
     mod acme_renewal;

@@ -1,5 +1,6 @@
 //! The `torana` binary: command line and wiring. The only crate that sees every other.
 
+mod access_log;
 mod cli;
 mod demo;
 mod egress;

@@ -1,5 +1,6 @@
 //! Puts the parts together: who is started in which order, and who stops whom.
 
+use crate::access_log;
 use crate::egress::Outgoing;
 use crate::listen::{Sockets, listen};
 use crate::local_plugins;
@@ -22,6 +23,7 @@ use torana_dataplane::{Drain, Live, Workers};
 use torana_extend::{Backoff, Egress, Event, PluginHost, Provider, ProviderOut};
 use torana_otlp::{Environment, Exporters};
 use torana_provider::rest::{self, Rest};
+use torana_telemetry::access_log::{AccessLog, AccessLogHandle};
 use torana_telemetry::metrics::Metrics;
 use torana_trace::Tracer;
 use torana_upstream::{SpiffeSource, Transport};
@@ -51,6 +53,7 @@ fn compiler(
     published: &Published,
     drain: &Drain,
     metrics: Option<Arc<Metrics>>,
+    access_log: Option<Arc<AccessLog>>,
     tracer: Option<Arc<Tracer>>,
     rest: &Rest,
     spiffe: Option<Arc<SpiffeSource>>,
@@ -71,7 +74,13 @@ fn compiler(
     if let Some(metrics) = &metrics {
         internals.insert(
             "prometheus",
-            Arc::new(torana_api::Prometheus::new(metrics.clone(), published.clone(), plugins.clone(), resolvers.clone())),
+            Arc::new(torana_api::Prometheus::new(
+                metrics.clone(),
+                published.clone(),
+                plugins.clone(),
+                resolvers.clone(),
+                access_log.clone(),
+            )),
         );
     }
     Compiler::new(Parts {
@@ -81,6 +90,7 @@ fn compiler(
         internals,
         plugins,
         metrics,
+        access_log,
         tracer,
         spiffe,
         resolvers: resolvers.clone(),
@@ -182,7 +192,9 @@ pub(crate) fn serve(loaded: Loaded) -> Result<(), Vec<Diagnostic>> {
     let environment = Environment::new();
     let mut exporters = Exporters::default();
     let tracer = observe::tracer(&install, &environment, &mut exporters);
-    let entry_points = torana_control::entry_points::compile(&install.entry_points, metrics.as_ref(), tracer.as_ref())?;
+    let (access_log, requests) = access_log::open(&install, workers()).map_err(|d| vec![d])?.unzip();
+    let entry_points =
+        torana_control::entry_points::compile(&install.entry_points, metrics.as_ref(), access_log.as_ref(), tracer.as_ref())?;
     let udp_entry_points = torana_control::entry_points::compile_udp(&install.entry_points)?;
     let sockets = listen(entry_points, udp_entry_points)?;
     let drain = Drain::default();
@@ -196,8 +208,8 @@ pub(crate) fn serve(loaded: Loaded) -> Result<(), Vec<Diagnostic>> {
     }
     let (identity, agent) = spiffe(&install).map_err(|d| vec![d])?.unzip();
     let spiffe = identity.clone().zip(agent);
-    let compiler =
-        compiler(&install, &plugins, out, &resolvers, &published, &drain, metrics, tracer, &rest, identity).map_err(|d| vec![d])?;
+    let compiler = compiler(&install, &plugins, out, &resolvers, &published, &drain, metrics, access_log, tracer, &rest, identity)
+        .map_err(|d| vec![d])?;
     let startup = install.providers.startup_timeout.map(|t| t.as_duration());
     let apply = Apply {
         compiler,
@@ -213,7 +225,8 @@ pub(crate) fn serve(loaded: Loaded) -> Result<(), Vec<Diagnostic>> {
         .build_local(Default::default())
         .map_err(|e| vec![Diagnostic::error("", format!("cannot start the runtime: {e}"))])?;
     let exporters = exporters.start().map_err(|e| vec![Diagnostic::error("", format!("cannot start a thread: {e}"))])?;
-    let ended = runtime.block_on(run(Running { install, resolvers, apply, providers, published, sockets, live, drain, log, spiffe }));
+    let ended =
+        runtime.block_on(run(Running { install, resolvers, apply, providers, published, sockets, live, drain, log, requests, spiffe }));
     exporters.finish(LAST_REPORTS);
     ended
 }
@@ -228,6 +241,7 @@ struct Running {
     live: Live,
     drain: Drain,
     log: torana_telemetry::log::LogHandle,
+    requests: Option<AccessLogHandle>,
     spiffe: Option<(Arc<SpiffeSource>, torana_spiffe::Endpoint)>,
 }
 
@@ -304,6 +318,9 @@ async fn run(r: Running) -> Result<(), Vec<Diagnostic>> {
                 if let Err(error) = r.log.reopen() {
                     tracing::error!(%error, "cannot reopen the log file");
                 }
+                if let Some(requests) = &r.requests {
+                    requests.reopen();
+                }
             }
         }
     }
@@ -326,8 +343,15 @@ async fn run(r: Running) -> Result<(), Vec<Diagnostic>> {
         _ = joined => {}
         () = at_once => {
             tracing::warn!("stopping at once");
+            if let Some(requests) = r.requests {
+                requests.close();
+            }
             std::process::exit(1);
         }
+    }
+    // The last requests have ended: all of their lines are there.
+    if let Some(requests) = r.requests {
+        requests.close();
     }
     applying.abort();
     let _ = tokio::time::timeout(CERTIFICATES_WRITTEN, resolvers.join_all()).await;
@@ -379,6 +403,12 @@ fn start_log(config: &InstallConfig) -> Result<torana_telemetry::log::LogHandle,
         format: l.format.clone(),
         no_color: l.no_color,
         file_path: l.file_path.clone(),
+        rotation: torana_telemetry::log::Rotation {
+            max_size: u64::try_from(l.max_size).ok().filter(|n| *n > 0).unwrap_or(100).saturating_mul(1 << 20),
+            max_age: u64::try_from(l.max_age).ok().filter(|n| *n > 0).map(|days| Duration::from_secs(days.saturating_mul(86_400))),
+            max_backups: usize::try_from(l.max_backups).ok().filter(|n| *n > 0),
+            compress: l.compress.unwrap_or(true),
+        },
     };
     torana_telemetry::log::init(&wanted).map_err(|e| {
         Diagnostic::error("log.filePath", format!("cannot write the log to `{}`: {e}", l.file_path))
@@ -398,6 +428,7 @@ pub(crate) fn check(loaded: Loaded) -> Vec<Diagnostic> {
         Err(wrong) => wrong,
     };
     found.extend(torana_control::entry_points::compile_udp(&install.entry_points).err().into_iter().flatten());
+    found.extend(access_log::check(&install));
     found.extend(wrong);
     let rest = Rest::default();
     let providers = providers(&install, &plugins, &rest);

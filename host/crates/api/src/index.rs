@@ -112,7 +112,7 @@ impl Index {
 
 /// URLs of a service's servers, and whether they are up, by what the active health check has found.
 pub(crate) fn servers(service: &ServiceStatus) -> impl Iterator<Item = (&str, bool)> {
-    service.balancer.iter().flat_map(|b| b.servers.iter().enumerate().map(|(i, s)| (s.url.as_str(), b.found_up(i) != Some(false))))
+    service.balancer.iter().flat_map(|b| b.servers.iter().enumerate().map(|(i, s)| (&*s.url, b.found_up(i) != Some(false))))
 }
 
 /// Entry points of a router that exist; also of a router that is not served.

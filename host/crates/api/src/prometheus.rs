@@ -11,6 +11,7 @@ use std::time::UNIX_EPOCH;
 use torana_control::{AcmeStatus, Published, Resolvers, RuntimeStatus};
 use torana_extend::{PluginHost, PluginStatus, ProviderStatus};
 use torana_http::{Body, Endpoint, Exchange, LocalFuture, Response, exchange};
+use torana_telemetry::access_log::AccessLog;
 use torana_telemetry::metrics::{Metrics, Text, begin, write_process};
 use torana_telemetry::names::{self, Family, label};
 
@@ -24,11 +25,18 @@ struct Shared {
     published: Published,
     plugins: Arc<dyn PluginHost>,
     resolvers: Resolvers,
+    access_log: Option<Arc<AccessLog>>,
 }
 
 impl Prometheus {
-    pub fn new(metrics: Arc<Metrics>, published: Published, plugins: Arc<dyn PluginHost>, resolvers: Resolvers) -> Self {
-        Prometheus { shared: Arc::new(Shared { metrics, published, plugins, resolvers }) }
+    pub fn new(
+        metrics: Arc<Metrics>,
+        published: Published,
+        plugins: Arc<dyn PluginHost>,
+        resolvers: Resolvers,
+        access_log: Option<Arc<AccessLog>>,
+    ) -> Self {
+        Prometheus { shared: Arc::new(Shared { metrics, published, plugins, resolvers, access_log }) }
     }
 }
 
@@ -70,6 +78,10 @@ impl Shared {
         let resolving = self.resolvers.status();
         resolvers(&mut text, &resolving);
         on_demand(&mut text, &resolving);
+        if let Some(log) = &self.access_log {
+            begin(&mut text, names::ACCESS_LOG_LOST);
+            text.sample("", &[], log.lost() as f64);
+        }
         write_process(&mut text);
         let text = text.finish().into_bytes();
         if !gzip {

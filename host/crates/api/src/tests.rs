@@ -83,6 +83,7 @@ fn api(install: Arc<InstallConfig>, file: &str) -> Arc<Api> {
         spiffe: None,
         tracer: None,
         metrics: None,
+        access_log: None,
     })
     .unwrap();
     let inputs = BTreeMap::from([("file", config(file)), ("internal", config(INTERNAL))]);

@@ -9,6 +9,7 @@ mod name;
 mod objects;
 mod secret;
 mod shown;
+mod status_ranges;
 mod suggest;
 pub mod tls;
 
@@ -19,4 +20,5 @@ pub use name::{normalize, provider_of, qualify, unqualified};
 pub use objects::{Objects, RejectedObject};
 pub use secret::Secret;
 pub use shown::shown;
+pub use status_ranges::{NoStatusRange, StatusRanges};
 pub use suggest::closest;

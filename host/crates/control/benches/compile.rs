@@ -38,6 +38,7 @@ fn compiler() -> Compiler {
         plugins: Arc::new(torana_extend::NoPlugins),
         tracer: None,
         metrics: None,
+        access_log: None,
         resolvers: torana_control::Resolvers::default(),
         stapler: None,
         spiffe: None,

@@ -60,6 +60,8 @@ impl Inner {
             denied_escapes: 0,
             tls_options: None,
             layered,
+            // The first router says whether the request is.
+            logged: false,
             metered: self.meter.is_some(),
             meter: self.meter.clone(),
             traced,

@@ -26,6 +26,7 @@ use torana_config::routing::{Item, RouterConfig, RouterTlsConfig};
 use torana_dataplane::Snapshot;
 use torana_extend::PluginHost;
 use torana_router::RouteTable;
+use torana_telemetry::access_log::AccessLog;
 use torana_telemetry::metrics::Metrics;
 use torana_tls::Stapler;
 use torana_trace::Tracer;
@@ -43,6 +44,7 @@ pub struct Parts {
     pub stapler: Option<Arc<Stapler>>,
     /// Where requests are counted, if they are.
     pub metrics: Option<Arc<Metrics>>,
+    pub access_log: Option<Arc<AccessLog>>,
     /// Traces requests, if they are traced.
     pub tracer: Option<Arc<Tracer>>,
     /// The gateway's own identity for servers, if that is configured.
@@ -222,6 +224,7 @@ impl Compiler {
             resolver: &resolver,
             matchers: &matchers,
             metrics: self.parts.metrics.as_deref(),
+            access_log: self.parts.access_log.as_deref(),
             tracer: self.parts.tracer.as_deref(),
             ranks: &self.ranks,
             before: &self.routers,

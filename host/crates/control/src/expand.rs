@@ -20,6 +20,8 @@ pub(crate) struct Model {
     pub tls: Option<RouterTlsConfig>,
     /// `observability.metrics`, for routers that do not say.
     pub metered: bool,
+    /// `observability.accessLogs`, for routers that do not say.
+    pub logged: bool,
     /// How the requests of routers that do not say are traced.
     pub traced: Option<Verbosity>,
     /// Whether routers on it are copied under a name of their own.
@@ -135,6 +137,7 @@ fn model(name: &str, config: &EntryPointConfig) -> Model {
         middlewares: http.middlewares.clone(),
         denied_escapes: denied,
         metered: config.observability.as_ref().is_none_or(|o| o.metrics),
+        logged: config.observability.as_ref().is_none_or(|o| o.access_logs),
         traced: crate::spans::of_entry_point(config),
         tls: http.tls.clone(),
         carries_defaults: !http.middlewares.is_empty()

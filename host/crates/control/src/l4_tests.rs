@@ -23,6 +23,7 @@ fn compiler() -> Compiler {
         plugins: Arc::new(torana_extend::NoPlugins),
         tracer: None,
         metrics: None,
+        access_log: None,
         resolvers: crate::Resolvers::default(),
         stapler: None,
         spiffe: None,

@@ -24,6 +24,7 @@ fn compile(secret: &str, file: &str, docker: &str) -> Compiled {
         plugins: Arc::new(torana_extend::NoPlugins),
         tracer: None,
         metrics: None,
+        access_log: None,
         resolvers: crate::Resolvers::default(),
         stapler: None,
         spiffe: None,

@@ -18,6 +18,7 @@ use torana_dataplane::Router;
 use torana_dataplane::snapshot::recursion_mark;
 use torana_http::{Endpoint, Step};
 use torana_router::{CompiledRule, MAX_USER_PRIORITY, default_priority};
+use torana_telemetry::access_log::AccessLog;
 use torana_telemetry::metrics::Metrics;
 
 /// A router on some entry points.
@@ -188,6 +189,7 @@ impl RouterBuild<'_, '_> {
                         denied_escapes: model.map_or(0, |m| m.denied_escapes),
                         tls_options: copy.tls.clone(),
                         layered,
+                        logged: self.cx.access_log.is_some_and(|l| self.logged(l, model, &counted)),
                         metered: metrics.is_some(),
                         meter: metrics.and_then(|m| m.router(&name, &counted)),
                         traced,
@@ -273,7 +275,13 @@ impl RouterBuild<'_, '_> {
     /// Whether requests are counted: the router says so, or else its entry point.
     fn metered(&self, metrics: &Metrics, model: Option<&Model>, service: &str) -> bool {
         let own = self.item.config.observability.as_ref().and_then(|o| o.metrics);
-        own.unwrap_or_else(|| model.is_none_or(|m| m.metered)) && (metrics.options().internals || !service.ends_with("@internal"))
+        own.unwrap_or_else(|| model.is_none_or(|m| m.metered)) && (metrics.options().internals || !is_internal(service))
+    }
+
+    /// The same for the access log.
+    fn logged(&self, log: &AccessLog, model: Option<&Model>, service: &str) -> bool {
+        let own = self.item.config.observability.as_ref().and_then(|o| o.access_logs);
+        own.unwrap_or_else(|| model.is_none_or(|m| m.logged)) && (log.internals() || !is_internal(service))
     }
 
     pub(crate) fn rule(&mut self) -> Option<Arc<CompiledRule>> {
@@ -331,6 +339,11 @@ impl RouterBuild<'_, '_> {
         }
         good.then_some(steps)
     }
+}
+
+/// Whether the gateway answers itself.
+fn is_internal(service: &str) -> bool {
+    service.ends_with("@internal")
 }
 
 fn same_steps(a: &[Step], b: &[Step]) -> bool {

@@ -17,6 +17,7 @@ use torana_base::{Diagnostic, qualify};
 use torana_config::routing::{Item, RouterConfig};
 use torana_dataplane::Router;
 use torana_router::Route;
+use torana_telemetry::access_log::AccessLog;
 use torana_telemetry::metrics::Metrics;
 use torana_trace::Tracer;
 
@@ -32,6 +33,7 @@ pub(crate) struct RouterCx<'a> {
     pub resolver: &'a Resolver<'a>,
     pub matchers: &'a PluginMatchers<'a>,
     pub metrics: Option<&'a Metrics>,
+    pub access_log: Option<&'a AccessLog>,
     pub tracer: Option<&'a Tracer>,
     /// Provider precedence: lower goes first among equal priorities.
     pub ranks: &'a FxHashMap<String, u32>,

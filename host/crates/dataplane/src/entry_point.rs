@@ -1,3 +1,4 @@
+use crate::access::EntryPointLog;
 use crate::measure::EntryPointMeter;
 use crate::trace::EntryPointTracer;
 use http::{HeaderName, HeaderValue};
@@ -87,6 +88,8 @@ pub struct EntryPoint {
     pub http3: Option<Http3>,
     /// `None`: nothing is measured.
     pub meter: Option<EntryPointMeter>,
+    /// `None`: nothing is logged.
+    pub log: Option<EntryPointLog>,
     /// `None`: nothing is traced.
     pub tracer: Option<EntryPointTracer>,
 }
@@ -120,6 +123,7 @@ impl EntryPoint {
             h2_encoder_table: 4096,
             http3: None,
             meter: None,
+            log: None,
             tracer: None,
         }
     }

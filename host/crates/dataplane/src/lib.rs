@@ -2,6 +2,7 @@
 //! `torana-control` compiles what stands here.
 
 mod accept;
+mod access;
 pub mod deadline;
 mod drain;
 mod encoder_limit;
@@ -22,6 +23,7 @@ mod tunnel;
 mod udp;
 pub mod worker;
 
+pub use access::EntryPointLog;
 pub use drain::Drain;
 pub use entry_point::{EntryPoint, HeaderStrategy, Http3, Trust};
 pub use layer::Layer;

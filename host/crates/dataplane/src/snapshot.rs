@@ -25,6 +25,8 @@ pub struct Router {
     pub denied_escapes: u8,
     /// Qualified name of the TLS options that the connection must have been opened with; `None` without TLS.
     pub tls_options: Option<Arc<str>>,
+    /// Its requests are logged, if any are.
+    pub logged: bool,
     /// Its service is a [`crate::Layer`].
     pub layered: bool,
     /// Its requests are measured, if anything is.

@@ -16,7 +16,6 @@ pub mod peer;
 pub mod proxy_protocol;
 pub mod respond;
 mod saved;
-mod status_ranges;
 pub mod tcp;
 mod whole;
 
@@ -24,9 +23,8 @@ pub use body::{Body, BodyError, Frame, Tunnel};
 pub use chain::{Around, Endpoint, Filter, Flow, LocalFuture, Next, Step, run};
 pub use client::Client;
 pub use error::{ErrorKind, ProxyError, Side};
-pub use exchange::{Exchange, Request, Response};
+pub use exchange::{Exchange, Origin, Request, Response};
 pub use peer::{Interim, Peer, TlsFacts};
 pub use saved::SavedHead;
-pub use status_ranges::{NoStatusRange, StatusRanges};
 pub use tcp::{Admission, TcpFilter};
 pub use whole::WholeBody;

@@ -87,7 +87,10 @@ struct Runtime {
 impl Around for Runtime {
     fn call<'a>(&'a self, exchange: &'a mut Exchange, next: Next<'a>) -> LocalFuture<'a, Response> {
         Box::pin(async move {
-            let Some((name, password)) = credentials(&exchange.request.headers) else { return self.refuse() };
+            let Some((name, password)) = credentials(&exchange.request.headers) else {
+                exchange.user = Some(String::new());
+                return self.refuse();
+            };
             exchange.user = Some(name.clone());
             if !self.is_right(&name, password).await {
                 return self.refuse();
@@ -248,7 +251,7 @@ mod tests {
             let ran = run_exchange(&steps, with(value));
             assert_eq!((ran.status(), ran.reached, &*ran.body), (401, false, "401 Unauthorized\n"), "{value}");
             assert_eq!(ran.headers(), ["content-type: text/plain", "www-authenticate: Basic realm=\"my \"realm\"\""]);
-            assert_eq!(ran.user, None);
+            assert_eq!(ran.user.as_deref(), Some(""));
         }
         assert_eq!(run_exchange(&steps, exchange("GET", "/")).status(), 401);
         assert!(run_exchange(&steps, with(&format!("bAsIc {token}"))).reached);

@@ -126,6 +126,7 @@ impl Runtime {
             }
             saved.restore(exchange);
             exchange.again = true;
+            exchange.retries += 1;
             if let Some(trace) = &mut exchange.trace {
                 trace.resend(attempt);
             }

@@ -11,6 +11,7 @@ mod options;
 mod self_signed;
 mod server;
 mod store;
+mod subject;
 #[cfg(test)]
 mod testing;
 
@@ -21,5 +22,6 @@ pub use ocsp::Stapler;
 pub use options::TlsOptions;
 pub use server::{SessionShared, UNRECOGNIZED_NAME, challenge_config, choose, quic_config, server_config};
 pub use store::Store;
+pub use subject::subject;
 
 pub use torana_trust::crypto as provider;

@@ -1,6 +1,7 @@
 //! The static configuration: what Torana reads once, when it starts. Field by field Traefik's install
 //! configuration, as far as it is built.
 
+mod access_log;
 mod acme;
 mod address;
 mod effective;
@@ -17,6 +18,7 @@ mod removed;
 mod secrets;
 mod tracing;
 
+pub use access_log::*;
 pub use acme::*;
 pub use address::{Address, Protocol};
 pub use entry_point::*;
@@ -58,6 +60,8 @@ pub struct InstallConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tracing: Option<TracingConfig>,
     pub log: LogConfig,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub access_log: Option<AccessLogConfig>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ocsp: Option<OcspConfig>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -429,6 +433,18 @@ pub struct LogConfig {
     /// Empty for standard output.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub file_path: String,
+    /// Megabytes at which the file is begun anew; 0 for 100.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub max_size: i64,
+    /// Days that old files are kept; 0 for ever.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub max_age: i64,
+    /// Old files that are kept; 0 for all.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub max_backups: i64,
+    /// Compress old files. They are if nothing is written here, as in Traefik, which compresses them whatever is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compress: Option<bool>,
     /// Send to an OpenTelemetry collector too; needs `experimental.otlplogs`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub otlp: Option<OtlpLogConfig>,
@@ -436,7 +452,17 @@ pub struct LogConfig {
 
 impl Default for LogConfig {
     fn default() -> Self {
-        LogConfig { level: LogLevel::Error, format: "common".into(), no_color: false, file_path: String::new(), otlp: None }
+        LogConfig {
+            level: LogLevel::Error,
+            format: "common".into(),
+            no_color: false,
+            file_path: String::new(),
+            max_size: 0,
+            max_age: 0,
+            max_backups: 0,
+            compress: None,
+            otlp: None,
+        }
     }
 }
 

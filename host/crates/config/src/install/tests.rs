@@ -246,8 +246,8 @@ fn mistakes_are_all_told() {
             "error: `v1` is not known here\n  at  core.defaultRuleSyntax  (torana.yml:1:27)\n  hint: known here: v2, v3",
         ),
         (
-            "accessLog: {}",
-            "error: `accessLog` is not built yet (LOG-01)\n  at  accessLog  (torana.yml:1:1)\n  hint: remove it; the log of the gateway itself (`log`) is built",
+            "accessLog: {otlp: {}}",
+            "error: `otlp` is not built yet (LOG-05)\n  at  accessLog.otlp  (torana.yml:1:13)\n  hint: remove it; files and standard output are built",
         ),
         (
             "tracing: {jaeger: {}}",

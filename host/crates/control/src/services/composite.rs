@@ -8,10 +8,11 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderValue, StatusCode};
 use std::sync::Arc;
 use torana_base::{Diagnostic, provider_of, qualify};
+use torana_base::{NoStatusRange, StatusRanges};
 use torana_config::routing::{
     CookieConfig, FailoverConfig, HighestRandomWeightConfig, MirroringConfig, ShareAnswer, WeightedConfig, WeightedServiceConfig,
 };
-use torana_http::{Endpoint, Exchange, LocalFuture, NoStatusRange, Response, StatusRanges, respond};
+use torana_http::{Endpoint, Exchange, LocalFuture, Response, respond};
 use torana_upstream::balance::{Balancer, Candidate, StickyCookie, Strategy};
 use torana_upstream::{Failover, FailoverErrors, Mirror, Mirroring, Weighted};
 

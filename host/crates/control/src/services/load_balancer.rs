@@ -58,7 +58,7 @@ impl Services<'_> {
                 self.before.targets.get_or((ServerUrl { path: String::new(), ..url.clone() }, Arc::as_ptr(transport) as usize), || {
                     Target::new(&url, transport.clone())
                 });
-            servers.push((Server { url: s.url.clone(), target, prefix }, s.weight.unwrap_or(1), s.fenced));
+            servers.push((Server { url: s.url.as_str().into(), target, prefix }, s.weight.unwrap_or(1), s.fenced));
         }
         // Several gateways that start together do not all begin with the same server.
         // The order means something to a strategy from outside, which is told indexes.
@@ -66,7 +66,7 @@ impl Services<'_> {
             fastrand::shuffle(&mut servers);
         }
         let candidates: Vec<Candidate> =
-            servers.iter().map(|(s, weight, fenced)| Candidate { name: s.url.clone(), weight: *weight, fenced: *fenced }).collect();
+            servers.iter().map(|(s, weight, fenced)| Candidate { name: s.url.to_string(), weight: *weight, fenced: *fenced }).collect();
         let sticky = config.sticky.as_ref().and_then(|s| s.cookie.as_ref()).map(|c| StickyCookie::new(&cookie(c), name, &candidates));
         let strategy = match config.strategy {
             torana_config::routing::Strategy::Wrr => Strategy::Wrr,

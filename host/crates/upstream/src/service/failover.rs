@@ -1,7 +1,8 @@
 use crate::balance::Balancer;
 use http::StatusCode;
 use std::sync::Arc;
-use torana_http::{Body, Endpoint, Exchange, Interim, LocalFuture, Peer, Response, SavedHead, StatusRanges, WholeBody, respond};
+use torana_base::StatusRanges;
+use torana_http::{Body, Endpoint, Exchange, Interim, LocalFuture, Peer, Response, SavedHead, WholeBody, respond};
 
 /// Position of the service that answers as long as it can.
 const MAIN: usize = 0;

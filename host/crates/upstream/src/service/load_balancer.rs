@@ -8,7 +8,8 @@ use crate::target::Target;
 use smallvec::SmallVec;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
-use torana_http::{Body, Endpoint, ErrorKind, Exchange, LocalFuture, ProxyError, Response, Side, respond};
+use std::time::Instant;
+use torana_http::{Body, Endpoint, ErrorKind, Exchange, LocalFuture, Origin, ProxyError, Response, Side, respond};
 
 /// What the active health check has found of a server.
 const NOTHING: u8 = 0;
@@ -18,7 +19,7 @@ const UP: u8 = 2;
 /// A server of a load balancer.
 pub struct Server {
     /// URL as configured: its name in the API and in the sticky cookie.
-    pub url: String,
+    pub url: Arc<str>,
     pub target: Arc<Target>,
     /// What goes before the request's path; empty unless `preservePath`.
     pub prefix: String,
@@ -121,7 +122,7 @@ impl LoadBalancer {
         if let Some(passive) = &self.passive
             && passive.note(index, well, &self.balancer)
         {
-            let url = self.servers.get(index).map_or("", |s| s.url.as_str());
+            let url = self.servers.get(index).map_or("", |s| &*s.url);
             tracing::warn!(serviceName = &*self.name, server = url, "server is left out for a while: requests to it have failed");
         }
     }
@@ -162,6 +163,19 @@ impl LoadBalancer {
     }
 }
 
+impl LoadBalancer {
+    fn origin(&self, server: &Server) -> Origin {
+        Origin {
+            service: self.name.clone(),
+            url: server.url.clone(),
+            address: server.target.authority.clone(),
+            started: Instant::now(),
+            answered: false,
+            size: None,
+        }
+    }
+}
+
 impl Drop for LoadBalancer {
     fn drop(&mut self) {
         self.deactivate();
@@ -179,6 +193,9 @@ impl Endpoint for LoadBalancer {
             let mut tried: SmallVec<[usize; MOST_SERVERS]> = SmallVec::new();
             let mut response = loop {
                 let Some(server) = self.servers.get(pick.index) else { return no_server() };
+                if exchange.logged {
+                    exchange.origin = Some(self.origin(server));
+                }
                 match forward(exchange, &server.target, &server.prefix, self.options).await {
                     Ok(response) => {
                         pick.first_byte();
@@ -196,6 +213,9 @@ impl Endpoint for LoadBalancer {
                     }
                 }
             };
+            if let Some(origin) = &mut exchange.origin {
+                origin.answered = true;
+            }
             spans::leave(exchange, depth, &response);
             if let Some(attempt) = attempt {
                 attempt.answered(&mut response, exchange);
