@@ -23,7 +23,7 @@ pub use body::{Body, BodyError, Frame, Tunnel};
 pub use chain::{Around, Endpoint, Filter, Flow, LocalFuture, Next, Step, run};
 pub use error::{ErrorKind, ProxyError, Side};
 pub use exchange::{Exchange, Request, Response};
-pub use peer::{Interim, Peer, TlsFacts};
+pub use peer::{Attached, Interim, Peer, TlsFacts};
 pub use saved::SavedHead;
 pub use status_ranges::{NoStatusRange, StatusRanges};
 pub use tcp::{Admission, TcpFilter};

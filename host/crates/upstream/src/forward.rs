@@ -3,7 +3,7 @@
 use crate::connect::{self, Offer};
 use crate::h1client::{self, Expect};
 use crate::target::{Protocol, Target};
-use crate::{h2client, pool};
+use crate::{h2client, pinned, pool};
 use bytestring::ByteString;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Method};
@@ -124,6 +124,8 @@ pub async fn send(exchange: &mut Exchange, target: &Arc<Target>, prefix: &str, o
     if exchange.upgrade.as_ref().is_some_and(|u| !u.as_bytes().iter().all(|b| matches!(b, b' '..=b'~'))) {
         return Err(ProxyError::client(ErrorKind::Internal, "an upgrade to a protocol of no name"));
     }
+    let own = pinned::own(&exchange.peer, target);
+    let (target, shared) = own.as_ref().map_or((target, true), |own| (own, false));
     let mut body = std::mem::take(&mut exchange.request.body);
     let host = match options.pass_host_header && !exchange.request.host.is_empty() {
         true => exchange.request.host.clone(),
@@ -137,7 +139,12 @@ pub async fn send(exchange: &mut Exchange, target: &Arc<Target>, prefix: &str, o
         let outgoing = Outgoing::new(exchange, host.clone(), path.clone());
         let fresh = attempt >= 2;
         match send_once(&outgoing, body, exchange, target, fresh).await {
-            Ok(r) => return Ok(r),
+            Ok(r) => {
+                if shared {
+                    pinned::look(&exchange.peer, target, &r);
+                }
+                return Ok(r);
+            }
             Err(failure) => {
                 match (failure.stale && !fresh, failure.body, replay) {
                     (true, Some(untouched), _) => body = untouched,

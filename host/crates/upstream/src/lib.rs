@@ -14,6 +14,7 @@ mod held;
 pub mod l4;
 mod meter;
 mod passive;
+mod pinned;
 pub mod pool;
 pub mod service;
 mod spiffe;
