@@ -48,7 +48,10 @@ pub struct Peer {
 
 /// What others keep for as long as the client's connection lives; all of its streams share it.
 #[derive(Clone, Default)]
-pub struct Attached(Rc<RefCell<Vec<(usize, Rc<dyn Any>)>>>);
+pub struct Attached(Rc<RefCell<Vec<Kept>>>);
+
+/// An address of the owner's, and what it keeps.
+type Kept = (usize, Rc<dyn Any>);
 
 impl Attached {
     /// What is kept under an address of its owner's.
