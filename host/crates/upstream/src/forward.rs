@@ -3,7 +3,7 @@
 use crate::connect::{self, Offer};
 use crate::h1client::{self, Expect};
 use crate::target::{Protocol, Target};
-use crate::{h2client, pool, spans};
+use crate::{h2client, pinned, pool, spans};
 use bytestring::ByteString;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Method};
@@ -149,6 +149,8 @@ pub async fn send(exchange: &mut Exchange, target: &Arc<Target>, prefix: &str, o
     if exchange.upgrade.as_ref().is_some_and(|u| !u.as_bytes().iter().all(|b| matches!(b, b' '..=b'~'))) {
         return Err(ProxyError::client(ErrorKind::Internal, "an upgrade to a protocol of no name"));
     }
+    let own = pinned::own(&exchange.peer, target);
+    let (target, shared) = own.as_ref().map_or((target, true), |own| (own, false));
     let body = std::mem::take(&mut exchange.request.body);
     let host = match options.pass_host_header && !exchange.request.host.is_empty() {
         true => exchange.request.host.clone(),
@@ -156,10 +158,14 @@ pub async fn send(exchange: &mut Exchange, target: &Arc<Target>, prefix: &str, o
     };
     let path = outgoing_path(&exchange.request.path, prefix);
     let interim = exchange.peer.interim.borrow().clone();
-    send_body(&Outgoing::new(exchange, host, path), body, interim, target).await.map_err(|(error, body)| {
+    let sent = send_body(&Outgoing::new(exchange, host, path), body, interim, target).await.map_err(|(error, body)| {
         exchange.request.body = body;
         error
-    })
+    });
+    if let (true, Ok(response)) = (shared, &sent) {
+        pinned::look(&exchange.peer, target, response);
+    }
+    sent
 }
 
 /// Sends a request on an idle connection or a new one. What was not read of the body comes back with an error.
