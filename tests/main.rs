@@ -25,6 +25,7 @@ mod cases {
     mod lifecycle;
     mod memory;
     mod metrics;
+    mod middlewares_traffic;
     mod on_demand;
     mod plugin_examples;
     mod plugin_test;

@@ -13,6 +13,7 @@ mod omit;
 mod password;
 mod regex_replace;
 mod saved;
+mod sniff;
 mod source_criterion;
 mod status_ranges;
 pub mod tcp;
