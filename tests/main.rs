@@ -27,6 +27,7 @@ mod cases {
     mod memory;
     mod metrics;
     mod middlewares_auth;
+    mod middlewares_traffic;
     mod on_demand;
     mod plugin_examples;
     mod plugin_test;
