@@ -23,5 +23,5 @@ python3 -m venv "$work/.venv"
 only=()
 while read -r case; do only+=(--only "$case"); done < <(grep -v '^#' tests/compat-must-pass.txt | grep .)
 cd "$work"
-.venv/bin/python run.py --cases cases --cases differential/protocol --cases differential/services --cases differential/l4 --cases differential/metrics --cases differential/http3 \
+.venv/bin/python run.py --cases cases --cases differential/protocol --cases differential/services --cases differential/l4 --cases differential/metrics --cases differential/http3 --cases differential/otlp \
   --candidate "$binary --configFile={static}" -q --retry 2 "${only[@]}"

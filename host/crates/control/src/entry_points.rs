@@ -9,14 +9,15 @@ use torana_base::Diagnostic;
 use torana_config::install::{EntryPointConfig, HeadersStrategy, Protocol};
 use torana_dataplane::{EntryPoint, EntryPointMeter, HeaderStrategy, Http3, Trust, UdpEntryPoint};
 use torana_telemetry::metrics::Metrics;
-use torana_trace::Tracer;
+use torana_trace::{Calls, Tracer};
 
 /// Compiles all TCP entry points; every bad one is named. With `metrics` their requests are counted, with
-/// `tracer` traced.
+/// `tracer` traced, with `calls` timed for OpenTelemetry.
 pub fn compile(
     configs: &BTreeMap<String, EntryPointConfig>,
     metrics: Option<&Arc<Metrics>>,
     tracer: Option<&Arc<Tracer>>,
+    calls: Option<&Arc<Calls>>,
 ) -> Result<Vec<Arc<EntryPoint>>, Vec<Diagnostic>> {
     let mut done = Vec::new();
     let mut wrong = Vec::new();
@@ -29,6 +30,7 @@ pub fn compile(
                     connections: m.connections(&e.name),
                     unrouted: config.observability.as_ref().is_none_or(|o| o.metrics),
                 });
+                e.calls = calls.cloned();
                 e.tracer = tracer.map(|t| crate::spans::entry_point(t, config));
                 done.push(Arc::new(e));
             }

@@ -5,6 +5,7 @@ use ipnet::IpNet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
+use torana_trace::Calls;
 
 /// What to do with header names that some servers take for others (`aliasHeadersStrategy`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -87,6 +88,8 @@ pub struct EntryPoint {
     pub http3: Option<Http3>,
     /// `None`: nothing is measured.
     pub meter: Option<EntryPointMeter>,
+    /// Where durations are told by what OpenTelemetry calls them; `None` for nowhere.
+    pub calls: Option<Arc<Calls>>,
     /// `None`: nothing is traced.
     pub tracer: Option<EntryPointTracer>,
 }
@@ -120,6 +123,7 @@ impl EntryPoint {
             h2_encoder_table: 4096,
             http3: None,
             meter: None,
+            calls: None,
             tracer: None,
         }
     }
