@@ -1,5 +1,6 @@
 //! Bodies made of frames that are there already.
 
+use bytes::Bytes;
 use torana_http::{Body, BodyError, Frame};
 
 /// `frames`, then `rest`; of no declared length.
@@ -12,7 +13,7 @@ pub(crate) fn put_back(first: Bytes, rest: Body, length: Option<u64>) -> Body {
     if length == Some(first.len() as u64) {
         return Body::Full(first);
     }
-    Body::stream(Frames { ready: [Ok(Frame::data(first))].into(), rest }, length)
+    Body::prefixed([Ok(Frame::data(first))].into(), rest, length)
 }
 
 /// The same body, of no declared length.
