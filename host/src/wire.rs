@@ -170,7 +170,7 @@ pub(crate) fn serve(loaded: Loaded) -> Result<(), Vec<Diagnostic>> {
     }
     let install = Arc::new(loaded.config);
     let metrics = metrics(&install);
-    let entry_points = torana_control::entry_points::compile(&install.entry_points, metrics.as_ref())?;
+    let entry_points = torana_control::entry_points::compile(&install.entry_points, install.host_resolver.as_ref(), metrics.as_ref())?;
     let udp_entry_points = torana_control::entry_points::compile_udp(&install.entry_points)?;
     let sockets = listen(entry_points, udp_entry_points)?;
     let drain = Drain::default();
@@ -370,7 +370,7 @@ pub(crate) fn check(loaded: Loaded) -> Vec<Diagnostic> {
         Err(d) => return vec![d],
     };
     let install = Arc::new(loaded.config);
-    let mut found = match torana_control::entry_points::compile(&install.entry_points, None) {
+    let mut found = match torana_control::entry_points::compile(&install.entry_points, install.host_resolver.as_ref(), None) {
         Ok(_) => Vec::new(),
         Err(wrong) => wrong,
     };

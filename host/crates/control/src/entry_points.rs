@@ -6,20 +6,26 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
 use torana_base::Diagnostic;
-use torana_config::install::{EntryPointConfig, HeadersStrategy, Protocol};
-use torana_dataplane::{EntryPoint, EntryPointMeter, HeaderStrategy, Http3, Trust, UdpEntryPoint};
+use torana_config::install::{EntryPointConfig, HeadersStrategy, HostResolverConfig, Protocol};
+use torana_dataplane::{EntryPoint, EntryPointMeter, Flattening, HeaderStrategy, Http3, Trust, UdpEntryPoint};
 use torana_telemetry::metrics::Metrics;
 
 /// Compiles all TCP entry points; every bad one is named. With `metrics` their requests are counted.
 pub fn compile(
     configs: &BTreeMap<String, EntryPointConfig>,
+    resolver: Option<&HostResolverConfig>,
     metrics: Option<&Arc<Metrics>>,
 ) -> Result<Vec<Arc<EntryPoint>>, Vec<Diagnostic>> {
     let mut done = Vec::new();
     let mut wrong = Vec::new();
+    let flattening = resolver.filter(|r| r.cname_flattening).map(|r| {
+        let depth = u32::try_from(r.resolv_depth).unwrap_or(0);
+        Arc::new(Flattening { resolv_conf: r.resolv_config.clone().into(), depth, port: 53 })
+    });
     for (name, config) in configs.iter().filter(|(_, c)| c.address.protocol == Protocol::Tcp) {
         match one(name, config) {
             Ok(mut e) => {
+                e.flattening.clone_from(&flattening);
                 e.meter = metrics.map(|m| EntryPointMeter {
                     metrics: m.clone(),
                     requests: m.entry_point(&e.name),

@@ -1,3 +1,4 @@
+use crate::flatten::Flattening;
 use crate::measure::EntryPointMeter;
 use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
@@ -84,6 +85,8 @@ pub struct EntryPoint {
     pub h2_encoder_table: u32,
     /// `None` without HTTP/3.
     pub http3: Option<Http3>,
+    /// `None`: rules see the host as it came.
+    pub flattening: Option<Arc<Flattening>>,
     /// `None`: nothing is measured.
     pub meter: Option<EntryPointMeter>,
 }
@@ -116,6 +119,7 @@ impl EntryPoint {
             h2_decoder_table: 4096,
             h2_encoder_table: 4096,
             http3: None,
+            flattening: None,
             meter: None,
         }
     }

@@ -6,6 +6,7 @@ pub mod deadline;
 mod drain;
 mod encoder_limit;
 pub mod entry_point;
+mod flatten;
 mod h1;
 mod h2;
 mod h3;
@@ -23,6 +24,7 @@ pub mod worker;
 
 pub use drain::Drain;
 pub use entry_point::{EntryPoint, HeaderStrategy, Http3, Trust};
+pub use flatten::Flattening;
 pub use layer::Layer;
 pub use measure::EntryPointMeter;
 pub use quic::QuicSockets;

@@ -4,7 +4,7 @@ use crate::schema::{self, Kind, Row, State};
 use std::fmt::Write;
 
 /// Heading and first part of the paths below it.
-const GROUPS: [(&str, &str); 17] = [
+const GROUPS: [(&str, &str); 18] = [
     ("Configuration file", "configFile"),
     ("Entry points", "entryPoints"),
     ("Providers", "providers"),
@@ -19,6 +19,7 @@ const GROUPS: [(&str, &str); 17] = [
     ("Metrics", "metrics"),
     ("Log", "log"),
     ("Core", "core"),
+    ("Host resolver", "hostResolver"),
     ("Global", "global"),
     ("Secrets", "secrets"),
     ("Experimental", "experimental"),
