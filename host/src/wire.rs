@@ -18,6 +18,7 @@ use torana_config::install::{InstallConfig, Loaded};
 use torana_config::routing::RoutingConfig;
 use torana_control::Stapler;
 use torana_control::apply::{Apply, Throttle};
+use torana_control::entry_points::Observers;
 use torana_control::{Compiler, Parts, Published, Resolvers, internal_routing, internal_services};
 use torana_dataplane::{Drain, Live, Workers};
 use torana_extend::{Backoff, Egress, Event, PluginHost, Provider, ProviderOut};
@@ -211,10 +212,8 @@ pub(crate) fn serve(loaded: Loaded) -> Result<(), Vec<Diagnostic>> {
     let (access_log, requests) = access_log::open(&install, workers()).map_err(|d| vec![d])?.unzip();
     let entry_points = torana_control::entry_points::compile(
         &install.entry_points,
-        metrics.as_ref(),
-        access_log.as_ref(),
-        tracer.as_ref(),
-        calls.as_ref(),
+        install.host_resolver.as_ref(),
+        Observers { metrics: metrics.as_ref(), log: access_log.as_ref(), tracer: tracer.as_ref(), calls: calls.as_ref() },
     )?;
     let udp_entry_points = torana_control::entry_points::compile_udp(&install.entry_points)?;
     let sockets = listen(entry_points, udp_entry_points)?;
@@ -459,7 +458,8 @@ pub(crate) fn check(loaded: Loaded) -> Vec<Diagnostic> {
         Err(d) => return vec![d],
     };
     let install = Arc::new(loaded.config);
-    let mut found = match torana_control::entry_points::compile(&install.entry_points, None, None, None, None) {
+    let mut found = match torana_control::entry_points::compile(&install.entry_points, install.host_resolver.as_ref(), Observers::default())
+    {
         Ok(_) => Vec::new(),
         Err(wrong) => wrong,
     };
