@@ -6,6 +6,7 @@
 mod harness;
 
 mod cases {
+    mod access_log;
     mod acme;
     mod acme_dns_plugin;
     mod acme_renewal;
@@ -25,6 +26,7 @@ mod cases {
     mod lifecycle;
     mod memory;
     mod metrics;
+    mod middlewares_auth;
     mod middlewares_traffic;
     mod on_demand;
     mod plugin_examples;
@@ -34,6 +36,7 @@ mod cases {
     mod reload;
     mod secrets;
     mod services;
+    mod services_composite;
     mod spiffe;
     mod streams;
     mod tcp;

@@ -1,11 +1,13 @@
 //! The `torana` binary: command line and wiring. The only crate that sees every other.
 
+mod access_log;
 mod cli;
 mod demo;
 mod egress;
 mod healthcheck;
 mod listen;
 mod local_plugins;
+mod observe;
 mod plugin;
 mod plugin_test;
 mod systemd;

@@ -1,10 +1,14 @@
 //! Puts the parts together: who is started in which order, and who stops whom.
 
+use crate::access_log;
 use crate::egress::Outgoing;
 use crate::listen::{Sockets, listen};
 use crate::local_plugins;
+use crate::observe;
+use futures_util::FutureExt;
 use http::HeaderValue;
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
@@ -16,9 +20,12 @@ use torana_control::Stapler;
 use torana_control::apply::{Apply, Throttle};
 use torana_control::{Compiler, Parts, Published, Resolvers, internal_routing, internal_services};
 use torana_dataplane::{Drain, Live, Workers};
-use torana_extend::{Egress, Event, PluginHost, Provider, ProviderOut};
+use torana_extend::{Backoff, Egress, Event, PluginHost, Provider, ProviderOut};
+use torana_otlp::{Environment, Exporters};
 use torana_provider::rest::{self, Rest};
+use torana_telemetry::access_log::{AccessLog, AccessLogHandle};
 use torana_telemetry::metrics::Metrics;
+use torana_trace::Tracer;
 use torana_upstream::{SpiffeSource, Transport};
 use torana_wasm::Plugins;
 
@@ -30,6 +37,8 @@ const CHECK_PATIENCE: Duration = Duration::from_secs(10);
 const PLUGIN_PATIENCE: Duration = Duration::from_secs(120);
 /// How long a stop waits for certificates that have just come.
 const CERTIFICATES_WRITTEN: Duration = Duration::from_secs(5);
+/// How long a stop waits for what collectors have not been told.
+const LAST_REPORTS: Duration = Duration::from_secs(5);
 /// A second signal within this time is taken for the first.
 const SAME_SIGNAL: Duration = Duration::from_secs(1);
 /// Documents on their way to the task that applies.
@@ -44,6 +53,8 @@ fn compiler(
     published: &Published,
     drain: &Drain,
     metrics: Option<Arc<Metrics>>,
+    access_log: Option<Arc<AccessLog>>,
+    tracer: Option<Arc<Tracer>>,
     rest: &Rest,
     spiffe: Option<Arc<SpiffeSource>>,
 ) -> Result<Compiler, Diagnostic> {
@@ -63,7 +74,13 @@ fn compiler(
     if let Some(metrics) = &metrics {
         internals.insert(
             "prometheus",
-            Arc::new(torana_api::Prometheus::new(metrics.clone(), published.clone(), plugins.clone(), resolvers.clone())),
+            Arc::new(torana_api::Prometheus::new(
+                metrics.clone(),
+                published.clone(),
+                plugins.clone(),
+                resolvers.clone(),
+                access_log.clone(),
+            )),
         );
     }
     Compiler::new(Parts {
@@ -73,6 +90,8 @@ fn compiler(
         internals,
         plugins,
         metrics,
+        access_log,
+        tracer,
         spiffe,
         resolvers: resolvers.clone(),
         stapler: install.ocsp.as_ref().map(|o| Arc::new(Stapler::new(out, o.responder_overrides.clone()))),
@@ -170,7 +189,12 @@ pub(crate) fn serve(loaded: Loaded) -> Result<(), Vec<Diagnostic>> {
     }
     let install = Arc::new(loaded.config);
     let metrics = metrics(&install);
-    let entry_points = torana_control::entry_points::compile(&install.entry_points, metrics.as_ref())?;
+    let environment = Environment::new();
+    let mut exporters = Exporters::default();
+    let tracer = observe::tracer(&install, &environment, &mut exporters);
+    let (access_log, requests) = access_log::open(&install, workers()).map_err(|d| vec![d])?.unzip();
+    let entry_points =
+        torana_control::entry_points::compile(&install.entry_points, metrics.as_ref(), access_log.as_ref(), tracer.as_ref())?;
     let udp_entry_points = torana_control::entry_points::compile_udp(&install.entry_points)?;
     let sockets = listen(entry_points, udp_entry_points)?;
     let drain = Drain::default();
@@ -184,7 +208,8 @@ pub(crate) fn serve(loaded: Loaded) -> Result<(), Vec<Diagnostic>> {
     }
     let (identity, agent) = spiffe(&install).map_err(|d| vec![d])?.unzip();
     let spiffe = identity.clone().zip(agent);
-    let compiler = compiler(&install, &plugins, out, &resolvers, &published, &drain, metrics, &rest, identity).map_err(|d| vec![d])?;
+    let compiler = compiler(&install, &plugins, out, &resolvers, &published, &drain, metrics, access_log, tracer, &rest, identity)
+        .map_err(|d| vec![d])?;
     let startup = install.providers.startup_timeout.map(|t| t.as_duration());
     let apply = Apply {
         compiler,
@@ -199,7 +224,11 @@ pub(crate) fn serve(loaded: Loaded) -> Result<(), Vec<Diagnostic>> {
         .enable_all()
         .build_local(Default::default())
         .map_err(|e| vec![Diagnostic::error("", format!("cannot start the runtime: {e}"))])?;
-    runtime.block_on(run(Running { install, resolvers, apply, providers, published, sockets, live, drain, log, spiffe }))
+    let exporters = exporters.start().map_err(|e| vec![Diagnostic::error("", format!("cannot start a thread: {e}"))])?;
+    let ended =
+        runtime.block_on(run(Running { install, resolvers, apply, providers, published, sockets, live, drain, log, requests, spiffe }));
+    exporters.finish(LAST_REPORTS);
+    ended
 }
 
 struct Running {
@@ -212,17 +241,25 @@ struct Running {
     live: Live,
     drain: Drain,
     log: torana_telemetry::log::LogHandle,
+    requests: Option<AccessLogHandle>,
     spiffe: Option<(Arc<SpiffeSource>, torana_spiffe::Endpoint)>,
 }
 
-/// Runs a provider; one that a bug ends is named where providers are shown.
-async fn followed(provider: Box<dyn Provider>, out: ProviderOut, stopped: watch::Receiver<bool>) {
-    let name = provider.name();
-    let over = tokio::task::spawn_local(provider.run(out.clone(), stopped)).await;
-    if over.is_err_and(|e| e.is_panic()) {
-        let error = "a bug in Torana has ended this provider; what it delivered last stays in use until Torana is started again";
-        // An error only while the gateway stops.
-        let _ = out.failed(name, error).await;
+/// Runs a provider until the gateway stops. One that a bug ends is named where providers are shown, and begins anew.
+async fn followed(mut provider: Box<dyn Provider>, out: ProviderOut, mut stopped: watch::Receiver<bool>) {
+    let mut backoff = Backoff::default();
+    let running = async {
+        while AssertUnwindSafe(provider.run(out.clone())).catch_unwind().await.is_err() {
+            let error = "a bug in Torana has ended this provider; what it delivered last stays in use, and it begins anew";
+            if out.failed(provider.name(), error).await.is_err() {
+                return;
+            }
+            tokio::time::sleep(backoff.pause()).await;
+        }
+    };
+    tokio::select! {
+        _ = stopped.wait_for(|s| *s) => {}
+        () = running => {}
     }
 }
 
@@ -281,6 +318,9 @@ async fn run(r: Running) -> Result<(), Vec<Diagnostic>> {
                 if let Err(error) = r.log.reopen() {
                     tracing::error!(%error, "cannot reopen the log file");
                 }
+                if let Some(requests) = &r.requests {
+                    requests.reopen();
+                }
             }
         }
     }
@@ -303,8 +343,15 @@ async fn run(r: Running) -> Result<(), Vec<Diagnostic>> {
         _ = joined => {}
         () = at_once => {
             tracing::warn!("stopping at once");
+            if let Some(requests) = r.requests {
+                requests.close();
+            }
             std::process::exit(1);
         }
+    }
+    // The last requests have ended: all of their lines are there.
+    if let Some(requests) = r.requests {
+        requests.close();
     }
     applying.abort();
     let _ = tokio::time::timeout(CERTIFICATES_WRITTEN, resolvers.join_all()).await;
@@ -356,6 +403,12 @@ fn start_log(config: &InstallConfig) -> Result<torana_telemetry::log::LogHandle,
         format: l.format.clone(),
         no_color: l.no_color,
         file_path: l.file_path.clone(),
+        rotation: torana_telemetry::log::Rotation {
+            max_size: u64::try_from(l.max_size).ok().filter(|n| *n > 0).unwrap_or(100).saturating_mul(1 << 20),
+            max_age: u64::try_from(l.max_age).ok().filter(|n| *n > 0).map(|days| Duration::from_secs(days.saturating_mul(86_400))),
+            max_backups: usize::try_from(l.max_backups).ok().filter(|n| *n > 0),
+            compress: l.compress.unwrap_or(true),
+        },
     };
     torana_telemetry::log::init(&wanted).map_err(|e| {
         Diagnostic::error("log.filePath", format!("cannot write the log to `{}`: {e}", l.file_path))
@@ -370,11 +423,12 @@ pub(crate) fn check(loaded: Loaded) -> Vec<Diagnostic> {
         Err(d) => return vec![d],
     };
     let install = Arc::new(loaded.config);
-    let mut found = match torana_control::entry_points::compile(&install.entry_points, None) {
+    let mut found = match torana_control::entry_points::compile(&install.entry_points, None, None) {
         Ok(_) => Vec::new(),
         Err(wrong) => wrong,
     };
     found.extend(torana_control::entry_points::compile_udp(&install.entry_points).err().into_iter().flatten());
+    found.extend(access_log::check(&install));
     found.extend(wrong);
     let rest = Rest::default();
     let providers = providers(&install, &plugins, &rest);
@@ -388,7 +442,7 @@ pub(crate) fn check(loaded: Loaded) -> Vec<Diagnostic> {
         }
     };
     let drain = Drain::default();
-    let mut compiler = match compiler(&install, &plugins, out, &resolvers, &published, &drain, metrics(&install), &rest, identity) {
+    let mut compiler = match compiler(&install, &plugins, out, &resolvers, &published, &drain, metrics(&install), None, &rest, identity) {
         Ok(c) => c,
         Err(d) => {
             found.push(d);
@@ -410,7 +464,7 @@ pub(crate) fn check(loaded: Loaded) -> Vec<Diagnostic> {
         let (out, mut events) = ProviderOut::channel(CHANNEL);
         let mut waiting: Vec<&'static str> = providers.iter().map(|p| p.name()).collect();
         for p in providers {
-            tokio::task::spawn_local(p.run(out.clone(), stopped.clone()));
+            tokio::task::spawn_local(followed(p, out.clone(), stopped.clone()));
         }
         while !waiting.is_empty() {
             match tokio::time::timeout(CHECK_PATIENCE, events.recv()).await {
@@ -449,4 +503,49 @@ pub(crate) fn check(loaded: Loaded) -> Vec<Diagnostic> {
         }
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use torana_extend::{Document, ProviderRun};
+
+    /// Falls over when it is run first.
+    #[derive(Default)]
+    struct Odd {
+        runs: usize,
+    }
+
+    impl Provider for Odd {
+        fn name(&self) -> &'static str {
+            "odd"
+        }
+
+        fn run(&mut self, out: ProviderOut) -> ProviderRun<'_> {
+            self.runs += 1;
+            let first = self.runs == 1;
+            Box::pin(async move {
+                assert!(!first, "odd");
+                let _ = out.publish(Document { provider: "odd", ..Document::default() }).await;
+                std::future::pending().await
+            })
+        }
+    }
+
+    #[test]
+    fn a_provider_that_a_bug_ends_is_named_and_begins_anew() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (out, mut events) = ProviderOut::channel(4);
+            let (stop, stopped) = watch::channel(false);
+            let running = followed(Box::new(Odd::default()), out, stopped);
+            let watching = async {
+                let Some(Event::Failed { provider: "odd", error }) = events.recv().await else { panic!("nothing is told") };
+                assert!(error.starts_with("a bug in Torana"), "{error}");
+                assert!(matches!(events.recv().await, Some(Event::Document(_))));
+                stop.send_replace(true);
+            };
+            tokio::join!(running, watching);
+        });
+    }
 }

@@ -136,6 +136,10 @@ impl TlsConn {
 
     pub(crate) fn try_get(&mut self, host: &str, target: &str) -> io::Result<Response> {
         self.try_send(format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes())?;
+        self.try_response()
+    }
+
+    pub(crate) fn try_response(&mut self) -> io::Result<Response> {
         let Some((line, headers)) = message::head(&mut self.io)? else { return Err(io::ErrorKind::UnexpectedEof.into()) };
         let status = line.get(9..12).and_then(|s| s.parse().ok()).ok_or_else(|| io::Error::other(line.clone()))?;
         let (body, trailers) = message::body(&mut self.io, &headers, true)?;

@@ -18,6 +18,7 @@ mod h3;
 mod https;
 pub(crate) mod l4;
 mod message;
+mod peer;
 mod pki;
 
 pub(crate) use backend::{Backend, Raw, Reply};
@@ -26,8 +27,9 @@ pub(crate) use gateway::{Gateway, Setup, binary, command, run};
 pub(crate) use guests::{Guests, first_party, guests, python_packages, retouched, toolchains};
 pub(crate) use h2::h2_request;
 pub(crate) use h3::{H3Conn, answer, exchange};
-pub(crate) use https::TlsClient;
+pub(crate) use https::{TlsClient, TlsConn};
 pub(crate) use message::Request;
+pub(crate) use peer::{Peer, quantile, traefik};
 pub(crate) use pki::{Pair, Pki};
 
 use std::net::TcpListener;

@@ -1,51 +1,8 @@
 //! The same Consul in Torana and in the real Traefik: routers and services are the same.
 
 use super::consul::{deregister, flag, register, service, start};
-use crate::harness::{Backend, Conn, Gateway, Setup, eventually, free_port, root};
+use crate::harness::{Backend, Peer, eventually, traefik};
 use serde_json::{Map, Value, json};
-use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
-
-struct Traefik {
-    child: Child,
-    api: SocketAddr,
-}
-
-impl Drop for Traefik {
-    fn drop(&mut self) {
-        _ = self.child.kill();
-        _ = self.child.wait();
-    }
-}
-
-impl Traefik {
-    fn start(flags: &[String]) -> Option<Traefik> {
-        let found = Command::new(root().join("tests/services/traefik.sh")).arg("install").output().unwrap();
-        if !found.status.success() {
-            let said = String::from_utf8_lossy(&found.stderr).into_owned();
-            assert!(std::env::var_os("CI").is_none(), "traefik.sh: {said}");
-            eprintln!("SKIPPED: the comparison needs Traefik: {said}");
-            return None;
-        }
-        let (web, api) = (free_port(), free_port());
-        let child = Command::new(String::from_utf8_lossy(&found.stdout).trim())
-            .args([format!("--entrypoints.web.address=127.0.0.1:{web}"), format!("--entrypoints.traefik.address=127.0.0.1:{api}")])
-            .args(["--api.insecure", "--global.checknewversion=false", "--global.sendanonymoususage=false"])
-            .args(flags)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        Some(Traefik { child, api: ([127, 0, 0, 1], api).into() })
-    }
-
-    fn rawdata(&self) -> Option<Value> {
-        let mut conn = Conn::try_open(self.api).ok()?;
-        let answer = conn.get("test.local", "/api/rawdata");
-        // It answers before it has routers of its own.
-        (answer.status == 200).then(|| answer.json())
-    }
-}
 
 /// What both say of their own objects, in one form.
 fn compared(rawdata: &Value) -> Value {
@@ -74,11 +31,11 @@ fn compared(rawdata: &Value) -> Value {
 }
 
 #[track_caller]
-fn same(traefik: &Traefik, gateway: &Gateway, when: &str, routers: usize) {
+fn same(traefik: &Peer, gateway: &Peer, when: &str, routers: usize) {
     let mut last = (Value::Null, Value::Null);
     let agreed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         eventually(when, || {
-            last = (compared(&traefik.rawdata()?), compared(&gateway.admin("/api/rawdata").json()));
+            last = (compared(&traefik.rawdata()?), compared(&gateway.rawdata()?));
             (last.0 == last.1 && last.0["routers"].as_object()?.len() == routers).then_some(())
         });
     }));
@@ -87,7 +44,7 @@ fn same(traefik: &Traefik, gateway: &Gateway, when: &str, routers: usize) {
 
 #[test]
 fn consul_says_the_same_to_both() {
-    let Some(consul) = start(&[]) else { return };
+    let (Some(consul), Some(program)) = (start(&[]), traefik()) else { return };
     let backend = Backend::named("a");
     let flags = [
         flag(&consul),
@@ -95,8 +52,7 @@ fn consul_says_the_same_to_both() {
         "--providers.consulcatalog.constraints=!Tag(`hidden`)".to_owned(),
         "--providers.providersthrottleduration=100ms".to_owned(),
     ];
-    let Some(traefik) = Traefik::start(&flags) else { return };
-    let gateway = flags.iter().fold(Setup::new(), |s, f| s.flag(f.as_str())).start();
+    let [traefik, gateway] = [Some(program.as_path()), None].map(|p| Peer::start(p, &flags, &[]));
     same(&traefik, &gateway, "Consul's own service", 1);
     let tagged: [(&str, &str, &[&str]); 9] = [
         (
@@ -125,7 +81,7 @@ fn consul_says_the_same_to_both() {
         register(&consul, &service(id, name, &backend, tags));
     }
     same(&traefik, &gateway, "services of all kinds", 5);
-    let routers = compared(&gateway.admin("/api/rawdata").json())["routers"].clone();
+    let routers = compared(&gateway.rawdata().unwrap())["routers"].clone();
     assert!(routers.get("plain-name-x@consulcatalog").is_some(), "{routers:#}");
     for (id, ..) in &tagged[..4] {
         deregister(&consul, id);

@@ -2,56 +2,10 @@
 //! object by object.
 
 use super::Cluster;
-use crate::harness::{Conn, Pki, Setup, free_port, root, within};
+use crate::harness::{Peer, Pki, free_port, root, traefik, within};
 use serde_json::Value;
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
-
-/// The real Traefik, and where its API is.
-struct Traefik {
-    process: Child,
-    api: SocketAddr,
-    _dir: tempfile::TempDir,
-}
-
-impl Traefik {
-    fn start(cluster: &Cluster, flags: &[String]) -> Option<Traefik> {
-        let installed = Command::new(root().join("tests/services/traefik.sh")).arg("install").output().unwrap();
-        if !installed.status.success() {
-            let said = String::from_utf8_lossy(&installed.stderr).into_owned();
-            assert!(std::env::var_os("CI").is_none(), "traefik.sh: {said}");
-            eprintln!("SKIPPED: comparing with Traefik needs it: {said}");
-            return None;
-        }
-        let (web, udp, api) = (free_port(), free_port(), free_port());
-        let dir = tempfile::tempdir().unwrap();
-        let process = Command::new(String::from_utf8(installed.stdout).unwrap().trim())
-            .args([
-                format!("--entrypoints.web.address=127.0.0.1:{web}"),
-                format!("--entrypoints.udp.address=127.0.0.1:{udp}/udp"),
-                format!("--entrypoints.traefik.address=127.0.0.1:{api}"),
-                "--api.insecure=true".into(),
-                "--api.dashboard=false".into(),
-            ])
-            .args(flags)
-            .env("KUBECONFIG", &cluster.env["KUBECONFIG"])
-            .current_dir(dir.path())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        Some(Traefik { process, api: ([127, 0, 0, 1], api).into(), _dir: dir })
-    }
-}
-
-impl Drop for Traefik {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
 
 /// `rawdata`, once it has objects of a provider and no longer changes.
 fn rawdata(ask: impl Fn() -> Option<Value>, provider: &str) -> Value {
@@ -117,7 +71,7 @@ fn differences(theirs: &Value, ours: &Value, known: &[&str]) -> Vec<String> {
 
 #[test]
 fn the_configuration_is_that_of_traefik() {
-    let Some(cluster) = Cluster::start() else { return };
+    let (Some(cluster), Some(traefik)) = (Cluster::start(), traefik()) else { return };
     let file = |name: &str| std::fs::read_to_string(root().join("tests/fixtures/k8s").join(name)).unwrap();
     let pki = Pki::new();
     for name in ["cert", "cert2"] {
@@ -143,18 +97,11 @@ fn the_configuration_is_that_of_traefik() {
         ("kubernetes", vec![ingress.to_owned(), "--providers.kubernetesingress.ingressclass=torana".to_owned()]),
         ("kubernetes", vec![ingress.to_owned(), "--providers.kubernetesingress.crossprovidernamespaces=other".to_owned()]),
     ] {
-        let Some(traefik) = Traefik::start(&cluster, &flags) else { return };
-        let ask = || {
-            let answer = Conn::try_open(traefik.api).ok()?.get("127.0.0.1", "/api/rawdata");
-            (answer.status == 200).then(|| answer.json())
-        };
-        let theirs = rawdata(ask, provider);
-        let mut setup = Setup::new().env("KUBECONFIG", cluster.env["KUBECONFIG"].clone()).flag("--entrypoints.udp.address=127.0.0.1:0/udp");
-        for flag in &flags {
-            setup = setup.flag(flag);
-        }
-        let gateway = setup.start();
-        let ours = rawdata(|| Some(gateway.admin("/api/rawdata").json()), provider);
+        let [theirs, ours] = [Some(traefik.as_path()), None].map(|program| {
+            let flags = [&flags[..], &[format!("--entrypoints.udp.address=127.0.0.1:{}/udp", free_port())]].concat();
+            let peer = Peer::start(program, &flags, &[("KUBECONFIG", &cluster.env["KUBECONFIG"])]);
+            rawdata(|| peer.rawdata(), provider)
+        });
         // In Traefik a chain with a middleware that is not there is disabled only where it is used. With safe names it
         // spells a reference with `@kubernetescrd` so that nothing can have the name.
         let known = ["default-chained@", "default_chained@", "default_chain-cross@", "ns2_my.route_6@"];

@@ -1,57 +1,24 @@
 //! The same keys in Torana and in the real Traefik, and the same answers.
 
 use super::server::{Kind, Server};
-use crate::harness::{Backend, Conn, Gateway, Reply, command, eventually, free_port, root};
-use std::process::Command;
-
-/// What PyPI brings (`tests/services/traefik.sh`).
-pub(super) fn traefik() -> Option<String> {
-    let output = Command::new(root().join("tests/services/traefik.sh")).arg("install").output().unwrap();
-    if output.status.success() {
-        return Some(String::from_utf8(output.stdout).unwrap().trim().to_owned());
-    }
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(std::env::var_os("CI").is_none(), "traefik.sh: {said}");
-    eprintln!("SKIPPED: comparing needs Traefik: {said}");
-    None
-}
+use crate::harness::{Backend, Conn, Peer, Reply, eventually, traefik};
+use std::path::Path;
 
 /// Both gateways at one store, asked the same.
-struct Both {
-    ports: [u16; 2],
-    _gateways: [Gateway; 2],
-}
+struct Both([Peer; 2]);
 
 impl Both {
-    fn start(server: &Server, traefik: &str) -> Both {
-        let ports = [free_port(), free_port()];
-        let start = |mut c: Command, port: u16, folder| {
-            c.args([
-                &format!("--entrypoints.web.address=127.0.0.1:{port}"),
-                "--providers.providersthrottleduration=0s",
-                "--log.level=info",
-                "--global.checknewversion=false",
-            ]);
-            Gateway::spawn(spawned(c, &server.flag()), folder)
-        };
-        let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
-        let [one, two] = folders;
-        let ours = command(one.path());
-        let mut theirs = Command::new(traefik);
-        theirs.env_clear().current_dir(two.path());
-        let gateways = [start(ours, ports[0], one), start(theirs, ports[1], two)];
-        for port in ports {
-            eventually("both listen", || Conn::try_open(([127, 0, 0, 1], port).into()).ok().map(drop));
-        }
-        Both { ports, _gateways: gateways }
+    fn start(server: &Server, traefik: &Path) -> Both {
+        let flags = [server.flag(), "--providers.providersthrottleduration=0s".to_owned()];
+        Both([None, Some(traefik)].map(|program| Peer::start(program, &flags, &[])))
     }
 
     /// The status and the body of each, once they are the same.
     #[track_caller]
     fn same(&self, what: &str, targets: &[&str], expected: &[u16]) {
-        let ask = |port: u16| -> Vec<(u16, String)> {
+        let ask = |peer: &Peer| -> Vec<(u16, String)> {
             let get = |target: &&str| {
-                let r = Conn::open(([127, 0, 0, 1], port).into()).get("test.local", target);
+                let r = Conn::open(peer.web).get("test.local", target);
                 (r.status, r.text().to_owned())
             };
             targets.iter().map(get).collect()
@@ -59,7 +26,7 @@ impl Both {
         let mut last = None;
         let mut asked = 0;
         eventually(&format!("{what}: both answer the same"), || {
-            let answers = self.ports.map(ask);
+            let answers = self.0.each_ref().map(ask);
             let right = answers[0] == answers[1] && answers[0].iter().map(|a| a.0).eq(expected.iter().copied());
             asked += 1;
             if !right && asked % 500 == 0 {
@@ -69,11 +36,6 @@ impl Both {
             right.then_some(())
         });
     }
-}
-
-fn spawned(mut c: Command, flag: &str) -> Command {
-    c.arg(flag);
-    c
 }
 
 fn agree(kind: Kind) {

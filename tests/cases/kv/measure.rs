@@ -6,12 +6,11 @@
 //! TORANA_BIN=target/release/torana cargo test -p torana-tests kv::measure -- --ignored --nocapture --test-threads 1
 //! ```
 
-use super::differential::traefik;
 use super::server::{Kind, Server, ask, base64};
-use crate::harness::{Backend, Conn, Gateway, command, free_port, within};
+use crate::harness::{Backend, Conn, Peer, quantile, traefik, within};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::process::Command;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -57,33 +56,8 @@ impl Writer {
     }
 }
 
-/// As users would start it: the throttle is the default, unless `throttle` says otherwise.
-fn start(traefik: Option<&str>, server: &Server, throttle: Option<&str>) -> (Gateway, SocketAddr) {
-    let folder = tempfile::tempdir().unwrap();
-    let mut c = match traefik {
-        Some(program) => {
-            let mut c = Command::new(program);
-            c.env_clear().current_dir(folder.path()).arg("--global.checknewversion=false");
-            c
-        }
-        None => command(folder.path()),
-    };
-    let port = free_port();
-    c.args([format!("--entrypoints.web.address=127.0.0.1:{port}"), server.flag(), "--log.level=error".into()]);
-    c.args(throttle.map(|t| format!("--providers.providersthrottleduration={t}")));
-    let gateway = Gateway::spawn(c, folder);
-    let address = ([127, 0, 0, 1], port).into();
-    within(LONG, "it listens", || Conn::try_open(address).ok().map(drop));
-    (gateway, address)
-}
-
-fn get(address: SocketAddr, target: &str) -> u16 {
-    Conn::open(address).get("test.local", target).status
-}
-
-fn quantile(times: &mut [Duration], q: f64) -> f64 {
-    times.sort();
-    times[((times.len() - 1) as f64 * q) as usize].as_secs_f64() * 1000.0
+fn start(program: Option<&Path>, server: &Server) -> Peer {
+    Peer::start(program, &[server.flag(), "--providers.providersthrottleduration=0s".to_owned()], &[])
 }
 
 fn measure(kind: Kind) {
@@ -94,7 +68,7 @@ fn measure(kind: Kind) {
         "\n{}: | gateway | change to live p50 / p99 ms | {ROUTES} routes attached s | memory for them MB | p99 of requests ms: quiet, at {RATE} changes/s | memory grown MB |",
         kind.name()
     );
-    for (name, program) in [("Torana", None), ("Traefik", Some(traefik.as_str()))] {
+    for (name, program) in [("Torana", None), ("Traefik", Some(traefik.as_path()))] {
         server.clear();
         if kind == Kind::Redis {
             server.redis("config set notify-keyspace-events KEA\n");
@@ -104,15 +78,15 @@ fn measure(kind: Kind) {
         writer.put("http/routers/r/rule", "Path(`/r`)");
 
         // one change after the other, each of which may be live at once
-        let (gateway, address) = start(program, &server, Some("0s"));
-        within(LONG, "the first route", || (get(address, "/r") == 200).then_some(()));
-        let idle = gateway.settled_rss();
+        let peer = start(program, &server);
+        within(LONG, "the first route", || (peer.status("test.local", "/r") == 200).then_some(()));
+        let idle = peer.gateway.settled_rss();
         let mut times = Vec::new();
         for n in 0..CHANGES {
             let target = format!("/r{n}");
             let begin = Instant::now();
             writer.put("http/routers/r/rule", &format!("Path(`{target}`)"));
-            let mut conn = Conn::open(address);
+            let mut conn = Conn::open(peer.web);
             while conn.get("test.local", &target).status != 200 {
                 assert!(begin.elapsed() < LONG, "{target} does not come");
                 std::thread::park_timeout(Duration::from_micros(500));
@@ -120,7 +94,7 @@ fn measure(kind: Kind) {
             times.push(begin.elapsed());
             std::thread::park_timeout(Duration::from_millis(20));
         }
-        drop(gateway);
+        drop(peer);
 
         // many routes, from the start of the process
         for n in 0..ROUTES {
@@ -130,14 +104,14 @@ fn measure(kind: Kind) {
         writer.put("http/routers/last/service", "s");
         writer.put("http/routers/last/rule", "Path(`/last`)");
         let begin = Instant::now();
-        let (gateway, address) = start(program, &server, Some("0s"));
-        within(LONG, "all routes", || (get(address, "/last") == 200).then_some(()));
+        let peer = start(program, &server);
+        within(LONG, "all routes", || (peer.status("test.local", "/last") == 200).then_some(()));
         let attached = begin.elapsed();
-        let full = gateway.settled_rss();
+        let full = peer.gateway.settled_rss();
 
         // traffic, first alone and then with changes
         let traffic = |time: Duration| {
-            let mut conn = Conn::open(address);
+            let mut conn = Conn::open(peer.web);
             let (begin, mut times) = (Instant::now(), Vec::new());
             while begin.elapsed() < time {
                 let one = Instant::now();
@@ -166,7 +140,7 @@ fn measure(kind: Kind) {
             over.store(true, Ordering::Relaxed);
             (busy, changing.join().unwrap())
         });
-        let grown = gateway.settled_rss();
+        let grown = peer.gateway.settled_rss();
         let mb = |a: u64, b: u64| (a as f64 - b as f64) / 1e6;
         eprintln!(
             "| {name} | {:.1} / {:.1} | {:.2} | {:.0} | {:.2}, {:.2} ({} changes written) | {:.0} |",

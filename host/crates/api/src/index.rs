@@ -43,7 +43,8 @@ impl Index {
                 index.middlewares.entry(m.clone()).or_default().push(router.name.clone());
             }
             let allowed = router.priority <= MAX_USER_PRIORITY || &*router.provider == "internal";
-            if allowed && using(router, install).next().is_some() {
+            let behind = !router.parents.is_empty() && !router.using.is_empty();
+            if behind || allowed && using(router, install).next().is_some() {
                 index.follow(router, status);
             }
         }
@@ -52,24 +53,34 @@ impl Index {
 
     /// Notes what a router leads to. Its middlewares come after its service, if that works.
     fn follow(&mut self, router: &RouterStatus, status: &RuntimeStatus) {
-        let mut next = vec![router.service.clone()];
-        while let Some(name) = next.pop() {
-            if let Some(service) = status.services.get(&name)
-                && self.made.insert(name)
-            {
-                next.extend(service.children.iter().cloned());
-            }
-        }
+        self.follow_service(router.service.clone(), status);
         if status.services.get(&router.service).is_some_and(|s| s.state == State::Disabled) {
             return;
         }
         let mut next = router.middlewares.clone();
         while let Some(name) = next.pop() {
-            if let Some(chain) = status.middlewares.get(&name).filter(|m| m.item.config.kind == "chain")
-                && self.chains.insert(name)
+            let Some(middleware) = status.middlewares.get(&name) else { continue };
+            match middleware.item.config.kind.as_str() {
+                "chain" if self.chains.insert(name) => {
+                    let members = middleware.shown["middlewares"].as_array().into_iter().flatten().filter_map(|m| m.as_str());
+                    next.extend(members.map(|m| qualify(m, &middleware.provider).into()));
+                }
+                "errors" => {
+                    let service = middleware.shown["service"].as_str().unwrap_or_default();
+                    self.follow_service(qualify(service, &middleware.provider).into(), status);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn follow_service(&mut self, name: Arc<str>, status: &RuntimeStatus) {
+        let mut next = vec![name];
+        while let Some(name) = next.pop() {
+            if let Some(service) = status.services.get(&name)
+                && self.made.insert(name)
             {
-                let members = chain.shown["middlewares"].as_array().into_iter().flatten().filter_map(|m| m.as_str());
-                next.extend(members.map(|m| qualify(m, &chain.provider).into()));
+                next.extend(service.children.iter().cloned());
             }
         }
     }
@@ -99,9 +110,9 @@ impl Index {
     }
 }
 
-/// URLs of a service's servers, and whether they are up.
+/// URLs of a service's servers, and whether they are up, by what the active health check has found.
 pub(crate) fn servers(service: &ServiceStatus) -> impl Iterator<Item = (&str, bool)> {
-    service.balancer.iter().flat_map(|b| b.servers.iter().enumerate().map(|(i, s)| (s.url.as_str(), b.balancer.is_up(i))))
+    service.balancer.iter().flat_map(|b| b.servers.iter().enumerate().map(|(i, s)| (&*s.url, b.found_up(i) != Some(false))))
 }
 
 /// Entry points of a router that exist; also of a router that is not served.

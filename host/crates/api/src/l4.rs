@@ -57,7 +57,7 @@ impl L4Index {
             middlewares: names(&r.middlewares),
             service: config.service.as_deref().unwrap_or_default(),
             rule: &config.rule,
-            rule_syntax: config.rule_syntax.as_deref().unwrap_or_default(),
+            rule_syntax: &r.syntax,
             priority,
             tls: config.tls.as_ref(),
             error: &r.object.errors,

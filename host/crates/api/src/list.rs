@@ -37,7 +37,8 @@ pub(crate) struct Router<'a> {
 impl<'a> Router<'a> {
     /// Only what some entry point could serve has a priority that was not written.
     pub(crate) fn new(status: &'a RouterStatus, install: &InstallConfig) -> Self {
-        let priority = if index::using(status, install).next().is_some() { status.priority } else { status.item.config.priority };
+        let behind = !status.parents.is_empty();
+        let priority = if behind || index::using(status, install).next().is_some() { status.priority } else { status.item.config.priority };
         Router { status, priority }
     }
 }
@@ -106,13 +107,7 @@ impl Service<'_> {
     /// As configured: `loadBalancer`.
     pub(crate) fn kind(&self) -> &'static str {
         let Service::Provided(s) = self else { return "" };
-        let config = &s.item.config;
-        match (&config.load_balancer, &config.weighted) {
-            (Some(_), _) => "loadBalancer",
-            (_, Some(_)) => "weighted",
-            _ if config.plugin.is_some() => "plugin",
-            _ => config.others.first().copied().unwrap_or_default(),
-        }
+        s.item.config.kind()
     }
 }
 

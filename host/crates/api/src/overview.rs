@@ -103,7 +103,11 @@ pub(crate) fn overview(install: &InstallConfig, status: &RuntimeStatus) -> Overv
             services: Section::of(status.udp.services.values().map(|s| s.object.state)),
         },
         certificates: Section::default(),
-        features: Features { metrics: if install.prometheus().is_some() { "Prometheus" } else { "" }, ..Features::default() },
+        features: Features {
+            metrics: if install.prometheus().is_some() { "Prometheus" } else { "" },
+            access_log: install.access_log.is_some(),
+            ..Features::default()
+        },
         providers: providers(&install.providers),
     }
 }

@@ -11,6 +11,7 @@ use std::time::UNIX_EPOCH;
 use torana_control::{AcmeStatus, Published, Resolvers, RuntimeStatus};
 use torana_extend::{PluginHost, PluginStatus, ProviderStatus};
 use torana_http::{Body, Endpoint, Exchange, LocalFuture, Response, exchange};
+use torana_telemetry::access_log::AccessLog;
 use torana_telemetry::metrics::{Metrics, Text, begin, write_process};
 use torana_telemetry::names::{self, Family, label};
 
@@ -24,11 +25,18 @@ struct Shared {
     published: Published,
     plugins: Arc<dyn PluginHost>,
     resolvers: Resolvers,
+    access_log: Option<Arc<AccessLog>>,
 }
 
 impl Prometheus {
-    pub fn new(metrics: Arc<Metrics>, published: Published, plugins: Arc<dyn PluginHost>, resolvers: Resolvers) -> Self {
-        Prometheus { shared: Arc::new(Shared { metrics, published, plugins, resolvers }) }
+    pub fn new(
+        metrics: Arc<Metrics>,
+        published: Published,
+        plugins: Arc<dyn PluginHost>,
+        resolvers: Resolvers,
+        access_log: Option<Arc<AccessLog>>,
+    ) -> Self {
+        Prometheus { shared: Arc::new(Shared { metrics, published, plugins, resolvers, access_log }) }
     }
 }
 
@@ -70,6 +78,10 @@ impl Shared {
         let resolving = self.resolvers.status();
         resolvers(&mut text, &resolving);
         on_demand(&mut text, &resolving);
+        if let Some(log) = &self.access_log {
+            begin(&mut text, names::ACCESS_LOG_LOST);
+            text.sample("", &[], log.lost() as f64);
+        }
         write_process(&mut text);
         let text = text.finish().into_bytes();
         if !gzip {
@@ -82,17 +94,17 @@ impl Shared {
     }
 }
 
-/// Servers with a health check.
+/// Servers that a health check has said something of.
 fn servers(text: &mut Text, status: &RuntimeStatus) {
     let mut begun = false;
     for service in status.services.values() {
-        let Some(lb) = service.balancer.as_ref().filter(|lb| lb.health.is_some()) else { continue };
+        let Some(lb) = service.balancer.as_ref() else { continue };
         for (i, server) in lb.servers.iter().enumerate() {
             // The same server twice is one series.
             if lb.servers[..i].iter().any(|s| s.url == server.url) {
                 continue;
             }
-            let Some(up) = lb.found_up(i) else { continue };
+            let Some(up) = lb.known_up(i) else { continue };
             if !std::mem::replace(&mut begun, true) {
                 begin(text, names::SERVER_UP);
             }

@@ -81,7 +81,9 @@ fn api(install: Arc<InstallConfig>, file: &str) -> Arc<Api> {
         resolvers,
         stapler: None,
         spiffe: None,
+        tracer: None,
         metrics: None,
+        access_log: None,
     })
     .unwrap();
     let inputs = BTreeMap::from([("file", config(file)), ("internal", config(INTERNAL))]);
@@ -221,7 +223,7 @@ fn raw_data_follows_health() {
     get(&api, "/api/rawdata");
     assert!(Arc::ptr_eq(&kept, &api.shared.raw.load_full().unwrap()), "built once");
     let service = api.shared.published.status.load_full().services["hc@file"].clone();
-    service.balancer.as_ref().unwrap().balancer.set_up(0, false);
+    service.balancer.as_ref().unwrap().found(0, false);
     let second = get(&api, "/api/rawdata");
     assert_eq!(first["services"]["hc@file"]["serverStatus"], json!({"http://127.0.0.1:1": "UP"}));
     assert_eq!(second["services"]["hc@file"]["serverStatus"], json!({"http://127.0.0.1:1": "DOWN"}));

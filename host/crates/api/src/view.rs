@@ -35,7 +35,7 @@ pub(crate) struct RouterView<'a> {
     #[serde(skip_serializing_if = "str::is_empty")]
     rule: &'a str,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    parent_refs: &'a [String],
+    parent_refs: &'a [Arc<str>],
     #[serde(skip_serializing_if = "str::is_empty")]
     rule_syntax: &'a str,
     #[serde(skip_serializing_if = "is_zero")]
@@ -172,8 +172,8 @@ impl<'a> Viewer<'a> {
             middlewares: &r.middlewares,
             service: config.service.as_deref().unwrap_or_default(),
             rule: &config.rule,
-            parent_refs: &config.parent_refs,
-            rule_syntax: if internal { "default" } else { config.rule_syntax.as_deref().unwrap_or_default() },
+            parent_refs: &r.parents,
+            rule_syntax: if internal { "default" } else { config.syntax(&r.provider, &self.install.core) },
             priority,
             tls: r.tls.as_ref().map(tls),
             observability: self.observability(r, &using),

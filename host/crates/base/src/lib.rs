@@ -8,6 +8,8 @@ mod keep;
 mod name;
 mod objects;
 mod secret;
+mod shown;
+mod status_ranges;
 mod suggest;
 pub mod tls;
 
@@ -17,4 +19,6 @@ pub use keep::Keep;
 pub use name::{normalize, provider_of, qualify, unqualified};
 pub use objects::{Objects, RejectedObject};
 pub use secret::Secret;
+pub use shown::shown;
+pub use status_ranges::{NoStatusRange, StatusRanges};
 pub use suggest::closest;

@@ -413,10 +413,10 @@ fn advice(feature: &str) -> &'static str {
         "PRV" | "K8S" | "GW" | "NGX" | "KN" => "remove it, and configure with `providers.file`",
         "DSH" => "write `dashboard: false` or leave the option out; the API itself is served",
         "API" => "remove it; the rest of the API is served",
-        "LOG" | "MET" | "TRC" => "remove it; the log of the gateway itself (`log`) is built",
+        "LOG" => "remove it; files and standard output are built",
+        "MET" | "TRC" => "remove it; the log of the gateway itself (`log`) is built",
         "RUL" => "write the rules in v3 syntax",
         "MW" => "remove it; other middlewares are not affected, routers that use this one are disabled",
-        "LB" => "use `loadBalancer` or `weighted` without it",
         "MLR" => "put the rule and the middlewares of the parent into this router",
         _ => "remove it",
     }
@@ -463,13 +463,14 @@ mod tests {
             "certificatesResolvers.<name>.acme.cluster",
             "certificatesResolvers.<name>.acme.onDemand",
             "providers.startupTimeout",
+            "accessLog.countRetries",
             "secrets.",
         ];
         let count = |t: &Table| {
             let ours = t.rows.iter().filter(|r| own.iter().any(|o| r.path.starts_with(o))).count();
             (t.rows.len() - ours, ours)
         };
-        assert_eq!(count(install()), (547, 55));
+        assert_eq!(count(install()), (547, 56));
         assert!(install().rows.iter().all(|r| !r.help.is_empty()));
         assert_eq!(count(routing()), (421, 35));
         let features: std::collections::HashSet<&str> = install()

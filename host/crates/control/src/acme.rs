@@ -223,7 +223,8 @@ impl Wishes {
             for (name, item) in &config.tcp.routers {
                 let Some(tls) = item.config.tls.as_ref().filter(|t| !t.passthrough) else { continue };
                 let hosts = || {
-                    let rule = torana_router::parse_tcp(&item.config.rule).and_then(|r| torana_router::compile_tcp(&r));
+                    let syntax = models.tcp_syntax(&item.config);
+                    let rule = syntax.parse_tcp(&item.config.rule).and_then(|r| syntax.compile_tcp(&r));
                     rule.iter().flat_map(|r| r.sni_values()).filter(|n| *n != "*").map(str::to_owned).collect()
                 };
                 let key = format!("tcp.routers.{}.tls.certResolver", unqualified(name));

@@ -3,9 +3,11 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use torana_config::install::{EntryPointConfig, InstallConfig, Protocol};
-use torana_config::routing::RouterTlsConfig;
+use torana_config::install::{CoreConfig, EntryPointConfig, InstallConfig, Protocol};
+use torana_config::routing::{RouterConfig, RouterTlsConfig, TcpRouterConfig};
+use torana_dataplane::Verbosity;
 use torana_http::path::encoded;
+use torana_router::Syntax;
 
 /// What an entry point adds to its routers.
 #[derive(Clone, Debug, Default)]
@@ -18,6 +20,10 @@ pub(crate) struct Model {
     pub tls: Option<RouterTlsConfig>,
     /// `observability.metrics`, for routers that do not say.
     pub metered: bool,
+    /// `observability.accessLogs`, for routers that do not say.
+    pub logged: bool,
+    /// How the requests of routers that do not say are traced.
+    pub traced: Option<Verbosity>,
     /// Whether routers on it are copied under a name of their own.
     pub carries_defaults: bool,
 }
@@ -25,6 +31,7 @@ pub(crate) struct Model {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Models {
     all: Vec<Model>,
+    core: CoreConfig,
     default: Vec<Arc<str>>,
 }
 
@@ -44,11 +51,25 @@ impl Models {
             .filter(|(_, e)| e.address.protocol == Protocol::Tcp)
             .map(|(name, e)| {
                 let mut m = model(name, e);
-                m.carries_defaults |= install.core.strict_tls_options;
+                m.carries_defaults |= install.core.rule_syntax().is_some();
                 m
             })
             .collect();
-        Models { all, default: install.default_entry_points().into_iter().map(Into::into).collect() }
+        Models { all, core: install.core.clone(), default: install.default_entry_points().into_iter().map(Into::into).collect() }
+    }
+
+    /// The syntax of a router's rule.
+    pub(crate) fn syntax(&self, provider: &str, config: &RouterConfig) -> Syntax {
+        Syntax::named(config.syntax(provider, &self.core))
+    }
+
+    /// The same of a TCP router.
+    pub(crate) fn tcp_syntax(&self, config: &TcpRouterConfig) -> Syntax {
+        Syntax::named(self.tcp_syntax_name(config))
+    }
+
+    pub(crate) fn tcp_syntax_name<'a>(&self, config: &'a TcpRouterConfig) -> &'a str {
+        config.syntax(&self.core)
     }
 
     pub(crate) fn model(&self, name: &str) -> Option<&Model> {
@@ -58,6 +79,11 @@ impl Models {
     /// Whether some entry point gives its routers TLS.
     pub(crate) fn carry_tls(&self) -> bool {
         self.all.iter().any(|m| m.tls.is_some())
+    }
+
+    /// Whether some entry point carries defaults.
+    pub(crate) fn carry_defaults(&self) -> bool {
+        self.all.iter().any(|m| m.carries_defaults)
     }
 
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
@@ -111,6 +137,8 @@ fn model(name: &str, config: &EntryPointConfig) -> Model {
         middlewares: http.middlewares.clone(),
         denied_escapes: denied,
         metered: config.observability.as_ref().is_none_or(|o| o.metrics),
+        logged: config.observability.as_ref().is_none_or(|o| o.access_logs),
+        traced: crate::spans::of_entry_point(config),
         tls: http.tls.clone(),
         carries_defaults: !http.middlewares.is_empty()
             || http.tls.is_some()
@@ -125,7 +153,7 @@ mod tests {
 
     fn models() -> Models {
         let one = |name: &str, carries_defaults| Model { name: name.into(), carries_defaults, ..Model::default() };
-        Models { all: vec![one("web", false), one("web2", false), one("sec", true)], default: vec!["web".into()] }
+        Models { all: vec![one("web", false), one("web2", false), one("sec", true)], default: vec!["web".into()], ..Models::default() }
     }
 
     #[test]

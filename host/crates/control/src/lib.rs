@@ -3,6 +3,7 @@
 
 mod acme;
 pub mod apply;
+mod behind;
 pub mod compile;
 mod copies;
 pub mod entry_points;
@@ -10,14 +11,21 @@ mod expand;
 mod internal;
 #[cfg(test)]
 mod l4_tests;
+mod layers;
+#[cfg(test)]
+mod layers_tests;
+mod objects;
 mod plugins;
 mod references;
 #[cfg(test)]
 mod references_tests;
 mod resolve;
+mod router;
+mod routers;
 mod said;
 mod secure;
 mod services;
+mod spans;
 pub mod status;
 mod status_l4;
 mod tcp;

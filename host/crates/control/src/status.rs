@@ -23,16 +23,18 @@ pub struct RouterStatus {
     pub name: Arc<str>,
     pub provider: Arc<str>,
     pub item: Arc<Item<RouterConfig>>,
-    /// As resolved: never 0.
+    /// As resolved: 0 only of a router behind others that was not built.
     pub priority: i64,
     /// Qualified; those of the entry point first.
     pub middlewares: Vec<Arc<str>>,
     pub service: Arc<str>,
+    /// Qualified; copies in place of routers that have several.
+    pub parents: Vec<Arc<str>>,
     /// Its own, or else the entry point's.
     pub tls: Option<RouterTlsConfig>,
     /// As configured or by default, known or not.
     pub entry_points: Vec<Arc<str>>,
-    /// Entry points that serve it.
+    /// Entry points that serve it; of a router behind others, those that lead to it.
     pub using: Vec<Arc<str>>,
     pub state: State,
     pub errors: Vec<String>,
@@ -46,7 +48,7 @@ pub struct ServiceStatus {
     pub errors: Vec<String>,
     /// For the state of its servers.
     pub balancer: Option<Arc<LoadBalancer>>,
-    /// Qualified names of what it refers to.
+    /// Qualified names of what it is made of, up to the first that cannot be used.
     pub children: Vec<Arc<str>>,
 }
 

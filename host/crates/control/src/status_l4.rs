@@ -22,6 +22,8 @@ pub struct TcpRouterStatus {
     pub object: ObjectStatus<TcpRouterConfig>,
     /// As resolved; 0 only where nothing could be.
     pub priority: i64,
+    /// Its own, or else the gateway's; empty where neither is set.
+    pub syntax: String,
     /// Qualified.
     pub middlewares: Vec<Arc<str>>,
     /// Qualified; empty for none.

@@ -1,7 +1,7 @@
 //! `tcp` of all documents to what is served.
 
-use crate::compile::judge;
 use crate::expand::Models;
+use crate::objects::judge;
 use crate::resolve::{Inputs, known, own};
 use crate::status::{RuntimeStatus, State};
 use crate::status_l4::{ObjectStatus, TcpMiddlewareStatus, TcpRouterStatus, TcpServiceStatus, TcpStatus};

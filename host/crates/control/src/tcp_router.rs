@@ -11,7 +11,7 @@ use torana_base::{Diagnostic, Severity, provider_of, qualify, unqualified};
 use torana_config::routing::{Item, TcpRouterConfig};
 use torana_dataplane::{TcpRouter, TcpTls};
 use torana_http::TcpFilter;
-use torana_router::{CompiledTcpRule, MAX_USER_PRIORITY, compile_tcp, parse_tcp, tcp_priority};
+use torana_router::{CompiledTcpRule, MAX_USER_PRIORITY, tcp_priority};
 use torana_upstream::l4::TcpService;
 
 /// One TCP router within one compile.
@@ -107,8 +107,10 @@ impl Build<'_, '_> {
             state,
             errors: self.errors.iter().map(|d| d.message.clone()).collect(),
         };
+        let syntax = self.cx.models.tcp_syntax_name(config).to_owned();
         let plain = self.errors.is_empty() && middlewares.is_empty();
-        let status = Arc::new(TcpRouterStatus { object, priority, middlewares, service: service_name, entry_points: listed, using });
+        let status =
+            Arc::new(TcpRouterStatus { object, priority, syntax, middlewares, service: service_name, entry_points: listed, using });
         let made = match rule {
             Some(rule) if usable => Some(KeptRouter { digest: self.item.digest, rule, priority, placed, status: status.clone(), plain }),
             _ => None,
@@ -129,9 +131,10 @@ impl Build<'_, '_> {
             }
             return (None, written);
         }
-        let parsed = parse_tcp(text);
+        let syntax = self.cx.models.tcp_syntax(&self.item.config);
+        let parsed = syntax.parse_tcp(text);
         let priority = computed(parsed.as_ref().map_or(text.len() as i64, |p| tcp_priority(text, p)));
-        match parsed.and_then(|p| compile_tcp(&p)) {
+        match parsed.and_then(|p| syntax.compile_tcp(&p)) {
             Ok(rule) => {
                 if rule.needs_tls() && self.item.config.tls.is_none() {
                     let hint = "add `tls: {}`, or `tls: {passthrough: true}`; a name is known of TLS connections only";

@@ -1,6 +1,6 @@
 //! `udp` of all documents to what is served: one router for each entry point.
 
-use crate::compile::judge;
+use crate::objects::judge;
 use crate::references::{self, reason, unusable};
 use crate::resolve::{Inputs, known};
 use crate::status::{RuntimeStatus, State};

@@ -1,6 +1,7 @@
 //! What an accepted socket turns out to be: TLS or not, HTTP or a TCP router's (order of Traefik's router,
 //! features 3.3). Looks at the first bytes without taking them.
 
+use crate::access::ConnectionLog;
 use crate::deadline::{Deadline, Signal};
 use crate::entry_point::EntryPoint;
 use crate::measure::Open;
@@ -156,6 +157,7 @@ impl Accepted {
         let trusted = self.entry_point.trust.includes(self.from.ip().to_canonical());
         let peer = Rc::new(Peer::new(self.from, self.local, tls, self.entry_point.name.clone(), trusted));
         Connection {
+            log: ConnectionLog::new(&self.entry_point),
             peer,
             entry_point: self.entry_point,
             view: self.view,

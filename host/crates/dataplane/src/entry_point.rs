@@ -1,4 +1,6 @@
+use crate::access::EntryPointLog;
 use crate::measure::EntryPointMeter;
+use crate::trace::EntryPointTracer;
 use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 use std::net::{IpAddr, SocketAddr};
@@ -86,6 +88,10 @@ pub struct EntryPoint {
     pub http3: Option<Http3>,
     /// `None`: nothing is measured.
     pub meter: Option<EntryPointMeter>,
+    /// `None`: nothing is logged.
+    pub log: Option<EntryPointLog>,
+    /// `None`: nothing is traced.
+    pub tracer: Option<EntryPointTracer>,
 }
 
 impl EntryPoint {
@@ -117,6 +123,8 @@ impl EntryPoint {
             h2_encoder_table: 4096,
             http3: None,
             meter: None,
+            log: None,
+            tracer: None,
         }
     }
 

@@ -141,11 +141,11 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin + 'static>(io: Io<S>
             s.request = served;
             s.owes_continue = head.expect_continue;
         }
-        let Some(request) = request(*head, &shared, served) else {
+        let Some((request, user)) = request(*head, &shared, served) else {
             refuse(&shared, HeadError::Bad("malformed request target")).await;
             return None;
         };
-        let (response, record) = answer(request, &shared, connection).await?;
+        let (response, record) = answer(request, user, &shared, connection).await?;
         match write_response(response, record, asked, &shared, connection).await {
             After::Next => {}
             After::Close => return None,
@@ -245,12 +245,12 @@ async fn read_head<S: AsyncRead + AsyncWrite + Unpin>(shared: &Rc<RefCell<Shared
     .await
 }
 
-/// The message without its wire form; `None` for a target of no form.
+/// The message without its wire form, and the user that its target names; `None` for a target of no form.
 fn request<S: AsyncRead + AsyncWrite + Unpin + 'static>(
     head: RequestHead,
     shared: &Rc<RefCell<Shared<S>>>,
     number: u64,
-) -> Option<Request> {
+) -> Option<(Request, Option<String>)> {
     let target = serve::parse_target(&head.method, &head.target)?;
     let body = match head.framing {
         Framing::Length(0) => Body::Empty,
@@ -265,7 +265,7 @@ fn request<S: AsyncRead + AsyncWrite + Unpin + 'static>(
             Body::stream(RequestBody { shared: shared.clone(), request: number }, length)
         }
     };
-    Some(Request {
+    let request = Request {
         method: head.method,
         version: head.version,
         path: target.path,
@@ -273,21 +273,24 @@ fn request<S: AsyncRead + AsyncWrite + Unpin + 'static>(
         host: target.authority.unwrap_or(head.host),
         headers: head.headers,
         body,
-    })
+    };
+    Some((request, target.user))
 }
 
 /// Runs the request through the gateway; `None` if the client went away or its time is over.
 async fn answer<S: AsyncRead + AsyncWrite + Unpin>(
     request: Request,
+    user: Option<String>,
     shared: &Rc<RefCell<Shared<S>>>,
     connection: &Rc<Connection>,
 ) -> Option<(Response, Option<Record>)> {
-    let slot = Slot::default();
+    let slot = Slot::new(&connection.log);
     // Boxed, so that an idle connection does not hold the room that a request needs.
     let mut handler = Box::pin({
         let (connection, slot) = (connection.clone(), &slot);
         async move {
             let mut exchange = Exchange::new(request, connection.peer.clone());
+            exchange.user = user;
             serve::serve(&mut exchange, &connection.entry_point, &connection.view, &connection.hostname, slot).await
         }
     });
@@ -398,7 +401,7 @@ enum After {
 
 async fn write_response<S: AsyncRead + AsyncWrite + Unpin>(
     response: Response,
-    record: Option<Record>,
+    mut record: Option<Record>,
     asked: Asked,
     shared: &Rc<RefCell<Shared<S>>>,
     connection: &Connection,
@@ -522,6 +525,9 @@ async fn write_response<S: AsyncRead + AsyncWrite + Unpin>(
                     Ok(data) => {
                         encoder.before(&data, &mut s.io.write)?;
                         sent += data.len() as u64;
+                        if framing == Framing::Length(sent) {
+                            record.iter_mut().for_each(|r| r.ended(sent));
+                        }
                         let tail: &[u8] = if encoder == Encoder::Chunked { b"\r\n" } else { b"" };
                         s.io.queue(data, tail);
                         flushing = true;
@@ -529,6 +535,7 @@ async fn write_response<S: AsyncRead + AsyncWrite + Unpin>(
                     Err(frame) => {
                         encoder.finish(frame.trailers_ref(), &mut s.io.write)?;
                         (finished, flushing) = (true, true);
+                        record.iter_mut().for_each(|r| r.ended(sent));
                     }
                 },
                 Poll::Ready(Some(Err(e))) => {
@@ -539,6 +546,7 @@ async fn write_response<S: AsyncRead + AsyncWrite + Unpin>(
                 Poll::Ready(None) => {
                     encoder.finish(None, &mut s.io.write)?;
                     (finished, flushing) = (true, true);
+                    record.iter_mut().for_each(|r| r.ended(sent));
                 }
             }
         }

@@ -136,7 +136,7 @@ async fn stream(request: http::Request<h2::RecvStream>, respond: SendResponse<By
     };
     watch_upload(&mut request, &interim, connection.entry_point.read_timeout);
     let peer = Rc::new(connection.peer.stream(Some(interim)));
-    let slot = Slot::default();
+    let slot = Slot::new(&connection.log);
     let mut exchange = Exchange::new(request, peer);
     let answer = {
         let handler = serve::serve(&mut exchange, &connection.entry_point, &connection.view, &connection.hostname, &slot);

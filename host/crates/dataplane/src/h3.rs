@@ -254,7 +254,7 @@ async fn stream(
     };
     watch_upload(&mut request, &interim, entry_point.read_timeout);
     let peer = Rc::new(connection.peer.stream(Some(interim)));
-    let slot = Slot::default();
+    let slot = Slot::new(&connection.log);
     let mut exchange = Exchange::new(request, peer);
     let mut stopped = pin!(answer.stopped());
     let done = {

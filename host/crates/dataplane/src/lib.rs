@@ -2,6 +2,7 @@
 //! `torana-control` compiles what stands here.
 
 mod accept;
+mod access;
 pub mod deadline;
 mod drain;
 mod encoder_limit;
@@ -9,6 +10,7 @@ pub mod entry_point;
 mod h1;
 mod h2;
 mod h3;
+mod layer;
 mod measure;
 mod multiplex;
 pub mod quic;
@@ -16,16 +18,20 @@ pub mod secure;
 mod serve;
 pub mod snapshot;
 pub mod tcp;
+pub mod trace;
 mod tunnel;
 mod udp;
 pub mod worker;
 
+pub use access::EntryPointLog;
 pub use drain::Drain;
 pub use entry_point::{EntryPoint, HeaderStrategy, Http3, Trust};
+pub use layer::Layer;
 pub use measure::EntryPointMeter;
 pub use quic::QuicSockets;
 pub use secure::{Handshake, Secure};
 pub use snapshot::{Live, Router, Snapshot};
 pub use tcp::{TcpEntryPoints, TcpRouter, TcpRoutes, TcpTls};
+pub use trace::{EntryPointTracer, Verbosity};
 pub use udp::{UdpEntryPoint, UdpRouter, bind_udp};
 pub use worker::{Workers, bind};

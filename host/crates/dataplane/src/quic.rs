@@ -4,6 +4,7 @@
 mod route;
 mod session;
 
+use crate::access::ConnectionLog;
 use crate::deadline::{Deadline, Deadlines, Signal};
 use crate::drain::Drain;
 use crate::entry_point::EntryPoint;
@@ -265,7 +266,8 @@ impl Point {
             // where a client says it has moved to is not proven when its next request is there.
             let trusted = entry_point.trust.includes(from.ip().to_canonical());
             let peer = Peer::new(from, local, Some(Rc::new(*facts)), entry_point.name.clone(), trusted);
-            let connection = Connection { peer: Rc::new(peer), entry_point, view, hostname, deadline, _open: None };
+            let log = ConnectionLog::new(&entry_point);
+            let connection = Connection { peer: Rc::new(peer), entry_point, view, hostname, deadline, log, _open: None };
             h3::serve(&quic, &Rc::new(connection)).await;
         });
     }

@@ -1,12 +1,15 @@
 //! One request through the entry point's pipeline, the router and its chain. The same for HTTP/1, 2 and 3.
 
 use crate::entry_point::{EntryPoint, HeaderStrategy};
-use crate::measure::{Record, Slot};
+use crate::layer;
+use crate::measure::Slot;
 use crate::snapshot::View;
+use crate::trace;
 use bytestring::ByteString;
 use futures_util::FutureExt;
 use http::header::{ALT_SVC, CONNECTION};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use percent_encoding::percent_decode_str;
 use smallvec::SmallVec;
 use std::borrow::Cow;
 use std::panic::AssertUnwindSafe;
@@ -25,6 +28,8 @@ pub(crate) struct Target {
     pub query: Option<ByteString>,
     /// Of an absolute-form target: it overrides `Host` (RFC 9112, 3.2.2).
     pub authority: Option<ByteString>,
+    /// The user that an absolute-form target names, if it does.
+    pub user: Option<String>,
 }
 
 /// Takes a request target apart; `None` if it is of no form (RFC 9112, 3.2).
@@ -35,13 +40,13 @@ pub(crate) fn parse_target(method: &Method, target: &ByteString) -> Option<Targe
     };
     if target.starts_with('/') {
         let (path, query) = split(target.clone());
-        return path::is_well_escaped(&path).then_some(Target { path, query, authority: None });
+        return path::is_well_escaped(&path).then_some(Target { path, query, authority: None, user: None });
     }
     if &**target == "*" {
-        return Some(Target { path: target.clone(), query: None, authority: None });
+        return Some(Target { path: target.clone(), query: None, authority: None, user: None });
     }
     if *method == Method::CONNECT {
-        return Some(Target { path: ByteString::new(), query: None, authority: Some(target.clone()) });
+        return Some(Target { path: ByteString::new(), query: None, authority: Some(target.clone()), user: None });
     }
     // Whatever the scheme: how the client reached us says the connection, not the target.
     let (scheme, rest) = target.split_once("://")?;
@@ -51,13 +56,19 @@ pub(crate) fn parse_target(method: &Method, target: &ByteString) -> Option<Targe
     }
     let end = rest.find(['/', '?']).unwrap_or(rest.len());
     let authority = &rest[..end];
-    let authority = authority.rsplit_once('@').map_or(authority, |(_, a)| a);
+    let (user, authority) = authority.rsplit_once('@').map_or((None, authority), |(user, a)| (Some(user), a));
+    let user = user.map(|u| percent_decode_str(u.split(':').next().unwrap_or(u)).decode_utf8_lossy().into_owned());
     if authority.is_empty() || !authority.bytes().all(torana_http::h1::head::is_host_byte) {
         return None;
     }
     let (path, query) = split(target.slice_ref(&rest[end..]));
     let path = if path.is_empty() { ByteString::from_static("/") } else { path };
-    path::is_well_escaped(&path).then(|| Target { path, query, authority: Some(target.slice_ref(authority)) })
+    path::is_well_escaped(&path).then(|| Target {
+        path,
+        query,
+        authority: Some(target.slice_ref(authority)),
+        user: user.filter(|u| !u.is_empty()),
+    })
 }
 
 /// Whether a name could be taken for another one by a server that maps everything to `_`.
@@ -90,19 +101,31 @@ pub(crate) async fn serve(exchange: &mut Exchange, entry_point: &EntryPoint, vie
     let over_tls = exchange.peer.is_tls() && exchange.request.version != http::Version::HTTP_3;
     let advertised = entry_point.http3.as_ref().map(|h| &h.alt_svc).filter(|_| over_tls);
     // What a panic leaves half done belongs to the exchange, which ends here.
-    let guarded = AssertUnwindSafe(route(exchange, entry_point, view, hostname, slot)).catch_unwind();
+    let serving = Serving { exchange, slot };
+    let guarded = AssertUnwindSafe(route(serving.exchange, entry_point, view, hostname, slot)).catch_unwind();
     let mut response = guarded.await.unwrap_or_else(|_| {
         tracing::error!("a request made Torana panic: this is a bug, please report it");
         status_text(StatusCode::INTERNAL_SERVER_ERROR)
     });
-    if let Some(mut record) = slot.take() {
-        record.answered(&mut response, exchange);
-        slot.set(Some(record));
-    }
+    trace::answered(serving.exchange, &mut response);
     if let Some(value) = advertised {
         advertise(response.headers_mut(), value);
     }
+    slot.with(|record| record.answered(&mut response, serving.exchange));
     response
+}
+
+/// A request as long as it is handled. What is known of it then is told to its record, even if the client does not
+/// wait for the response.
+struct Serving<'a> {
+    exchange: &'a mut Exchange,
+    slot: &'a Slot,
+}
+
+impl Drop for Serving<'_> {
+    fn drop(&mut self) {
+        self.slot.with(|record| record.left(self.exchange));
+    }
 }
 
 /// Tells of HTTP/3, before what the service says of other places, as in Traefik.
@@ -121,7 +144,8 @@ async fn route(exchange: &mut Exchange, entry_point: &EntryPoint, view: &View, h
         if request.method == Method::OPTIONS {
             return exchange::status(StatusCode::OK);
         }
-        slot.set(Record::begin(exchange, entry_point, None));
+        slot.begin(exchange, entry_point, None, None);
+        trace::begin(exchange, entry_point, None);
         return not_found();
     }
     if request.method == Method::CONNECT {
@@ -172,11 +196,11 @@ async fn route(exchange: &mut Exchange, entry_point: &EntryPoint, view: &View, h
         let host = canonical_host(&request.host);
         let path = routing_path(&request.path);
         let seen = RequestView::new(&host, &path, request.method.as_str(), &request.headers, request.query.as_deref(), exchange.peer.ip());
-        table.find(&seen)
+        table.find(&seen.with_raw_host(&request.host))
     });
-    if entry_point.meter.is_some() {
-        slot.set(Record::begin(exchange, entry_point, router.map(|r| &**r)));
-    }
+    let behind = router.filter(|r| r.layered).map(|_| layer::enter(exchange));
+    slot.begin(exchange, entry_point, router.map(|r| &**r), behind);
+    trace::begin(exchange, entry_point, router.map(|r| &**r));
     let Some(router) = router else { return not_found() };
     if let Some(mark) = &router.recursion_mark
         && exchange.request.headers.insert(X_TRAEFIK_ROUTER, mark.clone()).is_some_and(|before| before == mark)
@@ -224,8 +248,11 @@ mod tests {
             recursion_mark: None,
             denied_escapes: 0,
             tls_options: None,
+            logged: false,
+            layered: false,
             metered: false,
             meter: None,
+            traced: None,
         });
         let rule = Arc::new(compile(&parse("PathPrefix(`/`)").unwrap()).unwrap());
         let route = Route { rule, priority: 1, rank: 0, name: "r".into(), target: router };
@@ -262,8 +289,11 @@ mod tests {
             recursion_mark: mark.clone(),
             denied_escapes: 0,
             tls_options: None,
+            logged: false,
+            layered: false,
             metered: false,
             meter: None,
+            traced: None,
         });
         let rule = Arc::new(compile(&parse("PathPrefix(`/`)").unwrap()).unwrap());
         let mut snapshot = Snapshot::default();

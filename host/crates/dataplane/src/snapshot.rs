@@ -10,10 +10,11 @@ use torana_telemetry::metrics::Scope;
 use torana_tls::acme::{Challenges, OnDemandNames, Waiting};
 
 use crate::secure::{Handshake, Secure};
+use crate::trace::Verbosity;
 
 /// A compiled router.
 pub struct Router {
-    /// `name@provider`
+    /// `name@provider`; of one behind others, the names of all on the way to it: `a@file -> b@file`.
     pub name: Arc<str>,
     pub steps: Vec<Step>,
     pub service: Arc<dyn Endpoint>,
@@ -24,10 +25,16 @@ pub struct Router {
     pub denied_escapes: u8,
     /// Qualified name of the TLS options that the connection must have been opened with; `None` without TLS.
     pub tls_options: Option<Arc<str>>,
+    /// Its requests are logged, if any are.
+    pub logged: bool,
+    /// Its service is a [`crate::Layer`].
+    pub layered: bool,
     /// Its requests are measured, if anything is.
     pub metered: bool,
     /// Where they are counted by router; `None` without `addRoutersLabels`.
     pub meter: Option<Arc<Scope>>,
+    /// `None`: its requests are not traced.
+    pub traced: Option<Verbosity>,
 }
 
 /// Everything that is served, at one moment. A request sees one snapshot from its first byte to its last.

@@ -2,6 +2,7 @@
 //! so nothing of a request is shared or locked (docs/decisions/001).
 
 use crate::accept::Accepted;
+use crate::access::ConnectionLog;
 use crate::deadline::{Deadline, Deadlines};
 use crate::drain::Drain;
 use crate::entry_point::EntryPoint;
@@ -32,6 +33,7 @@ pub(crate) struct Connection {
     pub(crate) view: Rc<View>,
     pub(crate) hostname: HeaderValue,
     pub(crate) deadline: Rc<Deadline>,
+    pub(crate) log: Option<Rc<ConnectionLog>>,
     pub(crate) _open: Option<Open>,
 }
 

@@ -103,6 +103,8 @@ fn each(metrics: Option<Arc<Metrics>>) -> u64 {
         recursion_mark: None,
         denied_escapes: 0,
         tls_options: None,
+        logged: false,
+        layered: false,
         metered: true,
         meter,
     });

@@ -221,6 +221,7 @@ impl Pooled for ServiceConfig {
                     strategy,
                     plugin,
                     health_check,
+                    passive_health_check,
                     pass_host_header,
                     response_forwarding,
                     servers_transport,
@@ -230,13 +231,20 @@ impl Pooled for ServiceConfig {
                     && *strategy == b.strategy
                     && same_plugin(plugin, &b.plugin)
                     && *health_check == b.health_check
+                    && *passive_health_check == b.passive_health_check
                     && *pass_host_header == b.pass_host_header
                     && *response_forwarding == b.response_forwarding
                     && *servers_transport == b.servers_transport
                     && *redispatch == b.redispatch
                     && self.middlewares == other.middlewares
             }
-            (None, None) => same_plugin(&self.plugin, &other.plugin) && self.weighted == other.weighted && self.others == other.others,
+            (None, None) => {
+                same_plugin(&self.plugin, &other.plugin)
+                    && self.weighted == other.weighted
+                    && self.highest_random_weight == other.highest_random_weight
+                    && self.mirroring == other.mirroring
+                    && self.failover == other.failover
+            }
             _ => false,
         }
     }

@@ -95,8 +95,8 @@ impl Surroundings<'_> {
             .filter(|n| !n.is_empty());
         let mut missing = None;
         if let Some(name) = &asked {
-            match c.networks.get(name) {
-                Some(a) => {
+            match c.networks.iter().find(|(n, _)| n == name) {
+                Some((_, a)) => {
                     let none = || format!("it has no address on the network `{name}`");
                     return a.address().map(|a| a.to_string()).ok_or_else(none);
                 }
@@ -117,7 +117,7 @@ impl Surroundings<'_> {
         // Traefik takes any; this is the same one each time, and one that has an address.
         let chosen = c.networks.iter().find_map(|(name, a)| Some((name, a.address()?)));
         if let Some(missing) = missing {
-            let there: Vec<&str> = c.networks.keys().map(String::as_str).collect();
+            let there: Vec<&str> = c.networks.iter().map(|(name, _)| name.as_str()).collect();
             let there = there.join("`, `");
             if let Some((name, _)) = chosen {
                 *warning = Some(format!(
@@ -146,7 +146,12 @@ mod tests {
         Container {
             id: mode.into(),
             network_mode: mode.into(),
-            networks: networks.iter().map(|(n, ip)| ((*n).to_owned(), attachment(ip))).collect(),
+            networks: networks
+                .iter()
+                .map(|(n, ip)| ((*n).to_owned(), attachment(ip)))
+                .collect::<std::collections::BTreeMap<_, _>>()
+                .into_iter()
+                .collect(),
             ..Container::default()
         }
     }

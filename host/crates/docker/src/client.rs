@@ -93,8 +93,8 @@ impl Client {
     pub(crate) fn build(config: &DockerConfig) -> Result<Client, String> {
         let endpoint = Endpoint::parse(&config.endpoint)?;
         let tls = match &config.tls {
-            Some(tls) if endpoint.takes_tls() => Some(Arc::new(torana_discovery::client_tls::client_config(tls)?)),
-            None if endpoint.wants_tls() => Some(Arc::new(torana_discovery::client_tls::client_config(&Default::default())?)),
+            Some(tls) if endpoint.takes_tls() => Some(Arc::new(torana_trust::client_config(tls)?)),
+            None if endpoint.wants_tls() => Some(Arc::new(torana_trust::client_config(&Default::default())?)),
             _ => None,
         };
         let (user, password) = (&config.username, config.password.expose());

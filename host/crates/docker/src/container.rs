@@ -19,8 +19,8 @@ pub(crate) struct Container {
     pub network_mode: String,
     /// By number, then protocol.
     pub ports: Vec<Port>,
-    /// By name.
-    pub networks: BTreeMap<String, Attachment>,
+    /// In the order of their names. A list: most containers are on one, and there are many containers.
+    pub networks: Vec<(String, Attachment)>,
     pub stop: Option<Stop>,
 }
 
@@ -87,8 +87,11 @@ impl Attachment {
     }
 }
 
-fn attachments(networks: HashMap<String, Attached>) -> BTreeMap<String, Attachment> {
-    networks.into_iter().map(|(name, a)| (name, Attachment { v4: a.ip.parse().ok(), v6: a.ipv6.parse().ok() })).collect()
+fn attachments(networks: HashMap<String, Attached>) -> Vec<(String, Attachment)> {
+    let mut all: Vec<_> =
+        networks.into_iter().map(|(name, a)| (name, Attachment { v4: a.ip.parse().ok(), v6: a.ipv6.parse().ok() })).collect();
+    all.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+    all
 }
 
 fn bare(name: &str) -> &str {

@@ -10,11 +10,10 @@ use crate::resync::Resync;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use std::future::Future;
-use std::pin::Pin;
 use std::time::{Duration, Instant};
 use torana_base::Diagnostic;
 use torana_config::install::DockerConfig;
-use torana_extend::{Backoff, Provider, ProviderOut, Stop, Undone};
+use torana_extend::{Backoff, Provider, ProviderOut, ProviderRun, Undone};
 
 pub(crate) const NAME: &str = "docker";
 /// Containers that are looked at alone at the same time.
@@ -76,13 +75,8 @@ impl Provider for DockerProvider {
         NAME
     }
 
-    fn run(self: Box<Self>, out: ProviderOut, mut stop: Stop) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        Box::pin(async move {
-            tokio::select! {
-                () = follow(self.config, out) => {}
-                _ = stop.wait_for(|s| *s) => {}
-            }
-        })
+    fn run(&mut self, out: ProviderOut) -> ProviderRun<'_> {
+        Box::pin(follow(self.config.clone(), out))
     }
 }
 

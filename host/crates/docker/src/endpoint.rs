@@ -12,7 +12,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
-use torana_discovery::shown;
+use torana_base::shown;
 
 /// `endpoint`, parsed.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -239,7 +239,7 @@ impl Containers {
         if state == "exited" {
             c.health = Health::None;
             c.ports.clear();
-            c.networks.values_mut().for_each(|a| *a = Default::default());
+            c.networks.iter_mut().for_each(|(_, a)| *a = Default::default());
         }
         match (same, served) {
             (true, _) => Change::None,

@@ -6,11 +6,9 @@ use crate::docker::{client, refuse, until};
 use crate::publish::Publisher;
 use crate::tasks::{self, Swarm};
 use std::collections::{BTreeSet, HashMap};
-use std::future::Future;
-use std::pin::Pin;
 use std::time::{Duration, Instant};
 use torana_config::install::{DockerConfig, SwarmConfig};
-use torana_extend::{Backoff, Provider, ProviderOut, Stop, Stopped, Undone};
+use torana_extend::{Backoff, Provider, ProviderOut, ProviderRun, Stopped, Undone};
 
 pub(crate) const NAME: &str = "swarm";
 /// Between polls while tasks come and go.
@@ -42,13 +40,8 @@ impl Provider for SwarmProvider {
         NAME
     }
 
-    fn run(self: Box<Self>, out: ProviderOut, mut stop: Stop) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        Box::pin(async move {
-            tokio::select! {
-                () = follow(self.config, out) => {}
-                _ = stop.wait_for(|s| *s) => {}
-            }
-        })
+    fn run(&mut self, out: ProviderOut) -> ProviderRun<'_> {
+        Box::pin(follow(self.config.clone(), out))
     }
 }
 

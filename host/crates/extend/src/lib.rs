@@ -15,5 +15,5 @@ pub use plugin::{
     CallStatus, DnsChallenge, Egress, EgressError, Facts, Histogram, NoPlugins, PluginHost, PluginStatus, RequestTest, RolloutStatus,
     SendFuture, ServerChoice, Servers,
 };
-pub use provider::{Backoff, Document, Event, Objects, Provider, ProviderOut, ProviderStatus, RejectedObject, Stop, Stopped};
+pub use provider::{Backoff, Document, Event, Objects, Provider, ProviderOut, ProviderRun, ProviderStatus, RejectedObject, Stop, Stopped};
 pub use tcp_middleware::{BuildTcpMiddleware, TcpMiddlewareKind, TcpMiddlewareSpec};

@@ -114,6 +114,9 @@ pub struct Stopped;
 /// Becomes true when the gateway stops.
 pub type Stop = watch::Receiver<bool>;
 
+/// A provider at work.
+pub type ProviderRun<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+
 /// A source of routing configuration.
 ///
 /// While its source is away a provider says so by [`ProviderOut::failed`], tries again after a [`Backoff`], and
@@ -122,8 +125,9 @@ pub trait Provider: Send {
     /// Name behind `@`.
     fn name(&self) -> &'static str;
 
-    /// Runs until `stop`; publishes at once what is there, then each change.
-    fn run(self: Box<Self>, out: ProviderOut, stop: Stop) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+    /// Publishes at once what is there, then each change, for as long as the gateway runs: the future is dropped when
+    /// the gateway stops. When it panics that is told, and it is called again.
+    fn run(&mut self, out: ProviderOut) -> ProviderRun<'_>;
 }
 
 /// Pauses between tries: each twice as long as the one before, half a second at first and thirty at most, and

@@ -1,7 +1,9 @@
 //! Message bodies. What arrived whole with its head is `Full`; only what streams is boxed, once.
 
+use crate::whole::WholeBody;
 use bytes::Bytes;
 use http::HeaderMap;
+use std::collections::VecDeque;
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -46,6 +48,11 @@ impl Body {
         }
     }
 
+    /// Whether it goes on when the head has been sent.
+    pub fn is_streamed(&self) -> bool {
+        matches!(self, Body::Stream { .. } | Body::Tunnel(_))
+    }
+
     pub fn is_empty(&self) -> bool {
         matches!(self, Body::Empty) || matches!(self, Body::Full(b) if b.is_empty())
     }
@@ -78,31 +85,37 @@ impl Body {
 
     /// Reads the whole body into memory if it is at most `limit` bytes; trailers are dropped.
     /// Past the limit, gives back a body that yields everything read so far and then the rest.
-    pub async fn collect(mut self, limit: usize) -> Result<Result<Bytes, Body>, BodyError> {
+    pub async fn collect(self, limit: usize) -> Result<Result<Bytes, Body>, BodyError> {
         match self {
-            Body::Empty => return Ok(Ok(Bytes::new())),
-            Body::Full(b) if b.len() <= limit => return Ok(Ok(b)),
-            _ => {}
+            Body::Empty => Ok(Ok(Bytes::new())),
+            Body::Full(b) if b.len() <= limit => Ok(Ok(b)),
+            body => Ok(WholeBody::read(body, limit).await?.map(|whole| whole.bytes)),
         }
-        let declared = self.length();
-        if declared.is_some_and(|n| n > limit as u64) {
-            return Ok(Err(self));
+    }
+}
+
+impl Body {
+    /// `frames`, then `rest`; `length` is what the sender declared of all.
+    pub fn prefixed(frames: VecDeque<Result<Frame, BodyError>>, rest: Body, length: Option<u64>) -> Body {
+        Body::stream(Prefixed { frames, rest }, length)
+    }
+
+    /// Waits for the first bytes, empty where none come, and gives them with the body, of which nothing is missing.
+    pub async fn peek(mut self) -> (Bytes, Body) {
+        if let Body::Full(b) = &self {
+            return (b.clone(), self);
         }
-        let mut pieces = Vec::new();
-        let mut total = 0usize;
-        while let Some(frame) = self.frame().await {
-            let Ok(data) = frame?.into_data() else { continue };
-            total += data.len();
-            pieces.push(data);
-            if total > limit {
-                return Ok(Err(Body::stream(Prefixed { pieces: pieces.into(), rest: self }, declared)));
-            }
+        let length = self.length();
+        let mut pieces = VecDeque::new();
+        let mut first = Bytes::new();
+        while first.is_empty() {
+            let Some(frame) = self.frame().await else { break };
+            let data = frame.as_ref().ok().and_then(|f| f.data_ref()).cloned();
+            pieces.push_back(frame);
+            let Some(data) = data else { break };
+            first = data;
         }
-        Ok(Ok(match pieces.len() {
-            0 => Bytes::new(),
-            1 => pieces.swap_remove(0),
-            _ => pieces.concat().into(),
-        }))
+        (first, if pieces.is_empty() { self } else { Body::prefixed(pieces, self, length) })
     }
 }
 
@@ -137,7 +150,7 @@ impl fmt::Debug for Body {
 
 /// What was read ahead, then the rest.
 struct Prefixed {
-    pieces: std::collections::VecDeque<Bytes>,
+    frames: VecDeque<Result<Frame, BodyError>>,
     rest: Body,
 }
 
@@ -146,8 +159,8 @@ impl http_body::Body for Prefixed {
     type Error = BodyError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, BodyError>>> {
-        match self.pieces.pop_front() {
-            Some(b) => Poll::Ready(Some(Ok(Frame::data(b)))),
+        match self.frames.pop_front() {
+            Some(frame) => Poll::Ready(Some(frame)),
             None => self.rest.poll_frame(cx),
         }
     }

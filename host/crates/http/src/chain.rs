@@ -5,6 +5,7 @@ use crate::exchange::{Exchange, Response};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use torana_trace::Mark;
 
 pub type LocalFuture<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 
@@ -41,11 +42,13 @@ pub trait Endpoint: Send + Sync {
     fn serve<'a>(&'a self, exchange: &'a mut Exchange) -> LocalFuture<'a, Response>;
 }
 
-/// One compiled middleware.
+/// One compiled middleware, or a mark between them.
 #[derive(Clone)]
 pub enum Step {
     Filter(Arc<dyn Filter>),
     Around(Arc<dyn Around>),
+    /// A span of its own for the steps after this one, of requests whose steps are traced.
+    Span(Arc<Mark>),
 }
 
 impl Step {
@@ -55,6 +58,16 @@ impl Step {
 
     pub fn around(a: impl Around + 'static) -> Self {
         Step::Around(Arc::new(a))
+    }
+
+    /// Whether both are the same object.
+    pub fn is(&self, other: &Step) -> bool {
+        match (self, other) {
+            (Step::Filter(a), Step::Filter(b)) => Arc::ptr_eq(a, b),
+            (Step::Around(a), Step::Around(b)) => Arc::ptr_eq(a, b),
+            (Step::Span(a), Step::Span(b)) => a == b,
+            _ => false,
+        }
     }
 }
 
@@ -81,6 +94,7 @@ pub async fn run(steps: &[Step], endpoint: &dyn Endpoint, exchange: &mut Exchang
     let mut ran = 0;
     let mut early = None;
     let mut around = None;
+    let outside = exchange.trace.as_ref().map_or(0, |t| t.depth());
     for step in steps {
         match step {
             Step::Filter(f) => match f.on_request(exchange) {
@@ -94,6 +108,12 @@ pub async fn run(steps: &[Step], endpoint: &dyn Endpoint, exchange: &mut Exchang
                 around = Some(a);
                 break;
             }
+            Step::Span(mark) => {
+                if let Some(trace) = &mut exchange.trace {
+                    trace.enter(mark);
+                }
+                ran += 1;
+            }
         }
     }
     let mut response = match (early, around) {
@@ -105,6 +125,9 @@ pub async fn run(steps: &[Step], endpoint: &dyn Endpoint, exchange: &mut Exchang
         if let Step::Filter(f) = step {
             f.on_response(exchange, &mut response);
         }
+    }
+    if let Some(trace) = &mut exchange.trace {
+        trace.close(outside, response.body().is_streamed());
     }
     response
 }

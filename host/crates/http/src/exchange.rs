@@ -3,8 +3,12 @@ use crate::peer::Peer;
 use bytestring::ByteString;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use std::any::Any;
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+use torana_trace::Traced;
 
 /// A request on its way. `Host` is not among the headers: it is `host`, as in Go.
 #[derive(Debug, Default)]
@@ -38,24 +42,48 @@ impl Request {
 
 pub type Response = http::Response<Body>;
 
+/// The server that a request went to, and the last one where it went to several.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    /// Qualified name.
+    pub service: Arc<str>,
+    /// URL of the server as configured.
+    pub url: Arc<str>,
+    /// Host and port of that URL.
+    pub address: ByteString,
+    pub started: Instant,
+    /// The response is the server's, or says why it has given none.
+    pub answered: bool,
+    /// Bytes of the body as the server sent it, of a middleware that makes another one of it.
+    pub size: Option<Rc<Cell<u64>>>,
+}
+
 /// One request and what is known about it, for as long as it is served.
 pub struct Exchange {
     pub request: Request,
     /// The connection it came on.
     pub peer: Rc<Peer>,
     /// Name of the matched router, `name@provider`.
-    pub router: Option<std::sync::Arc<str>>,
+    pub router: Option<Arc<str>>,
     /// Do not append the peer to `X-Forwarded-For` when proxying: the entry point says so, or a middleware
     /// blanked the header.
     pub keep_forwarded_for: bool,
     /// A handshake to another protocol was asked for: token of `Upgrade`.
     pub upgrade: Option<HeaderValue>,
-    /// User name found by an authentication middleware, for the access log.
+    /// User name found by an authentication middleware, for the access log; empty where the client named nobody.
     pub user: Option<String>,
+    /// Spans of the request, if it is traced.
+    pub trace: Option<Box<Traced>>,
     /// The request is measured, and so are its tries with servers.
     pub metered: bool,
     /// A middleware sends the request again; whoever counts it takes the mark away.
     pub again: bool,
+    /// How often a middleware has sent it again.
+    pub retries: u32,
+    /// The request is told in the access log.
+    pub logged: bool,
+    /// Where it went, if it is told in the access log.
+    pub origin: Option<Origin>,
     /// Bytes that were read of a body that arrives in pieces, if the request is measured.
     pub upload: Option<Rc<Cell<u64>>>,
     /// Path as it was when the request was routed, and the query.
@@ -74,8 +102,12 @@ impl Exchange {
             keep_forwarded_for: false,
             upgrade: None,
             user: None,
+            trace: None,
             metered: false,
             again: false,
+            retries: 0,
+            logged: false,
+            origin: None,
             upload: None,
             original_path,
             notes: Vec::new(),
@@ -98,6 +130,13 @@ impl Exchange {
     /// Version and cipher of the client's TLS as Go names them: `1.3`, `TLS_AES_128_GCM_SHA256`; `None` without TLS.
     pub fn tls_names(&self) -> Option<(&'static str, &'static str)> {
         self.peer.tls.as_ref().map(|t| (t.version, t.cipher))
+    }
+
+    /// The span that is open is an error: what a step refuses a request for. The first that is told stays.
+    pub fn trace_error(&mut self, why: impl Into<Cow<'static, str>>) {
+        if let Some(trace) = &mut self.trace {
+            trace.fail(why);
+        }
     }
 
     /// `https` when the client's connection is encrypted.

@@ -3,6 +3,7 @@
 
 pub mod body;
 pub mod chain;
+mod client;
 pub mod error;
 pub mod exchange;
 pub mod forwarded;
@@ -14,11 +15,16 @@ pub mod path;
 pub mod peer;
 pub mod proxy_protocol;
 pub mod respond;
+mod saved;
 pub mod tcp;
+mod whole;
 
 pub use body::{Body, BodyError, Frame, Tunnel};
 pub use chain::{Around, Endpoint, Filter, Flow, LocalFuture, Next, Step, run};
+pub use client::Client;
 pub use error::{ErrorKind, ProxyError, Side};
-pub use exchange::{Exchange, Request, Response};
-pub use peer::{Interim, Peer, TlsFacts};
+pub use exchange::{Exchange, Origin, Request, Response};
+pub use peer::{Attached, Interim, Peer, TlsFacts};
+pub use saved::SavedHead;
 pub use tcp::{Admission, TcpFilter};
+pub use whole::WholeBody;

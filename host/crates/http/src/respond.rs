@@ -43,17 +43,23 @@ pub fn with_header(mut r: Response, name: HeaderName, value: HeaderValue) -> Res
     r
 }
 
+/// The status that a failed exchange has.
+pub fn status_of(error: &ProxyError) -> StatusCode {
+    match error.kind {
+        ErrorKind::NoServer => StatusCode::SERVICE_UNAVAILABLE,
+        ErrorKind::Unreachable => StatusCode::BAD_GATEWAY,
+        ErrorKind::Timeout => StatusCode::GATEWAY_TIMEOUT,
+        ErrorKind::ClientGone => StatusCode::from_u16(CLIENT_CLOSED_REQUEST).unwrap_or(StatusCode::BAD_REQUEST),
+        ErrorKind::BadRequest => StatusCode::BAD_REQUEST,
+        ErrorKind::Protocol | ErrorKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
 /// What a client sees of a failed exchange; the error stays on the response as an extension.
 pub fn proxy_error(error: ProxyError) -> Response {
     let mut r = match error.kind {
-        ErrorKind::NoServer => error_text(StatusCode::SERVICE_UNAVAILABLE, "no available server"),
-        kind => status_text(match kind {
-            ErrorKind::Unreachable => StatusCode::BAD_GATEWAY,
-            ErrorKind::Timeout => StatusCode::GATEWAY_TIMEOUT,
-            ErrorKind::ClientGone => StatusCode::from_u16(CLIENT_CLOSED_REQUEST).unwrap_or(StatusCode::BAD_REQUEST),
-            ErrorKind::BadRequest => StatusCode::BAD_REQUEST,
-            ErrorKind::NoServer | ErrorKind::Protocol | ErrorKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-        }),
+        ErrorKind::NoServer => error_text(status_of(&error), "no available server"),
+        _ => status_text(status_of(&error)),
     };
     r.extensions_mut().insert(error);
     r

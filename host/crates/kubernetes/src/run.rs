@@ -4,12 +4,10 @@ use crate::client::{Connected, connect};
 use crate::cluster::Cluster;
 use crate::status::{StatusWrite, Statuses};
 use crate::watched::{Signal, Wanted, Watched};
-use std::future::Future;
-use std::pin::Pin;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use torana_config::install::KubernetesConnectionConfig;
-use torana_extend::{Backoff, Document, Provider, ProviderOut, Stop, Stopped, Undone, apart};
+use torana_extend::{Backoff, Document, Provider, ProviderOut, ProviderRun, Stopped, Undone, apart};
 
 /// Changes come in groups: so long it must have been quiet.
 const QUIET: Duration = Duration::from_millis(15);
@@ -52,25 +50,20 @@ impl<T: Translate> Provider for Kubernetes<T> {
         self.translate.name()
     }
 
-    fn run(self: Box<Self>, out: ProviderOut, mut stop: Stop) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        Box::pin(async move {
-            tokio::select! {
-                _ = stop.wait_for(|s| *s) => {}
-                _ = run(self.connection, self.translate, out) => {}
-            }
-        })
+    fn run(&mut self, out: ProviderOut) -> ProviderRun<'_> {
+        Box::pin(async move { _ = run(&self.connection, self.translate.clone(), out).await })
     }
 }
 
-async fn run<T: Translate>(connection: KubernetesConnectionConfig, translate: T, out: ProviderOut) -> Result<(), Stopped> {
+async fn run<T: Translate>(connection: &KubernetesConnectionConfig, translate: T, out: ProviderOut) -> Result<(), Stopped> {
     let name = translate.name();
     let mut backoff = Backoff::default();
     let throttle = connection.throttle_duration.as_duration();
     let mut session = Session { throttle, out, blank: translate, translate: None, name, next: Instant::now() };
     loop {
-        match connect(&connection).await {
+        match connect(connection).await {
             Ok(connected) => {
-                session.run(connected, &connection, &mut backoff).await?;
+                session.run(connected, connection, &mut backoff).await?;
             }
             Err(e) => session.out.failed(name, e).await?,
         }

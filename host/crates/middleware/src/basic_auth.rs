@@ -1,5 +1,5 @@
 use crate::password::Hash;
-use crate::{omit, users};
+use crate::{omit, random_key, users};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, HeaderValue, WWW_AUTHENTICATE};
@@ -7,8 +7,6 @@ use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
-use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
@@ -89,7 +87,10 @@ struct Runtime {
 impl Around for Runtime {
     fn call<'a>(&'a self, exchange: &'a mut Exchange, next: Next<'a>) -> LocalFuture<'a, Response> {
         Box::pin(async move {
-            let Some((name, password)) = credentials(&exchange.request.headers) else { return self.refuse() };
+            let Some((name, password)) = credentials(&exchange.request.headers) else {
+                exchange.user = Some(String::new());
+                return self.refuse();
+            };
             exchange.user = Some(name.clone());
             if !self.is_right(&name, password).await {
                 return self.refuse();
@@ -168,12 +169,7 @@ struct Known {
 
 impl Default for Known {
     fn default() -> Self {
-        let mut secret = [0; 32];
-        for (i, part) in secret.chunks_mut(8).enumerate() {
-            // Seeded by the operating system.
-            part.copy_from_slice(&RandomState::new().hash_one(i).to_le_bytes());
-        }
-        Known { secret, shards: Default::default() }
+        Known { secret: random_key::new(), shards: Default::default() }
     }
 }
 
@@ -255,7 +251,7 @@ mod tests {
             let ran = run_exchange(&steps, with(value));
             assert_eq!((ran.status(), ran.reached, &*ran.body), (401, false, "401 Unauthorized\n"), "{value}");
             assert_eq!(ran.headers(), ["content-type: text/plain", "www-authenticate: Basic realm=\"my \"realm\"\""]);
-            assert_eq!(ran.user, None);
+            assert_eq!(ran.user.as_deref(), Some(""));
         }
         assert_eq!(run_exchange(&steps, exchange("GET", "/")).status(), 401);
         assert!(run_exchange(&steps, with(&format!("bAsIc {token}"))).reached);

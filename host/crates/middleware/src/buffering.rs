@@ -2,13 +2,12 @@ mod spool;
 
 use crate::expression::{self, Expression, Kind, Value};
 use crate::omit;
-use crate::saved::Saved;
 use http::header::TRAILER;
 use http::{Method, StatusCode, Version};
 use serde::{Deserialize, Serialize};
 use spool::{Limits, Spill, Spool};
 use torana_extend::{BuildCx, BuildError, MiddlewareSpec};
-use torana_http::{Around, Body, BodyError, Exchange, LocalFuture, Next, Response, Step, respond};
+use torana_http::{Around, Body, BodyError, Exchange, LocalFuture, Next, Response, SavedHead, Step, respond};
 
 /// Reads requests whole before a server sees them, and responses before the client does.
 pub struct Buffering;
@@ -114,7 +113,7 @@ impl Runtime {
             Err(spill) => return refuse_request(spill),
         };
         // Traefik sends only those again that have a body.
-        let saved = self.retry.as_ref().filter(|_| spool.length > 0).map(|_| Saved::of(exchange));
+        let saved = self.retry.as_ref().filter(|_| spool.length > 0).map(|_| SavedHead::of(exchange));
         // What is kept back is no news: interim responses end here.
         let interim = exchange.peer.interim.take();
         let mut attempts = 1;

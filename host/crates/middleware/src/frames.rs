@@ -1,14 +1,11 @@
 //! Bodies made of frames that are there already.
 
 use bytes::Bytes;
-use std::collections::VecDeque;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use torana_http::{Body, BodyError, Frame};
 
 /// `frames`, then `rest`; of no declared length.
 pub(crate) fn followed_by(frames: impl IntoIterator<Item = Result<Frame, BodyError>>, rest: Body) -> Body {
-    Body::stream(Frames { ready: frames.into_iter().collect(), rest }, None)
+    Body::prefixed(frames.into_iter().collect(), rest, None)
 }
 
 /// `rest` as it was before `first` was read of it.
@@ -16,27 +13,10 @@ pub(crate) fn put_back(first: Bytes, rest: Body, length: Option<u64>) -> Body {
     if length == Some(first.len() as u64) {
         return Body::Full(first);
     }
-    Body::stream(Frames { ready: [Ok(Frame::data(first))].into(), rest }, length)
+    Body::prefixed([Ok(Frame::data(first))].into(), rest, length)
 }
 
 /// The same body, of no declared length.
 pub(crate) fn without_length(body: Body) -> Body {
     followed_by([], body)
-}
-
-struct Frames {
-    ready: VecDeque<Result<Frame, BodyError>>,
-    rest: Body,
-}
-
-impl http_body::Body for Frames {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, BodyError>>> {
-        match self.ready.pop_front() {
-            Some(frame) => Poll::Ready(Some(frame)),
-            None => self.rest.poll_frame(cx),
-        }
-    }
 }

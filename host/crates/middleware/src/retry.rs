@@ -1,15 +1,13 @@
-use crate::frames::without_length;
 use crate::omit;
-use crate::saved::Saved;
 use crate::status_ranges::StatusRanges;
-use bytes::Bytes;
-
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, Instant};
 use torana_base::GoDuration;
 use torana_extend::{BuildCx, BuildError, MiddlewareSpec, Scope};
-use torana_http::{Around, Body, ErrorKind, Exchange, LocalFuture, Next, ProxyError, Response, Step, respond};
+use torana_http::{
+    Around, Body, ErrorKind, Exchange, LocalFuture, Next, ProxyError, Response, SavedHead, Step, WholeBody, respond,
+};
 
 /// Sends a request again when no server took it, or when the answer is one of those to try again for.
 pub struct Retry;
@@ -110,11 +108,11 @@ impl Runtime {
             Err(response) => return response,
         };
         let streams = matches!(exchange.request.body, Body::Stream { .. });
-        let saved = Saved::of(exchange);
+        let saved = SavedHead::of(exchange);
         let mut pause = self.interval.map_or(0.0, |i| i.as_secs_f64());
         for attempt in 1.. {
             if let Some(kept) = &kept {
-                exchange.request.body = kept.body();
+                exchange.request.body = kept.whole.body();
             }
             let response = next.run(exchange).await;
             let late = self.timeout.is_some_and(|t| begun.elapsed() >= t);
@@ -128,6 +126,10 @@ impl Runtime {
             }
             saved.restore(exchange);
             exchange.again = true;
+            exchange.retries += 1;
+            if let Some(trace) = &mut exchange.trace {
+                trace.resend(attempt);
+            }
         }
         respond::status_text(StatusCode::INTERNAL_SERVER_ERROR)
     }
@@ -136,19 +138,14 @@ impl Runtime {
     async fn keep_body(&self, exchange: &mut Exchange) -> Result<Option<Kept>, Response> {
         let request = &mut exchange.request;
         let for_status = !self.status.is_empty() && (self.any_method || !matches!(request.method.as_str(), "POST" | "PATCH" | "LOCK"));
-        let whole = |bytes, declared| Kept { bytes, declared, for_status };
         match &request.body {
-            Body::Empty => return Ok(Some(whole(Bytes::new(), true))),
-            Body::Full(b) => {
-                let fits = b.len() <= self.max_body;
-                return Ok(Some(Kept { for_status: for_status && fits, ..whole(b.clone(), true) }));
-            }
+            Body::Full(b) if b.len() > self.max_body => return Ok(Some(Kept { whole: b.clone().into(), for_status: false })),
+            Body::Empty | Body::Full(_) => {}
             Body::Stream { .. } if for_status => {}
             Body::Stream { .. } | Body::Tunnel(_) => return Ok(None),
         }
-        let declared = request.body.length().is_some();
-        match std::mem::take(&mut request.body).collect(self.max_body).await {
-            Ok(Ok(bytes)) => Ok(Some(whole(bytes, declared))),
+        match WholeBody::read(std::mem::take(&mut request.body), self.max_body).await {
+            Ok(Ok(whole)) => Ok(Some(Kept { whole, for_status })),
             Ok(Err(body)) => {
                 request.body = body;
                 Ok(None)
@@ -167,22 +164,10 @@ impl Runtime {
     }
 }
 
-/// A body in memory.
+/// What can be sent again.
 struct Kept {
-    bytes: Bytes,
-    /// Whether the client said how long it is; if not, neither do we.
-    declared: bool,
+    whole: WholeBody,
     for_status: bool,
-}
-
-impl Kept {
-    fn body(&self) -> Body {
-        match (self.declared, self.bytes.is_empty()) {
-            (true, true) => Body::Empty,
-            (true, false) => Body::Full(self.bytes.clone()),
-            (false, _) => without_length(Body::Full(self.bytes.clone())),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,49 +1,25 @@
-//! Lists of status codes and ranges: `503`, `500-599`.
+//! Lists of status codes as an option of a middleware.
 
+use std::ops::Deref;
+use torana_base::NoStatusRange;
 use torana_extend::BuildError;
 
-/// Codes as inclusive ranges.
+/// Codes and ranges, told about by the option they stand in.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct StatusRanges(Vec<(i64, i64)>);
+pub struct StatusRanges(torana_base::StatusRanges);
 
 impl StatusRanges {
     /// `key` is the option that `codes` stand in.
     pub fn parse(codes: &[String], key: &str) -> Result<Self, BuildError> {
-        let parse = |(i, text): (usize, &String)| {
-            let bad = || {
-                BuildError::new(format!("{key}[{i}]"), format!("`{text}` is not a status code or a range of them"))
-                    .hint("write `503` or `500-599`")
-            };
-            let (low, high) = text.split_once('-').unwrap_or((text, text));
-            // Traefik looks at the first two numbers only.
-            let high = high.split('-').next().unwrap_or(high);
-            Ok((low.parse().map_err(|_| bad())?, high.parse().map_err(|_| bad())?))
-        };
-        codes.iter().enumerate().map(parse).collect::<Result<_, _>>().map(StatusRanges)
-    }
-
-    pub fn contains(&self, code: u16) -> bool {
-        self.0.iter().any(|(low, high)| (*low..=*high).contains(&i64::from(code)))
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        let ranges = torana_base::StatusRanges::parse(codes);
+        ranges.map(StatusRanges).map_err(|e| BuildError::new(format!("{key}[{}]", e.index), e.to_string()).hint(NoStatusRange::HINT))
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+impl Deref for StatusRanges {
+    type Target = torana_base::StatusRanges;
 
-    #[test]
-    fn parses_like_traefik() {
-        let ranges = |codes: &[&str]| StatusRanges::parse(&codes.iter().map(|c| (*c).to_owned()).collect::<Vec<_>>(), "status");
-        let r = ranges(&["503", "400-410", "600", "500-400"]).unwrap();
-        for (code, hit) in [(503, true), (400, true), (410, true), (411, false), (450, false), (600, true)] {
-            assert_eq!(r.contains(code), hit, "{code}");
-        }
-        assert_eq!(ranges(&["503", "503,504"]).unwrap_err().key, "status[1]");
-        assert!(ranges(&["500 - 501"]).is_err() && ranges(&["abc"]).is_err() && ranges(&[""]).is_err());
-        assert!(ranges(&[]).unwrap().is_empty());
+    fn deref(&self) -> &Self::Target {
+        &self.0
     }
 }

@@ -1,13 +1,14 @@
 //! `providers.consul`: keys below `rootKey` of Consul's store, followed by blocking queries, one provider for each
 //! namespace.
 
+use crate::link::each_namespace;
 use crate::kv::{CONNECT, Change, Kv, News, Opened, Pairs, Store, bounded, root};
 use reqwest::{Client, StatusCode};
 use serde::Deserialize;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use torana_config::install::{ConsulProviderConfig, ProvidersConfig};
-use torana_discovery::{client_tls, shown};
+use torana_base::shown;
 use torana_extend::Provider;
 
 /// Behind `@` in references, when no namespace is configured.
@@ -24,15 +25,10 @@ const IDLE: Duration = Duration::from_secs(1);
 pub(crate) fn configured(config: &ProvidersConfig) -> Vec<Box<dyn Provider>> {
     let Some(c) = &config.consul else { return Vec::new() };
     let root = root(&c.root_key);
-    let of = |name: &'static str, namespace: &str| {
+    each_namespace(NAME, &c.namespaces, |name, namespace| {
         let store = Consul { config: c.clone(), namespace: namespace.to_owned(), prefix: format!("{root}/"), next: 0 };
-        Box::new(Kv { name, store, root: root.clone() }) as Box<dyn Provider>
-    };
-    if c.namespaces.is_empty() {
-        return vec![of(NAME, "")];
-    }
-    // Names live as long as the process, which makes them once.
-    c.namespaces.iter().map(|n| of(Box::leak(format!("{NAME}-{n}").into_boxed_str()), n)).collect()
+        Kv { name, store, root: root.clone() }
+    })
 }
 
 struct Consul {
@@ -72,7 +68,7 @@ impl Consul {
         let client = tokio::task::spawn_blocking(move || {
             let tls = tls.unwrap_or_default();
             Client::builder()
-                .tls_backend_preconfigured(client_tls::client_config(&tls)?)
+                .tls_backend_preconfigured(torana_trust::client_config(&tls)?)
                 .no_proxy()
                 .connect_timeout(CONNECT)
                 .tcp_keepalive(Duration::from_secs(15))

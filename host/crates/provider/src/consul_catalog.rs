@@ -6,7 +6,7 @@
 mod agent;
 mod mesh;
 
-use crate::link::{Link, or_after, parsed, pause_after, refused};
+use crate::link::{Ended, Link, each_namespace, or_after, parsed, pause_after, refused};
 use crate::tags::{Instance, Tagged, item, may_be_exposed};
 use crate::web::WebError;
 use agent::{Agent, Entry};
@@ -15,13 +15,12 @@ use futures_util::StreamExt;
 use futures_util::stream;
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use torana_config::install::{ConsulCatalogConfig, ProvidersConfig};
 use torana_config::labels::OWN_PREFIX;
 use torana_discovery::{Flavour, Item, Source};
-use torana_extend::{Provider, ProviderOut, RejectedObject, Stop, Stopped, Undone};
+use torana_extend::{Provider, ProviderOut, RejectedObject, ProviderRun, Stopped};
 
 /// Behind `@` in references.
 pub const NAME: &str = "consulcatalog";
@@ -45,14 +44,7 @@ pub struct ConsulCatalogProvider {
 /// For the registry: one for each namespace.
 pub(crate) fn configured(config: &ProvidersConfig) -> Vec<Box<dyn Provider>> {
     let Some(config) = &config.consul_catalog else { return Vec::new() };
-    let one = |name, namespace: &str| {
-        Box::new(ConsulCatalogProvider { name, namespace: namespace.to_owned(), config: config.clone() }) as Box<dyn Provider>
-    };
-    if config.namespaces.is_empty() {
-        return vec![one(NAME, "")];
-    }
-    // Names live as long as the process, once for each.
-    config.namespaces.iter().map(|n| one(Box::leak(format!("{NAME}-{n}").into_boxed_str()), n)).collect()
+    each_namespace(NAME, &config.namespaces, |name, namespace| ConsulCatalogProvider { name, namespace: namespace.to_owned(), config: config.clone() })
 }
 
 impl Provider for ConsulCatalogProvider {
@@ -60,18 +52,14 @@ impl Provider for ConsulCatalogProvider {
         self.name
     }
 
-    fn run(self: Box<Self>, out: ProviderOut, mut stop: Stop) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        Box::pin(async move {
-            tokio::select! {
-                _ = stop.wait_for(|s| *s) => {}
-                _ = run(*self, out) => {}
-            }
-        })
+    fn run(&mut self, out: ProviderOut) -> ProviderRun<'_> {
+        Box::pin(async move { _ = run(self, out).await })
     }
 }
 
-async fn run(provider: ConsulCatalogProvider, out: ProviderOut) -> Result<(), Stopped> {
+async fn run(provider: &ConsulCatalogProvider, out: ProviderOut) -> Result<(), Stopped> {
     let ConsulCatalogProvider { name, namespace, config } = provider;
+    let name = *name;
     let (rule, constraints) = match parsed("providers.consulCatalog", &config.default_rule, &config.constraints, Flavour::Tag) {
         Ok(parsed) => parsed,
         Err(wrong) => return refused(name, &out, wrong).await,
@@ -82,48 +70,21 @@ async fn run(provider: ConsulCatalogProvider, out: ProviderOut) -> Result<(), St
     source.constraints = constraints;
     source.tags = true;
     let mut link = Link::new(name, out, source);
-    let mut catalogue = Catalogue { config, known: BTreeMap::new(), mesh: None };
+    let mut catalogue = Catalogue { config: config.clone(), known: BTreeMap::new(), mesh: None };
     loop {
-        let error = match Agent::new(&catalogue.config, &namespace).await {
-            Ok(agent) => match catalogue.follow(Arc::new(agent), &mut link).await {
-                Ok(never) => match never {},
-                Err(Ended::Stopped) => return Err(Stopped),
-                Err(Ended::Away(error)) => error,
-            },
-            Err(error) => error,
+        let ended = match Agent::new(&catalogue.config, namespace).await {
+            Ok(agent) => catalogue.follow(Arc::new(agent), &mut link).await,
+            Err(error) => Err(Ended::Away(error)),
         };
-        link.down(error).await?;
+        link.lost(ended).await?;
     }
 }
 
-/// Why an agent is not followed any more.
-enum Ended {
-    Stopped,
-    Away(String),
-}
-
-impl From<Stopped> for Ended {
-    fn from(_: Stopped) -> Self {
-        Ended::Stopped
-    }
-}
-
-impl From<Undone> for Ended {
-    fn from(undone: Undone) -> Self {
-        match undone {
-            Undone::Stopped => Ended::Stopped,
-            Undone::Bug(error) => Ended::Away(error),
-        }
-    }
-}
-
-impl From<WebError> for Ended {
-    fn from(e: WebError) -> Self {
-        Ended::Away(match e {
-            WebError::Status(status, words) if status == 403 => format!("Consul refuses: {words}; `endpoint.token` needs `service:read` and `node:read`"),
-            e => format!("Consul: {e}"),
-        })
-    }
+fn told(e: WebError) -> Ended {
+    Ended::Away(match e {
+        WebError::Status(status, words) if status == 403 => format!("Consul refuses: {words}; `endpoint.token` needs `service:read` and `node:read`"),
+        e => format!("Consul: {e}"),
+    })
 }
 
 /// What was read last.
@@ -136,12 +97,12 @@ struct Catalogue {
 impl Catalogue {
     async fn follow(&mut self, agent: Arc<Agent>, link: &mut Link) -> Result<std::convert::Infallible, Ended> {
         // Asked before the first read, so that nothing falls between.
-        self.mesh = if self.config.connect_aware { Some(Mesh::join(&agent, &self.config.service_name).await?) } else { None };
-        let mut eyes = if self.config.watch { Some(Eyes::open(&agent).await?) } else { None };
+        self.mesh = if self.config.connect_aware { Some(Mesh::join(&agent, &self.config.service_name).await.map_err(told)?) } else { None };
+        let mut eyes = if self.config.watch { Some(Eyes::open(&agent).await.map_err(told)?) } else { None };
         let every = self.config.refresh_interval.as_duration();
         loop {
             let began = Instant::now();
-            let rejected = self.read(&agent).await?;
+            let rejected = self.read(&agent).await.map_err(told)?;
             link.up().await?;
             let (items, mut wrong) = self.items();
             wrong.extend(rejected);
@@ -160,8 +121,8 @@ impl Catalogue {
                 }
             };
             tokio::select! {
-                changed = change => changed?,
-                renewed = renewed(&mut self.mesh, &agent) => renewed?,
+                changed = change => changed.map_err(told)?,
+                renewed = renewed(&mut self.mesh, &agent) => renewed.map_err(told)?,
             }
             tokio::time::sleep(pause.saturating_sub(began.elapsed())).await;
         }

@@ -7,20 +7,18 @@ mod aws;
 mod ec2;
 mod tasks;
 
-use crate::link::{Link, parsed, refused};
+use crate::link::{Ended, Link, parsed, refused};
 use api::{Task, TaskDefinition};
 use aws::{Aws, AwsError};
 use futures_util::StreamExt;
 use futures_util::stream;
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use tasks::{Found, Machine, Made, items};
 use torana_config::install::{EcsConfig, ProvidersConfig};
 use torana_discovery::{Flavour, Item, Source};
-use torana_extend::{Provider, ProviderOut, RejectedObject, Stop, Stopped, Undone};
+use torana_extend::{Provider, ProviderOut, RejectedObject, ProviderRun, Stopped};
 
 /// Behind `@` in references.
 pub const NAME: &str = "ecs";
@@ -45,13 +43,8 @@ impl Provider for EcsProvider {
         NAME
     }
 
-    fn run(self: Box<Self>, out: ProviderOut, mut stop: Stop) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        Box::pin(async move {
-            tokio::select! {
-                _ = stop.wait_for(|s| *s) => {}
-                _ = run(self.config, out) => {}
-            }
-        })
+    fn run(&mut self, out: ProviderOut) -> ProviderRun<'_> {
+        Box::pin(async move { _ = run(self.config.clone(), out).await })
     }
 }
 
@@ -66,36 +59,11 @@ async fn run(config: EcsConfig, out: ProviderOut) -> Result<(), Stopped> {
     let mut link = Link::new(NAME, out, source);
     let mut account = Account { config, clusters: BTreeMap::new(), definitions: BTreeMap::new() };
     loop {
-        let error = match Aws::new(&account.config).await {
-            Ok(aws) => match account.follow(aws, &mut link).await {
-                Ok(never) => match never {},
-                Err(Ended::Stopped) => return Err(Stopped),
-                Err(Ended::Away(error)) => error,
-            },
-            Err(error) => error,
+        let ended = match Aws::new(&account.config).await {
+            Ok(aws) => account.follow(aws, &mut link).await,
+            Err(error) => Err(Ended::Away(error)),
         };
-        link.down(error).await?;
-    }
-}
-
-/// Why AWS is not asked any more.
-enum Ended {
-    Stopped,
-    Away(String),
-}
-
-impl From<Stopped> for Ended {
-    fn from(_: Stopped) -> Self {
-        Ended::Stopped
-    }
-}
-
-impl From<Undone> for Ended {
-    fn from(undone: Undone) -> Self {
-        match undone {
-            Undone::Stopped => Ended::Stopped,
-            Undone::Bug(error) => Ended::Away(error),
-        }
+        link.lost(ended).await?;
     }
 }
 

@@ -9,13 +9,12 @@ mod template;
 mod watch;
 
 use sources::{Loaded, Root, Sources};
-use std::future::{Future, pending};
-use std::pin::Pin;
+use std::future::pending;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use torana_config::install::{FileProviderConfig, ProvidersConfig};
-use torana_extend::{Document, Provider, ProviderOut, Stop, Stopped};
+use torana_extend::{Document, Provider, ProviderOut, ProviderRun, Stopped};
 use watch::Ears;
 
 /// Behind `@` in references.
@@ -45,13 +44,8 @@ impl Provider for FileProvider {
         NAME
     }
 
-    fn run(self: Box<Self>, out: ProviderOut, mut stop: Stop) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        Box::pin(async move {
-            tokio::select! {
-                _ = stop.wait_for(|s| *s) => {}
-                _ = run(&self.config, &out) => {}
-            }
-        })
+    fn run(&mut self, out: ProviderOut) -> ProviderRun<'_> {
+        Box::pin(async move { _ = run(&self.config, &out).await })
     }
 }
 

@@ -7,17 +7,15 @@ use crate::consul::chain;
 use crate::objects::objects;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::Client;
-use std::future::Future;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use torana_base::{Diagnostic, Place};
 use torana_config::install::{HttpProviderConfig, ProvidersConfig};
 use torana_config::parse::Format;
 use torana_config::routing::{Incremental, RoutingConfig};
-use torana_discovery::{client_tls, shown};
-use torana_extend::{Backoff, Document, Provider, ProviderOut, Stop, Stopped, Undone, apart};
+use torana_base::shown;
+use torana_extend::{Backoff, Document, Provider, ProviderOut, ProviderRun, Stopped, Undone, apart};
 
 /// Behind `@` in references.
 pub const NAME: &str = "http";
@@ -43,13 +41,8 @@ impl Provider for HttpProvider {
         NAME
     }
 
-    fn run(self: Box<Self>, out: ProviderOut, mut stop: Stop) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        Box::pin(async move {
-            tokio::select! {
-                _ = stop.wait_for(|s| *s) => {}
-                _ = run(self.config, &out) => {}
-            }
-        })
+    fn run(&mut self, out: ProviderOut) -> ProviderRun<'_> {
+        Box::pin(async move { _ = run(self.config.clone(), &out).await })
     }
 }
 
@@ -130,7 +123,7 @@ async fn fetch(config: &Arc<HttpProviderConfig>, kept: &mut Option<Client>) -> R
 }
 
 fn make(config: &HttpProviderConfig) -> Result<Client, String> {
-    let tls = client_tls::client_config(&config.tls.clone().unwrap_or_default())?;
+    let tls = torana_trust::client_config(&config.tls.clone().unwrap_or_default())?;
     let client = Client::builder().tls_backend_preconfigured(tls).tcp_keepalive(Duration::from_secs(15));
     let client = match config.poll_timeout.positive() {
         Some(timeout) => client.timeout(timeout),

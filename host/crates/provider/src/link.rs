@@ -1,10 +1,11 @@
 //! What the providers of catalogues have in common: a source that comes and goes, and objects that become a document.
 
+use std::convert::Infallible;
 use std::future::pending;
 use std::time::Duration;
 use torana_base::Diagnostic;
 use torana_discovery::{Constraint, Flavour, Item, Rule, Source};
-use torana_extend::{Backoff, Document, ProviderOut, RejectedObject, Stopped, Undone, apart};
+use torana_extend::{Backoff, Document, Provider, ProviderOut, RejectedObject, Stopped, Undone, apart};
 
 /// From objects of a source to what is published.
 pub(crate) struct Link {
@@ -47,6 +48,15 @@ impl Link {
         Ok(())
     }
 
+    /// Goes [`Link::down`] after a source was followed, or could not be.
+    pub(crate) async fn lost(&mut self, ended: Result<Infallible, Ended>) -> Result<(), Stopped> {
+        match ended {
+            Ok(never) => match never {},
+            Err(Ended::Stopped) => Err(Stopped),
+            Err(Ended::Away(error)) => self.down(error).await,
+        }
+    }
+
     /// All that the source holds now; `rejected` are those of `seen` objects that are no items. After a bug the caller
     /// goes [`Link::down`] and begins anew.
     pub(crate) async fn publish(&mut self, items: Vec<Item>, seen: usize, rejected: Vec<RejectedObject>) -> Result<(), Undone> {
@@ -66,6 +76,43 @@ impl Link {
         diagnostics.extend(objects.diagnostics());
         let document = Document { provider: self.name, config: found.config, diagnostics, objects, own_pace: self.own_pace };
         Ok(self.out.publish(document).await?)
+    }
+}
+
+/// One provider for each namespace, `NAME-namespace`; without any, one that is called `name` and asks for none.
+pub(crate) fn each_namespace<P: Provider + 'static>(
+    name: &'static str,
+    namespaces: &[String],
+    one: impl Fn(&'static str, &str) -> P,
+) -> Vec<Box<dyn Provider>> {
+    if namespaces.is_empty() {
+        return vec![Box::new(one(name, ""))];
+    }
+    // Names live as long as the process, which makes them once.
+    let named = |n: &String| Box::new(one(Box::leak(format!("{name}-{n}").into_boxed_str()), n)) as Box<dyn Provider>;
+    namespaces.iter().map(named).collect()
+}
+
+/// Why a source is not followed any more.
+pub(crate) enum Ended {
+    /// The gateway is stopping.
+    Stopped,
+    /// In words for `/api/providers`.
+    Away(String),
+}
+
+impl From<Stopped> for Ended {
+    fn from(_: Stopped) -> Self {
+        Ended::Stopped
+    }
+}
+
+impl From<Undone> for Ended {
+    fn from(undone: Undone) -> Self {
+        match undone {
+            Undone::Stopped => Ended::Stopped,
+            Undone::Bug(error) => Ended::Away(error),
+        }
     }
 }
 

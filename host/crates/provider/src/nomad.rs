@@ -5,7 +5,7 @@
 
 mod api;
 
-use crate::link::{Link, or_after, parsed, pause_after, refused};
+use crate::link::{Ended, Link, each_namespace, or_after, parsed, pause_after, refused};
 use crate::tags::{Instance, Tagged, item, may_be_exposed};
 use crate::web::WebError;
 use api::{Api, Registration, Sleeping};
@@ -13,13 +13,11 @@ use futures_util::stream;
 use futures_util::{FutureExt, StreamExt};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use torana_config::install::{NomadConfig, ProvidersConfig};
 use torana_discovery::{Flavour, Item, ItemState, Source};
-use torana_extend::{Provider, ProviderOut, RejectedObject, Stop, Stopped, Undone};
+use torana_extend::{Provider, ProviderOut, RejectedObject, ProviderRun, Stopped};
 
 /// Behind `@` in references.
 pub const NAME: &str = "nomad";
@@ -39,14 +37,7 @@ pub struct NomadProvider {
 /// For the registry: one for each namespace.
 pub(crate) fn configured(config: &ProvidersConfig) -> Vec<Box<dyn Provider>> {
     let Some(config) = &config.nomad else { return Vec::new() };
-    let one = |name, namespace: &str| {
-        Box::new(NomadProvider { name, namespace: namespace.to_owned(), config: config.clone() }) as Box<dyn Provider>
-    };
-    if config.namespaces.is_empty() {
-        return vec![one(NAME, "")];
-    }
-    // Names live as long as the process, once for each.
-    config.namespaces.iter().map(|n| one(Box::leak(format!("{NAME}-{n}").into_boxed_str()), n)).collect()
+    each_namespace(NAME, &config.namespaces, |name, namespace| NomadProvider { name, namespace: namespace.to_owned(), config: config.clone() })
 }
 
 impl Provider for NomadProvider {
@@ -54,18 +45,14 @@ impl Provider for NomadProvider {
         self.name
     }
 
-    fn run(self: Box<Self>, out: ProviderOut, mut stop: Stop) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        Box::pin(async move {
-            tokio::select! {
-                _ = stop.wait_for(|s| *s) => {}
-                _ = run(*self, out) => {}
-            }
-        })
+    fn run(&mut self, out: ProviderOut) -> ProviderRun<'_> {
+        Box::pin(async move { _ = run(self, out).await })
     }
 }
 
-async fn run(provider: NomadProvider, out: ProviderOut) -> Result<(), Stopped> {
+async fn run(provider: &NomadProvider, out: ProviderOut) -> Result<(), Stopped> {
     let NomadProvider { name, namespace, config } = provider;
+    let name = *name;
     let (rule, constraints) = match parsed("providers.nomad", &config.default_rule, &config.constraints, Flavour::Tag) {
         Ok(parsed) => parsed,
         Err(wrong) => return refused(name, &out, wrong).await,
@@ -77,50 +64,23 @@ async fn run(provider: NomadProvider, out: ProviderOut) -> Result<(), Stopped> {
     source.constraints = constraints;
     source.tags = true;
     let mut link = Link::new(name, out, source).at_own_pace();
-    let mut services = Services { config, known: BTreeMap::new() };
+    let mut services = Services { config: config.clone(), known: BTreeMap::new() };
     loop {
-        let error = match Api::new(&services.config, &namespace).await {
-            Ok(api) => match services.follow(Arc::new(api), &mut link).await {
-                Ok(never) => match never {},
-                Err(Ended::Stopped) => return Err(Stopped),
-                Err(Ended::Away(error)) => error,
-            },
-            Err(error) => error,
+        let ended = match Api::new(&services.config, namespace).await {
+            Ok(api) => services.follow(Arc::new(api), &mut link).await,
+            Err(error) => Err(Ended::Away(error)),
         };
-        link.down(error).await?;
+        link.lost(ended).await?;
     }
 }
 
-/// Why an agent is not followed any more.
-enum Ended {
-    Stopped,
-    Away(String),
-}
-
-impl From<Stopped> for Ended {
-    fn from(_: Stopped) -> Self {
-        Ended::Stopped
-    }
-}
-
-impl From<Undone> for Ended {
-    fn from(undone: Undone) -> Self {
-        match undone {
-            Undone::Stopped => Ended::Stopped,
-            Undone::Bug(error) => Ended::Away(error),
+fn told(e: WebError) -> Ended {
+    Ended::Away(match e {
+        WebError::Status(status, words) if status == 403 => {
+            format!("Nomad refuses: {words}; `endpoint.token` needs the capability `read-job` in its namespace")
         }
-    }
-}
-
-impl From<WebError> for Ended {
-    fn from(e: WebError) -> Self {
-        Ended::Away(match e {
-            WebError::Status(status, words) if status == 403 => {
-                format!("Nomad refuses: {words}; `endpoint.token` needs the capability `read-job` in its namespace")
-            }
-            e => format!("Nomad: {e}"),
-        })
-    }
+        e => format!("Nomad: {e}"),
+    })
 }
 
 /// What was read last.
@@ -139,11 +99,11 @@ struct Read {
 impl Services {
     async fn follow(&mut self, api: Arc<Api>, link: &mut Link) -> Result<Infallible, Ended> {
         // Opened before the first read, so that nothing falls between.
-        let mut events = if self.config.watch { Some(api.events().await?) } else { None };
+        let mut events = if self.config.watch { Some(api.events().await.map_err(told)?) } else { None };
         let least = self.config.throttle_duration.as_duration().max(SETTLE);
         loop {
             let began = Instant::now();
-            let read = self.read(&api).await?;
+            let read = self.read(&api).await.map_err(told)?;
             link.up().await?;
             let (items, seen, wrong) = self.items(read);
             link.publish(items, seen, wrong).await?;
@@ -153,11 +113,11 @@ impl Services {
                     let pause = pause_after(began.elapsed(), least);
                     // A server that may be behind can have answered with what was before the change.
                     let every = self.config.stale.then(|| self.config.refresh_interval.as_duration());
-                    or_after(every, events.next()).await?;
+                    or_after(every, events.next()).await.map_err(told)?;
                     tokio::time::sleep(pause.saturating_sub(began.elapsed())).await;
                     // What has come meanwhile is in the next read.
                     while let Some(next) = events.next().now_or_never() {
-                        next?;
+                        next.map_err(told)?;
                     }
                 }
             }

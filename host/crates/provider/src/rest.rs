@@ -4,8 +4,6 @@
 use crate::objects::objects;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method, StatusCode};
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{mpsc, oneshot};
 use torana_base::Diagnostic;
@@ -13,7 +11,7 @@ use torana_config::node::{Node, Value};
 use torana_config::parse::{self, Format};
 use torana_config::routing;
 use torana_config::schema::{self, Branch};
-use torana_extend::{Document, Provider, ProviderOut, Stop};
+use torana_extend::{Document, Provider, ProviderOut, ProviderRun};
 use torana_http::{Body, Endpoint, Exchange, LocalFuture, Response, respond};
 
 /// Behind `@` in references.
@@ -59,20 +57,17 @@ impl Provider for RestProvider {
         NAME
     }
 
-    fn run(mut self: Box<Self>, out: ProviderOut, mut stop: Stop) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    fn run(&mut self, out: ProviderOut) -> ProviderRun<'_> {
         Box::pin(async move {
-            let publish = async {
-                // Nobody has to wait for a request that may never come.
-                out.publish(Document { provider: NAME, ..Document::default() }).await.ok()?;
-                while let Some((document, taken)) = self.receiver.recv().await {
-                    out.publish(document).await.ok()?;
-                    let _ = taken.send(());
+            // Nobody has to wait for a request that may never come.
+            if out.publish(Document { provider: NAME, ..Document::default() }).await.is_err() {
+                return;
+            }
+            while let Some((document, taken)) = self.receiver.recv().await {
+                if out.publish(document).await.is_err() {
+                    return;
                 }
-                Some(())
-            };
-            tokio::select! {
-                _ = stop.wait_for(|s| *s) => {}
-                _ = publish => {}
+                let _ = taken.send(());
             }
         })
     }

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use torana_base::GoDuration;
 use torana_config::install::{
     ConsulCatalogConfig, ConsulProviderConfig, EtcdProviderConfig, HttpProviderConfig, NomadConfig, ProvidersConfig, RedisProviderConfig,
@@ -45,15 +45,13 @@ fn server(answer: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> St
 
 struct Running {
     events: mpsc::Receiver<Event>,
-    _stop: watch::Sender<bool>,
 }
 
 impl Running {
-    fn start(provider: Box<dyn Provider>) -> Running {
+    fn start(mut provider: Box<dyn Provider>) -> Running {
         let (out, events) = ProviderOut::channel(1);
-        let (stop, stopped) = watch::channel(false);
-        tokio::spawn(provider.run(out, stopped));
-        Running { events, _stop: stop }
+        tokio::spawn(async move { provider.run(out).await });
+        Running { events }
     }
 
     async fn next(&mut self) -> Event {

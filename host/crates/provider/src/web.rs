@@ -8,8 +8,8 @@ use serde::de::DeserializeOwned;
 use std::error::Error;
 use std::fmt;
 use std::time::Duration;
+use torana_base::shown;
 use torana_config::install::ClientTlsConfig;
-use torana_discovery::{client_tls, shown};
 
 /// An answer is longer than any catalogue: something is wrong.
 const LONGEST: usize = 256 << 20;
@@ -81,7 +81,7 @@ fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, WebError> {
 /// read again by each new client.
 pub(crate) async fn client(tls: Option<&ClientTlsConfig>, wanted: bool, socket: Option<String>) -> Result<Client, String> {
     let tls = tls.cloned().unwrap_or_default();
-    let config = tokio::task::spawn_blocking(move || if wanted { client_tls::client_config(&tls) } else { no_tls() });
+    let config = tokio::task::spawn_blocking(move || if wanted { torana_trust::client_config(&tls) } else { no_tls() });
     let config = config.await.map_err(|e| format!("TLS cannot be set up: {e}"))??;
     let mut builder = Client::builder().tls_backend_preconfigured(config).connect_timeout(CONNECT).tcp_keepalive(KEEP_ALIVE);
     if let Some(path) = socket {
@@ -92,7 +92,7 @@ pub(crate) async fn client(tls: Option<&ClientTlsConfig>, wanted: bool, socket: 
 
 /// Trusts nobody.
 fn no_tls() -> Result<rustls::ClientConfig, String> {
-    rustls::ClientConfig::builder_with_provider(client_tls::crypto())
+    rustls::ClientConfig::builder_with_provider(torana_trust::crypto())
         .with_safe_default_protocol_versions()
         .map(|b| b.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth())
         .map_err(|e| e.to_string())

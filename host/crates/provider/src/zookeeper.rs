@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use torana_config::install::{ProvidersConfig, ZooKeeperProviderConfig};
-use torana_discovery::shown;
+use torana_base::shown;
 use torana_extend::Provider;
 use zookeeper_client::{AddWatchMode, Client, Error, EventType, OneshotWatcher, PersistentWatcher, SessionState, WatchedEvent};
 

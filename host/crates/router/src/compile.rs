@@ -1,4 +1,4 @@
-use crate::matcher::{Extra, HostKey, MATCHERS, Matcher, Need, NoExtra, PathKey};
+use crate::matcher::{Extra, HostKey, MATCHERS, Matcher, MatcherKind, Need, NoExtra, PathKey};
 use crate::request::RequestView;
 use crate::rule::{Rule, RuleError};
 
@@ -17,18 +17,18 @@ pub(crate) enum Expr<M> {
     IsNot(M),
 }
 
-/// Builds the matchers of a rule. The error points at the matcher whose arguments are wrong.
+/// Builds the matchers of a rule in v3 syntax. The error points at the matcher whose arguments are wrong.
 pub fn compile(rule: &Rule) -> Result<CompiledRule, RuleError> {
-    compile_with(rule, &NoExtra)
+    compile_in(MATCHERS, rule, &NoExtra)
 }
 
-/// The same, with matchers beside the built-in ones.
-pub fn compile_with(rule: &Rule, extra: &dyn Extra) -> Result<CompiledRule, RuleError> {
+/// The same, with the matchers of a table, and others beside them.
+pub(crate) fn compile_in(table: &[MatcherKind], rule: &Rule, extra: &dyn Extra) -> Result<CompiledRule, RuleError> {
     let mut host_values: Vec<Box<str>> = Vec::new();
     let (expr, needs) = build(rule, &mut |name, args, at, negated| {
-        let mut m = one(name, args, at, extra)?;
+        let mut m = one(table, name, args, at, extra)?;
         if name == "Host" && !negated {
-            host_values.push(args[0].to_ascii_lowercase().into());
+            host_values.extend(args.iter().map(|a| a.to_ascii_lowercase().into_boxed_str()));
         }
         let need = std::mem::replace(&mut m.need, Need::Anything);
         Ok((m, need))
@@ -92,8 +92,8 @@ impl Needs {
     fn of(need: Need) -> Self {
         match need {
             Need::Anything => Needs::default(),
-            Need::Host(h) => Needs { hosts: Some(vec![h]), paths: None },
-            Need::Path(p) => Needs { hosts: None, paths: Some(vec![p]) },
+            Need::Hosts(hosts) => Needs { hosts: Some(hosts), paths: None },
+            Need::Paths(paths) => Needs { hosts: None, paths: Some(paths) },
             Need::Never => Needs { hosts: Some(Vec::new()), paths: Some(Vec::new()) },
         }
     }
@@ -165,11 +165,11 @@ pub(crate) fn build<M>(rule: &Rule, make: Make<'_, M>) -> Result<(Expr<M>, Needs
     }
 }
 
-fn one(name: &str, args: &[String], at: usize, extra: &dyn Extra) -> Result<Matcher, RuleError> {
+fn one(table: &[MatcherKind], name: &str, args: &[String], at: usize, extra: &dyn Extra) -> Result<Matcher, RuleError> {
     if args.iter().any(String::is_empty) {
         return Err(RuleError::new(at, format!("an argument of {name} is empty")));
     }
-    let built = match MATCHERS.iter().find(|k| k.name == name) {
+    let built = match table.iter().find(|k| k.name == name) {
         Some(kind) => {
             kind.check_arity(args.len(), at)?;
             (kind.build)(args)

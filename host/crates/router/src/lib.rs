@@ -11,6 +11,8 @@
 //! TCP rules have the same grammar and algebra, matchers of their own ([`TCP_MATCHERS`]) and a table of their
 //! own ([`TcpTable`]).
 //!
+//! The v2 syntax has the same grammar and matchers of its own ([`MATCHERS_V2`]); [`Syntax`] chooses.
+//!
 //! To add a matcher, add one entry to [`MATCHERS`].
 
 mod compile;
@@ -21,16 +23,20 @@ mod parser;
 mod regexp;
 mod request;
 mod rule;
+mod syntax;
 mod table;
 mod tcp;
 mod text;
+mod v2;
 
-pub use compile::{CompiledRule, compile, compile_with};
+pub use compile::{CompiledRule, compile};
 pub use matcher::{Extra, HostKey, MATCHERS, Matcher, MatcherKind, Need, NoExtra, PathKey, matcher};
-pub use parser::{MAX_DEPTH, parse, parse_with};
+pub use parser::{MAX_DEPTH, parse};
 pub use request::{RequestView, canonical_host, routing_path};
 pub use rule::{Offset, Rule, RuleError};
+pub use syntax::Syntax;
 pub use table::{MAX_USER_PRIORITY, Route, RouteTable, default_priority};
 pub use tcp::{
     ALPN_ACME, CompiledTcpRule, TCP_MATCHERS, TcpFacts, TcpMatcher, TcpRoute, TcpTable, canonical_sni, compile_tcp, parse_tcp, tcp_priority,
 };
+pub use v2::{MATCHERS_V2, TCP_MATCHERS_V2};

@@ -28,7 +28,11 @@ impl<M> MatcherKind<M> {
             return Ok(());
         }
         let (min, max) = (*self.arity.start(), *self.arity.end());
-        let wanted = if min == max { min.to_string() } else { format!("{min} to {max}") };
+        let wanted = match (min, max) {
+            (min, max) if min == max => min.to_string(),
+            (min, usize::MAX) => format!("at least {min}"),
+            (min, max) => format!("{min} to {max}"),
+        };
         let plural = if max == 1 { "" } else { "s" };
         let e = RuleError::new(at, format!("{} takes {wanted} argument{plural}, not {given}", self.name));
         Err(match (given, self.name) {
@@ -85,8 +89,10 @@ impl Matcher {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Need {
     Anything,
-    Host(HostKey),
-    Path(PathKey),
+    /// One of these hosts.
+    Hosts(Vec<HostKey>),
+    /// One of these paths.
+    Paths(Vec<PathKey>),
     /// The matcher never succeeds.
     Never,
 }
@@ -129,7 +135,7 @@ pub static MATCHERS: &[MatcherKind] = &[
         build: |args| {
             let path: Arc<str> = absolute(&args[0])?.into();
             let key = path.clone();
-            Ok(Matcher::new(move |r| r.path == &*path).needing(Need::Path(PathKey::Exact(key))))
+            Ok(Matcher::new(move |r| r.path == &*path).needing(Need::Paths(vec![PathKey::Exact(key)])))
         },
     },
     MatcherKind {
@@ -140,7 +146,7 @@ pub static MATCHERS: &[MatcherKind] = &[
         build: |args| {
             let prefix: Arc<str> = absolute(&args[0])?.into();
             let key = prefix.clone();
-            Ok(Matcher::new(move |r| r.path.starts_with(&*prefix)).needing(Need::Path(PathKey::Prefix(key))))
+            Ok(Matcher::new(move |r| r.path.starts_with(&*prefix)).needing(Need::Paths(vec![PathKey::Prefix(key)])))
         },
     },
     MatcherKind {
@@ -151,7 +157,7 @@ pub static MATCHERS: &[MatcherKind] = &[
         build: |args| {
             let mut re = Regexp::new(&args[0])?;
             let prefix = std::mem::take(&mut re.prefix);
-            let need = if prefix.is_empty() { Need::Anything } else { Need::Path(PathKey::Prefix(prefix.into())) };
+            let need = if prefix.is_empty() { Need::Anything } else { Need::Paths(vec![PathKey::Prefix(prefix.into())]) };
             Ok(Matcher::new(move |r| re.matches(r.path.as_bytes())).needing(need))
         },
     },
@@ -251,8 +257,8 @@ fn host(args: &[String]) -> Result<Matcher, String> {
     let bare = want.trim_end_matches('.');
     let key = |s: &str| if s.len() == want.len() { want.clone() } else { s.into() };
     let need = match bare.strip_prefix('*') {
-        None => Need::Host(HostKey::Exact(key(bare))),
-        Some(tail) if tail.is_empty() || tail.starts_with('.') => Need::Host(HostKey::Wildcard(tail.into())),
+        None => Need::Hosts(vec![HostKey::Exact(key(bare))]),
+        Some(tail) if tail.is_empty() || tail.starts_with('.') => Need::Hosts(vec![HostKey::Wildcard(tail.into())]),
         Some(_) => Need::Never,
     };
     // An empty host matches nothing; one trailing dot on either side is overlooked.
@@ -282,7 +288,7 @@ fn host_regexp(args: &[String]) -> Result<Matcher, String> {
     Ok(Matcher::new(move |r| re.matches(r.host.as_bytes()) || r.flat_host.is_some_and(|h| re.matches(h.as_bytes()))))
 }
 
-fn header(name: &str, test: impl Fn(&[u8]) -> bool + Send + Sync + 'static) -> Matcher {
+pub(crate) fn header(name: &str, test: impl Fn(&[u8]) -> bool + Send + Sync + 'static) -> Matcher {
     // Go keeps these three out of the headers; a name that is no token is never sent.
     match HeaderName::from_bytes(name.as_bytes()) {
         Ok(name) if !matches!(name.as_str(), "host" | "transfer-encoding" | "trailer") => {
@@ -297,7 +303,7 @@ fn query(args: &[String]) -> Result<Matcher, String> {
     Ok(Matcher::new(move |r| r.query_values(&key).any(|v| text::same(v, &value))))
 }
 
-fn absolute(path: &str) -> Result<&str, String> {
+pub(crate) fn absolute(path: &str) -> Result<&str, String> {
     if path.starts_with('/') { Ok(path) } else { Err(format!("the path `{path}` has to begin with a slash: write `/{path}`")) }
 }
 

@@ -9,17 +9,12 @@ use torana_base::closest;
 /// How deep parentheses may nest.
 pub const MAX_DEPTH: usize = 200;
 
-/// Reads the text of a rule. Total: any text gives a rule or an error, in time linear in its length.
+/// Reads the text of a rule in v3 syntax. Total: any text gives a rule or an error, in time linear in its length.
 pub fn parse(rule: &str) -> Result<Rule, RuleError> {
-    parse_with(rule, &NoExtra)
+    parse_in(MATCHERS, rule, &NoExtra)
 }
 
-/// The same, with matchers beside the built-in ones.
-pub fn parse_with(rule: &str, extra: &dyn Extra) -> Result<Rule, RuleError> {
-    parse_in(MATCHERS, rule, extra)
-}
-
-/// The same, with the matchers of a table.
+/// The same, with the matchers of a table, and others beside them.
 pub(crate) fn parse_in<M>(table: &'static [MatcherKind<M>], rule: &str, extra: &dyn Extra) -> Result<Rule, RuleError> {
     let mut p = Parser { table, extra, lexer: Lexer::new(rule), token: Token::End, at: 0, depth: 0 };
     p.advance()?;

@@ -8,6 +8,8 @@ use std::net::IpAddr;
 pub struct RequestView<'a> {
     /// As [`canonical_host`] gives it: lower case, no port, no brackets, trailing dots kept.
     pub host: &'a str,
+    /// As received. Only templates of the v2 syntax look at it.
+    pub raw_host: &'a str,
     /// What the host's CNAME chain ends in, when CNAME flattening is on; in the same form.
     pub flat_host: Option<&'a str>,
     /// As [`routing_path`] gives it.
@@ -26,7 +28,22 @@ type Param<'a> = (Cow<'a, [u8]>, Cow<'a, [u8]>);
 
 impl<'a> RequestView<'a> {
     pub fn new(host: &'a str, path: &'a str, method: &'a str, headers: &'a HeaderMap, query: Option<&'a str>, client_ip: IpAddr) -> Self {
-        RequestView { host, flat_host: None, path, method, headers, query, client_ip: client_ip.to_canonical(), params: OnceCell::new() }
+        RequestView {
+            host,
+            raw_host: host,
+            flat_host: None,
+            path,
+            method,
+            headers,
+            query,
+            client_ip: client_ip.to_canonical(),
+            params: OnceCell::new(),
+        }
+    }
+
+    pub fn with_raw_host(mut self, host: &'a str) -> Self {
+        self.raw_host = host;
+        self
     }
 
     pub fn with_flat_host(mut self, host: Option<&'a str>) -> Self {

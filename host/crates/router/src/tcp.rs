@@ -39,7 +39,7 @@ pub struct TcpMatcher {
 }
 
 impl TcpMatcher {
-    fn new(need: Need, test: impl Fn(&TcpFacts<'_>) -> bool + Send + Sync + 'static) -> Self {
+    pub(crate) fn new(need: Need, test: impl Fn(&TcpFacts<'_>) -> bool + Send + Sync + 'static) -> Self {
         TcpMatcher { test: Box::new(test), need }
     }
 }
@@ -68,46 +68,59 @@ pub static TCP_MATCHERS: &[MatcherKind<TcpMatcher>] = &[
         arity: 1..=1,
         doc: "The address of the connection's peer, an address or a network.",
         example: "ClientIP(`10.0.0.0/8`)",
-        build: |args| {
-            let net = network(&args[0])?;
-            Ok(TcpMatcher::new(Need::Anything, move |f| net.contains(&f.peer.to_canonical())))
-        },
+        build: client_ip,
     },
     MatcherKind {
         name: "ALPN",
         arity: 1..=1,
         doc: "One of the protocols that the client offers in the TLS handshake.",
         example: "ALPN(`mqtt`)",
-        build: |args| {
-            if args[0] == ALPN_ACME {
-                return Err(format!("`{ALPN_ACME}` is not allowed: it belongs to the ACME challenge"));
-            }
-            let wanted = args[0].clone().into_bytes();
-            Ok(TcpMatcher::new(Need::Anything, move |f| f.alpn.contains(&wanted)))
-        },
+        build: alpn,
     },
 ];
+
+/// Whether a text may be a server name or an address.
+pub(crate) fn is_plain(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-' | b':'))
+}
+
+/// The matcher of one or more protocols.
+pub(crate) fn alpn(args: &[String]) -> Result<TcpMatcher, String> {
+    if args.iter().any(|a| a == ALPN_ACME) {
+        return Err(format!("`{ALPN_ACME}` is not allowed: it belongs to the ACME challenge"));
+    }
+    let wanted: Vec<Vec<u8>> = args.iter().map(|a| a.clone().into_bytes()).collect();
+    Ok(TcpMatcher::new(Need::Anything, move |f| wanted.iter().any(|w| f.alpn.contains(w))))
+}
+
+/// The matcher of one or more addresses or networks.
+pub(crate) fn client_ip(args: &[String]) -> Result<TcpMatcher, String> {
+    let nets = args.iter().map(|a| network(a)).collect::<Result<Vec<_>, _>>()?;
+    Ok(TcpMatcher::new(Need::Anything, move |f| {
+        let peer = f.peer.to_canonical();
+        nets.iter().any(|n| n.contains(&peer))
+    }))
+}
 
 fn host_sni(args: &[String]) -> Result<TcpMatcher, String> {
     if args[0] == "*" {
         return Ok(TcpMatcher::new(Need::Anything, |_| true));
     }
     let want = ascii(&args[0])?.to_ascii_lowercase();
-    let plain = |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-' | b':'));
-    if !plain(want.strip_prefix("*.").unwrap_or(&want)) {
+    if !is_plain(want.strip_prefix("*.").unwrap_or(&want)) {
         return Err(format!("`{}` is no server name: write a host such as `example.com`, `*.example.com`, or `*` for any", args[0]));
     }
     let want: Arc<str> = want.strip_suffix('.').unwrap_or(&want).into();
     // One label in place of the star.
     if let Some(tail) = want.strip_prefix('*') {
         let tail: Arc<str> = tail.into();
-        let need = Need::Host(HostKey::Wildcard(tail.clone()));
+        let need = Need::Hosts(vec![HostKey::Wildcard(tail.clone())]);
         return Ok(TcpMatcher::new(need, move |f| !f.sni.is_empty() && after_first_label(f.sni) == &*tail));
     }
-    Ok(TcpMatcher::new(Need::Host(HostKey::Exact(want.clone())), move |f| !f.sni.is_empty() && f.sni == &*want))
+    Ok(TcpMatcher::new(Need::Hosts(vec![HostKey::Exact(want.clone())]), move |f| !f.sni.is_empty() && f.sni == &*want))
 }
 
-/// Reads the text of a TCP rule. Total, like [`crate::parse`].
+/// Reads the text of a TCP rule in v3 syntax. Total, like [`crate::parse`].
 pub fn parse_tcp(rule: &str) -> Result<Rule, RuleError> {
     parse_in(TCP_MATCHERS, rule, &NoExtra)
 }
@@ -134,18 +147,23 @@ pub struct CompiledTcpRule {
     catch_all: bool,
 }
 
-/// Builds the matchers of a TCP rule. The error points at the matcher whose arguments are wrong.
+/// Builds the matchers of a TCP rule in v3 syntax. The error points at the matcher whose arguments are wrong.
 pub fn compile_tcp(rule: &Rule) -> Result<CompiledTcpRule, RuleError> {
+    compile_tcp_in(TCP_MATCHERS, rule)
+}
+
+/// The same, with the matchers of a table.
+pub(crate) fn compile_tcp_in(table: &[MatcherKind<TcpMatcher>], rule: &Rule) -> Result<CompiledTcpRule, RuleError> {
     let mut sni_values: Vec<Box<str>> = Vec::new();
     let (expr, needs) = build(rule, &mut |name, args, at, negated| {
-        let kind = TCP_MATCHERS.iter().find(|k| k.name == name).ok_or_else(|| RuleError::new(at, format!("unknown matcher `{name}`")))?;
+        let kind = table.iter().find(|k| k.name == name).ok_or_else(|| RuleError::new(at, format!("unknown matcher `{name}`")))?;
         if args.iter().any(String::is_empty) {
             return Err(RuleError::new(at, format!("an argument of {name} is empty")));
         }
         kind.check_arity(args.len(), at)?;
         let mut m = (kind.build)(args).map_err(|why| RuleError::new(at, format!("{name}: {why}")))?;
         if name == "HostSNI" && !negated {
-            sni_values.push(args[0].to_ascii_lowercase().into());
+            sni_values.extend(args.iter().map(|a| a.to_ascii_lowercase().into_boxed_str()));
         }
         let need = std::mem::replace(&mut m.need, Need::Anything);
         Ok((m, need))

@@ -1,5 +1,6 @@
-//! What Torana tells about itself: the application log, metrics, and the names of everything in them.
+//! What Torana tells about itself: the application log, the access log, metrics, and the names of everything in them.
 
+pub mod access_log;
 pub mod log;
 pub mod metrics;
 pub mod names;

@@ -3,14 +3,17 @@
 //! A line is written by the thread that logs it, in one piece. Libraries are heard from `WARN` on, and in
 //! full at `TRACE` only.
 
+mod file;
+
+pub use file::Rotation;
+
 use crate::names;
+use file::LogFile;
 use std::cell::Cell;
 use std::fmt::{self, Write as _};
-use std::fs::{self, File, OpenOptions};
 use std::io::{self, IsTerminal, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
@@ -31,6 +34,8 @@ pub struct LogConfig {
     pub no_color: bool,
     /// Empty, the default, for standard output. The directories on the way are made.
     pub file_path: String,
+    /// Of the file.
+    pub rotation: Rotation,
 }
 
 /// Keeps hold of the log while the process runs.
@@ -43,11 +48,7 @@ impl LogHandle {
     /// Opens `filePath` again, after it has been moved away (SIGUSR1). Without a file there is nothing to do;
     /// if it cannot be opened, the old one goes on being written.
     pub fn reopen(&self) -> io::Result<()> {
-        if let Sink::File { path, file } = &*self.sink {
-            let new = open(path)?;
-            *file.write().unwrap_or_else(PoisonError::into_inner) = new;
-        }
-        Ok(())
+        if let Sink::File(file) = &*self.sink { file.reopen() } else { Ok(()) }
     }
 }
 
@@ -84,11 +85,7 @@ fn level(text: &str) -> Option<LevelFilter> {
 /// Where lines go.
 enum Sink {
     Stdout,
-    File {
-        path: PathBuf,
-        /// Locked for writing only while it is opened again.
-        file: RwLock<File>,
-    },
+    File(Arc<LogFile>),
     /// For tests.
     #[cfg_attr(not(test), expect(dead_code, reason = "tests capture what is logged"))]
     Writer(Mutex<Box<dyn Write + Send>>),
@@ -99,8 +96,7 @@ impl Sink {
         if config.file_path.is_empty() {
             return Ok(Sink::Stdout);
         }
-        let path = std::path::absolute(&config.file_path)?;
-        Ok(Sink::File { file: RwLock::new(open(&path)?), path })
+        LogFile::open(Path::new(&config.file_path), config.rotation).map(Sink::File)
     }
 
     /// Text has colours only where somebody looks at it.
@@ -112,7 +108,7 @@ impl Sink {
     fn write(&self, line: &[u8]) {
         _ = match self {
             Sink::Stdout => io::stdout().lock().write_all(line),
-            Sink::File { file, .. } => (&*file.read().unwrap_or_else(PoisonError::into_inner)).write_all(line),
+            Sink::File(file) => return file.write(line),
             Sink::Writer(w) => w.lock().unwrap_or_else(PoisonError::into_inner).write_all(line),
         };
     }
@@ -122,19 +118,10 @@ impl fmt::Debug for Sink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Sink::Stdout => f.write_str("Stdout"),
-            Sink::File { path, .. } => write!(f, "File({})", path.display()),
+            Sink::File(file) => write!(f, "File({})", file.path().display()),
             Sink::Writer(_) => f.write_str("Writer"),
         }
     }
-}
-
-/// Appends; readable by the owner alone, as Traefik's log file is.
-fn open(path: &Path) -> io::Result<File> {
-    let told = |e: io::Error| io::Error::new(e.kind(), format!("log file {}: {e}", path.display()));
-    if let Some(parent) = path.parent() {
-        fs::create_dir_all(parent).map_err(told)?;
-    }
-    OpenOptions::new().create(true).append(true).mode(0o600).open(path).map_err(told)
 }
 
 /// Makes lines of events.
@@ -382,6 +369,7 @@ impl fmt::Display for Rfc3339 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
     use std::time::Duration;
 
     #[derive(Clone, Default)]

@@ -8,6 +8,7 @@ mod text;
 
 pub use kind::{Kind, MethodLabel, Protocol};
 pub use process::write as write_process;
+pub(crate) use scope::worker;
 pub use scope::{Ended, Level, Scope, Total, enter_worker};
 pub use text::{Text, is_label_name};
 

@@ -147,6 +147,7 @@ pub const PROCESS_START: Family = gauge("process_start_time_seconds", "When the 
 pub const PROCESS_RECEIVED: Family =
     counter("process_network_receive_bytes_total", "Bytes received on all interfaces that the process sees.");
 pub const PROCESS_SENT: Family = counter("process_network_transmit_bytes_total", "Bytes sent on all interfaces that the process sees.");
+pub const ACCESS_LOG_LOST: Family = counter("torana_access_log_lost_lines_total", "Lines of the access log that could not be written.");
 pub const PROCESS_THREADS: Family = gauge("torana_process_threads", "Threads of the process.");
 
 /// Labels.

@@ -11,6 +11,7 @@ mod options;
 mod self_signed;
 mod server;
 mod store;
+mod subject;
 #[cfg(test)]
 mod testing;
 
@@ -21,12 +22,6 @@ pub use ocsp::Stapler;
 pub use options::TlsOptions;
 pub use server::{SessionShared, UNRECOGNIZED_NAME, challenge_config, choose, quic_config, server_config};
 pub use store::Store;
+pub use subject::subject;
 
-use rustls::crypto::CryptoProvider;
-use std::sync::{Arc, LazyLock};
-
-/// The one crypto provider of the gateway.
-pub fn provider() -> Arc<CryptoProvider> {
-    static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| Arc::new(rustls::crypto::aws_lc_rs::default_provider()));
-    PROVIDER.clone()
-}
+pub use torana_trust::crypto as provider;

@@ -76,9 +76,8 @@ pub(crate) async fn run(service: Weak<LoadBalancer>) {
         .await;
         for (i, result) in round.into_iter().zip(results) {
             let up = matches!(result, Some(Ok(())));
-            service.note_checked(i);
-            if service.balancer.set_up(i, up) {
-                let url = service.servers[i].url.as_str();
+            if service.found(i, up) {
+                let url = &*service.servers[i].url;
                 match result {
                     Some(Err(reason)) => tracing::warn!(serviceName = &*service.name, server = url, reason, "server is down"),
                     _ => tracing::info!(serviceName = &*service.name, server = url, "server is up again"),

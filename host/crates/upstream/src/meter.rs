@@ -1,5 +1,6 @@
 //! What is measured of a request to a server of a service, each try by itself.
 
+use crate::held::HeldTunnel;
 use bytes::Bytes;
 use http::StatusCode;
 use std::cell::Cell;
@@ -8,8 +9,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use torana_http::{Body, BodyError, Exchange, Frame, Peer, Response, Tunnel, respond};
+use torana_http::{Body, BodyError, Exchange, Frame, Peer, Response, respond};
 use torana_telemetry::metrics::{Ended, Kind, Metrics, Scope};
 
 /// Where a service counts.
@@ -90,7 +90,7 @@ impl<'a> Attempt<'a> {
                     Body::Tunnel(tunnel) => {
                         // As Traefik counts them: a connection that leaves HTTP has no status.
                         tally.code = 0;
-                        Body::Tunnel(Box::new(MeteredTunnel { tunnel, _counting: counting(tally) }))
+                        Body::Tunnel(Box::new(HeldTunnel { tunnel, _held: counting(tally) }))
                     }
                     streamed => {
                         let length = streamed.length();
@@ -172,31 +172,5 @@ impl Drop for Metered {
         }
         // What a middleware does not want the server has sent all the same.
         self.counting.sent = self.length.unwrap_or(self.counting.sent);
-    }
-}
-
-/// The server's side of an accepted upgrade.
-struct MeteredTunnel {
-    tunnel: Box<dyn Tunnel>,
-    _counting: Counting,
-}
-
-impl AsyncRead for MeteredTunnel {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut *self.tunnel).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for MeteredTunnel {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut *self.tunnel).poll_write(cx, data)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut *self.tunnel).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut *self.tunnel).poll_shutdown(cx)
     }
 }

@@ -1,18 +1,18 @@
 //! `spiffe` of a transport: the gateway shows its own SPIFFE identity to servers, and verifies theirs
 //! (SPIFFE X.509-SVID).
 
-use crate::transport::{TransportError, error, provider};
+use crate::transport::{TransportError, error};
 use arc_swap::ArcSwapOption;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{ResolvesClientCert, Resumption, verify_server_cert_signed_by_trust_anchor};
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use rustls::server::ParsedCertificate;
 use rustls::sign::CertifiedKey;
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{CertificateError, ClientConfig, RootCertStore, SignatureScheme};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use torana_config::routing::{ServersTransportConfig, SpiffeClientConfig};
+use torana_trust::{Judge, Judgement, Shown, crypto};
 use x509_parser::extensions::GeneralName;
 
 /// The identity of the gateway, as the Workload API gave it last. Handshakes read it without a lock.
@@ -32,7 +32,7 @@ impl SpiffeSource {
     pub fn set(&self, chain: &[Vec<u8>], key: &[u8], bundles: &BTreeMap<String, Vec<Vec<u8>>>) -> Result<(), String> {
         let chain = chain.iter().map(|der| CertificateDer::from(der.clone())).collect();
         let key = PrivatePkcs8KeyDer::from(key.to_vec());
-        let key = CertifiedKey::from_der(chain, key.into(), &provider()).map_err(|e| format!("its key cannot be used: {e}"))?;
+        let key = CertifiedKey::from_der(chain, key.into(), &crypto()).map_err(|e| format!("its key cannot be used: {e}"))?;
         let mut all = BTreeMap::new();
         for (domain, authorities) in bundles {
             let mut roots = RootCertStore::empty();
@@ -104,13 +104,13 @@ pub(crate) fn client_config(
     if plain != *config {
         return Err(error("spiffe", "TLS and SPIFFE configuration cannot be defined at the same time: remove the other TLS options"));
     }
-    let provider = provider();
-    let verifier = Verifier { source: source.clone(), allowed: Allowed::new(spiffe)?, provider: provider.clone() };
-    let mut tls = ClientConfig::builder_with_provider(provider)
+    let crypto = crypto();
+    let verifier = Verifier { source: source.clone(), allowed: Allowed::new(spiffe)?, crypto: crypto.clone() };
+    let mut tls = ClientConfig::builder_with_provider(crypto.clone())
         .with_safe_default_protocol_versions()
         .map_err(|e| error("spiffe", e))?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_custom_certificate_verifier(Judge::new(verifier, crypto))
         .with_client_cert_resolver(Arc::new(Own(source.clone())));
     // identities live for minutes: each handshake looks at them anew
     tls.resumption = Resumption::disabled();
@@ -135,7 +135,7 @@ impl ResolvesClientCert for Own {
 struct Verifier {
     source: Arc<SpiffeSource>,
     allowed: Allowed,
-    provider: Arc<CryptoProvider>,
+    crypto: Arc<CryptoProvider>,
 }
 
 /// The one SPIFFE ID of a leaf, with its trust domain (SPIFFE X.509-SVID, 2 and 5.2).
@@ -151,48 +151,20 @@ fn id_of(leaf: &CertificateDer<'_>) -> Option<(String, String)> {
     Some((id.to_owned(), domain.to_owned()))
 }
 
-impl ServerCertVerifier for Verifier {
-    fn verify_server_cert(
-        &self,
-        leaf: &CertificateDer<'_>,
-        chain: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
+impl Judgement for Verifier {
+    fn judge(&self, shown: Shown<'_>) -> Result<(), rustls::Error> {
         let Some(identity) = self.source.0.load_full() else {
             return Err(rustls::Error::General("the SPIFFE Workload API has given no identity yet".to_owned()));
         };
-        let (id, domain) = id_of(leaf).ok_or_else(|| rustls::Error::General("the server's certificate has no SPIFFE ID".to_owned()))?;
+        let (id, domain) =
+            id_of(shown.leaf).ok_or_else(|| rustls::Error::General("the server's certificate has no SPIFFE ID".to_owned()))?;
         if !self.allowed.allows(&id, &domain) {
             return Err(rustls::Error::General(format!("the server's SPIFFE ID `{id}` is not allowed")));
         }
         let roots = identity.bundles.get(&domain).ok_or(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer))?;
-        let parsed = ParsedCertificate::try_from(leaf)?;
-        verify_server_cert_signed_by_trust_anchor(&parsed, roots, chain, now, self.provider.signature_verification_algorithms.all)?;
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
+        let parsed = ParsedCertificate::try_from(shown.leaf)?;
+        let algorithms = self.crypto.signature_verification_algorithms.all;
+        verify_server_cert_signed_by_trust_anchor(&parsed, roots, shown.chain, shown.now, algorithms)
     }
 }
 

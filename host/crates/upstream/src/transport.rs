@@ -1,18 +1,19 @@
 //! `serversTransports`: how the gateway speaks to servers.
 
 use crate::spiffe::SpiffeSource;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::danger::ServerCertVerifier;
 use rustls::client::{ResolvesClientCert, WebPkiServerVerifier};
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use rustls::sign::CertifiedKey;
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme, SupportedProtocolVersion};
+use rustls::{ClientConfig, RootCertStore, SignatureScheme, SupportedProtocolVersion};
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 use torana_base::tls::{self, Named};
 use torana_config::routing::ServersTransportConfig;
+use torana_trust::{Anyone, Judge, Judgement, Nobody, Shown, crypto, read_or_content, system_authorities};
 
 /// TLS handshakes with servers take at most this long (fixed in Traefik too).
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -50,11 +51,6 @@ pub struct TransportError {
 
 pub(crate) fn error(key: &'static str, message: impl std::fmt::Display) -> TransportError {
     TransportError { key, message: message.to_string() }
-}
-
-pub fn provider() -> Arc<CryptoProvider> {
-    static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
-    PROVIDER.get_or_init(|| Arc::new(rustls::crypto::aws_lc_rs::default_provider())).clone()
 }
 
 /// Names of TLS versions as Traefik writes them.
@@ -113,7 +109,7 @@ pub(crate) fn tls_config(
     if let Some(spiffe) = &config.spiffe {
         return crate::spiffe::client_config(config, spiffe, source);
     }
-    let mut provider = (*provider()).clone();
+    let mut provider = (*crypto()).clone();
     if !config.cipher_suites.is_empty() {
         let mut chosen = Vec::new();
         for name in &config.cipher_suites {
@@ -153,19 +149,20 @@ pub(crate) fn tls_config(
     let builder =
         ClientConfig::builder_with_provider(provider.clone()).with_protocol_versions(&versions).map_err(|e| error("minVersion", e))?;
     let builder = if config.insecure_skip_verify && config.peer_cert_uri.is_empty() {
-        builder.dangerous().with_custom_certificate_verifier(Arc::new(NoVerification { provider: provider.clone() }))
+        builder.dangerous().with_custom_certificate_verifier(Judge::new(Anyone, provider.clone()))
     } else {
         let roots = Arc::new(roots(&config.root_cas, problems));
         if roots.is_empty() {
             // With no trust anchor nothing verifies; the error belongs to the handshake, not to the start.
-            builder.dangerous().with_custom_certificate_verifier(Arc::new(NoTrust { provider: provider.clone() }))
+            builder.dangerous().with_custom_certificate_verifier(Judge::new(Nobody, provider.clone()))
         } else {
             let webpki = WebPkiServerVerifier::builder_with_provider(roots, provider.clone()).build().map_err(|e| error("rootCAs", e))?;
             match config.peer_cert_uri.as_str() {
                 "" => builder.with_webpki_verifier(webpki),
                 uri => {
                     let names = !config.insecure_skip_verify;
-                    builder.dangerous().with_custom_certificate_verifier(Arc::new(PeerUri { webpki, uri: uri.to_owned(), names }))
+                    let judgement = PeerUri { webpki, uri: uri.to_owned(), names };
+                    builder.dangerous().with_custom_certificate_verifier(Judge::new(judgement, provider.clone()))
                 }
             }
         }
@@ -211,18 +208,12 @@ pub fn files_digest(config: &ServersTransportConfig) -> u64 {
     hasher.finish()
 }
 
-fn read_or_content(text: &str) -> std::io::Result<Vec<u8>> {
-    if text.contains("-----BEGIN") { Ok(text.as_bytes().to_vec()) } else { std::fs::read(text) }
-}
-
 /// Authorities that cannot be read are left out: what they would vouch for does not verify.
 fn roots(cas: &[String], problems: &mut Vec<TransportError>) -> RootCertStore {
-    let mut store = RootCertStore::empty();
     if cas.is_empty() {
-        static SYSTEM: OnceLock<Vec<CertificateDer<'static>>> = OnceLock::new();
-        store.add_parsable_certificates(SYSTEM.get_or_init(|| rustls_native_certs::load_native_certs().certs).iter().cloned());
-        return store;
+        return system_authorities();
     }
+    let mut store = RootCertStore::empty();
     for ca in cas {
         let pem = match read_or_content(ca) {
             Ok(pem) => pem,
@@ -270,74 +261,6 @@ fn client_certificates(
     usable
 }
 
-macro_rules! signatures_by_provider {
-    ($provider:ident) => {
-        fn verify_tls12_signature(
-            &self,
-            message: &[u8],
-            cert: &CertificateDer<'_>,
-            dss: &DigitallySignedStruct,
-        ) -> Result<HandshakeSignatureValid, rustls::Error> {
-            rustls::crypto::verify_tls12_signature(message, cert, dss, &self.$provider.signature_verification_algorithms)
-        }
-
-        fn verify_tls13_signature(
-            &self,
-            message: &[u8],
-            cert: &CertificateDer<'_>,
-            dss: &DigitallySignedStruct,
-        ) -> Result<HandshakeSignatureValid, rustls::Error> {
-            rustls::crypto::verify_tls13_signature(message, cert, dss, &self.$provider.signature_verification_algorithms)
-        }
-
-        fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-            self.$provider.signature_verification_algorithms.supported_schemes()
-        }
-    };
-}
-
-/// `insecureSkipVerify`: any certificate will do, though the server must own its key.
-#[derive(Debug)]
-struct NoVerification {
-    provider: Arc<CryptoProvider>,
-}
-
-impl ServerCertVerifier for NoVerification {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    signatures_by_provider!(provider);
-}
-
-/// No trust anchor is known: no certificate will do.
-#[derive(Debug)]
-struct NoTrust {
-    provider: Arc<CryptoProvider>,
-}
-
-impl ServerCertVerifier for NoTrust {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Err(rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer))
-    }
-
-    signatures_by_provider!(provider);
-}
-
 /// `peerCertURI`: the chain must verify and hold this URI; with `insecureSkipVerify` host names do not count.
 #[derive(Debug)]
 struct PeerUri {
@@ -346,23 +269,16 @@ struct PeerUri {
     names: bool,
 }
 
-impl ServerCertVerifier for PeerUri {
-    fn verify_server_cert(
-        &self,
-        cert: &CertificateDer<'_>,
-        chain: &[CertificateDer<'_>],
-        name: &ServerName<'_>,
-        ocsp: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
+impl Judgement for PeerUri {
+    fn judge(&self, shown: Shown<'_>) -> Result<(), rustls::Error> {
         use rustls::CertificateError::{NotValidForName, NotValidForNameContext};
-        match self.webpki.verify_server_cert(cert, chain, name, ocsp, now) {
+        match self.webpki.verify_server_cert(shown.leaf, shown.chain, shown.name, shown.ocsp, shown.now) {
             Ok(_) => {}
             // The chain was good; only the name was not.
             Err(rustls::Error::InvalidCertificate(NotValidForName | NotValidForNameContext { .. })) if !self.names => {}
             Err(e) => return Err(e),
         }
-        let (_, parsed) = x509_parser::parse_x509_certificate(cert)
+        let (_, parsed) = x509_parser::parse_x509_certificate(shown.leaf)
             .map_err(|_| rustls::Error::InvalidCertificate(rustls::CertificateError::BadEncoding))?;
         let names = parsed.subject_alternative_name().ok().flatten();
         let found = names.is_some_and(|ext| {
@@ -371,33 +287,7 @@ impl ServerCertVerifier for PeerUri {
                 .iter()
                 .any(|n| matches!(n, x509_parser::extensions::GeneralName::URI(u) if u.eq_ignore_ascii_case(&self.uri)))
         });
-        if found {
-            Ok(ServerCertVerified::assertion())
-        } else {
-            Err(rustls::Error::InvalidCertificate(rustls::CertificateError::NotValidForName))
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.webpki.verify_tls12_signature(message, cert, dss)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.webpki.verify_tls13_signature(message, cert, dss)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.webpki.supported_verify_schemes()
+        if found { Ok(()) } else { Err(rustls::Error::InvalidCertificate(rustls::CertificateError::NotValidForName)) }
     }
 }
 

@@ -7,13 +7,11 @@ use crate::load::{Loaded, export};
 use crate::pool::{Call, Hooks, Pool};
 use crate::state::State;
 use crate::stats::{Hook, Outcome};
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use torana_base::Diagnostic;
 use torana_config::node::Node;
-use torana_extend::{Document, Provider, ProviderOut, Stop};
+use torana_extend::{Document, Provider, ProviderOut, ProviderRun};
 use wasmtime::component::{Instance, TypedFunc};
 use wasmtime::{Result, Store};
 
@@ -60,13 +58,8 @@ impl Provider for PluginProvider {
         self.name
     }
 
-    fn run(self: Box<Self>, out: ProviderOut, mut stop: Stop) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        Box::pin(async move {
-            tokio::select! {
-                () = self.polling(out) => {}
-                _ = stop.wait_for(|s| *s) => {}
-            }
-        })
+    fn run(&mut self, out: ProviderOut) -> ProviderRun<'_> {
+        Box::pin(self.polling(out))
     }
 }
 

@@ -168,6 +168,10 @@ impl Validate<'_> {
             let d = Diagnostic::warning("providers.file", "the file provider has nothing to read");
             self.push(d, "write `filename` or `directory`");
         }
+        if config.core.default_rule_syntax.is_some() {
+            let d = Diagnostic::warning("core.defaultRuleSyntax", "`defaultRuleSyntax` is deprecated");
+            self.push(d, "write all rules in v3 syntax, and remove it");
+        }
         if let Some(api) = &config.api
             && !(api.base_path.starts_with('/') && api.base_path.bytes().all(|b| b.is_ascii_alphanumeric() || b"/_.:~-".contains(&b)))
         {

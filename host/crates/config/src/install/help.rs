@@ -4,7 +4,7 @@ use crate::schema::{self, Kind, Row, State};
 use std::fmt::Write;
 
 /// Heading and first part of the paths below it.
-const GROUPS: [(&str, &str); 17] = [
+const GROUPS: [(&str, &str); 19] = [
     ("Configuration file", "configFile"),
     ("Entry points", "entryPoints"),
     ("Providers", "providers"),
@@ -18,6 +18,8 @@ const GROUPS: [(&str, &str); 17] = [
     ("Ping", "ping"),
     ("Metrics", "metrics"),
     ("Log", "log"),
+    ("Access log", "accessLog"),
+    ("Tracing", "tracing"),
     ("Core", "core"),
     ("Global", "global"),
     ("Secrets", "secrets"),
@@ -88,7 +90,7 @@ mod tests {
             assert_eq!(text.matches(&flag).count(), 1, "{flag}");
         }
         assert!(text.contains("--entrypoints.<name>.address") && text.contains("--configfile"));
-        assert!(!text.contains("accesslog "));
+        assert!(!text.contains("--hostresolver"));
         assert!(text.lines().filter(|l| l.starts_with("        ")).all(|l| l.len() <= 100));
     }
 }

@@ -1,6 +1,6 @@
 //! `metrics`.
 
-use super::is_false;
+use super::{OtlpMetricsConfig, is_false};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -13,6 +13,8 @@ pub struct MetricsConfig {
     pub add_internals: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prometheus: Option<PrometheusConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub otlp: Option<OtlpMetricsConfig>,
 }
 
 /// `metrics.prometheus`.

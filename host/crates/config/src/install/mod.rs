@@ -1,6 +1,7 @@
 //! The static configuration: what Torana reads once, when it starts. Field by field Traefik's install
 //! configuration, as far as it is built.
 
+mod access_log;
 mod acme;
 mod address;
 mod effective;
@@ -10,20 +11,25 @@ mod flags;
 mod help;
 mod load;
 mod metrics;
+mod otlp;
 mod plugins;
 mod providers;
 mod removed;
 mod secrets;
+mod tracing;
 
+pub use access_log::*;
 pub use acme::*;
 pub use address::{Address, Protocol};
 pub use entry_point::*;
 pub use help::help;
 pub use load::{Loaded, Sources, load};
 pub use metrics::*;
+pub use otlp::*;
 pub use plugins::*;
 pub use providers::*;
 pub use secrets::*;
+pub use tracing::*;
 
 use crate::de;
 use crate::node::Node;
@@ -51,7 +57,11 @@ pub struct InstallConfig {
     pub ping: Option<PingConfig>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metrics: Option<MetricsConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tracing: Option<TracingConfig>,
     pub log: LogConfig,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub access_log: Option<AccessLogConfig>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ocsp: Option<OcspConfig>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -423,11 +433,36 @@ pub struct LogConfig {
     /// Empty for standard output.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub file_path: String,
+    /// Megabytes at which the file is begun anew; 0 for 100.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub max_size: i64,
+    /// Days that old files are kept; 0 for ever.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub max_age: i64,
+    /// Old files that are kept; 0 for all.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub max_backups: i64,
+    /// Compress old files. They are if nothing is written here, as in Traefik, which compresses them whatever is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compress: Option<bool>,
+    /// Send to an OpenTelemetry collector too; needs `experimental.otlplogs`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub otlp: Option<OtlpLogConfig>,
 }
 
 impl Default for LogConfig {
     fn default() -> Self {
-        LogConfig { level: LogLevel::Error, format: "common".into(), no_color: false, file_path: String::new() }
+        LogConfig {
+            level: LogLevel::Error,
+            format: "common".into(),
+            no_color: false,
+            file_path: String::new(),
+            max_size: 0,
+            max_age: 0,
+            max_backups: 0,
+            compress: None,
+            otlp: None,
+        }
     }
 }
 
@@ -452,19 +487,39 @@ pub enum LogLevel {
 }
 
 /// `core`.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct CoreConfig {
-    /// Always `v3`: v2 is not built (RUL-07).
-    pub default_rule_syntax: String,
+    /// Of routers without `ruleSyntax`; v3 where nothing says so. Deprecated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub default_rule_syntax: Option<RuleSyntax>,
     /// Routers on one host that name different TLS options are disabled; else they all get the default ones.
     #[serde(rename = "strictTLSOptions", skip_serializing_if = "is_false")]
     pub strict_tls_options: bool,
 }
 
-impl Default for CoreConfig {
-    fn default() -> Self {
-        CoreConfig { default_rule_syntax: "v3".into(), strict_tls_options: false }
+impl CoreConfig {
+    /// What routers without a syntax of their own are given; `None` where nothing of `core` is set. Traefik makes
+    /// copies of routers by entry point for it.
+    pub fn rule_syntax(&self) -> Option<RuleSyntax> {
+        self.default_rule_syntax.or(self.strict_tls_options.then_some(RuleSyntax::V3))
+    }
+}
+
+/// `core.defaultRuleSyntax`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RuleSyntax {
+    V2,
+    V3,
+}
+
+impl RuleSyntax {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RuleSyntax::V2 => "v2",
+            RuleSyntax::V3 => "v3",
+        }
     }
 }
 

@@ -17,6 +17,8 @@ pub struct ExperimentalConfig {
     pub local_plugins: BTreeMap<String, LocalPluginConfig>,
     /// Do not start when a plugin fails to load; default false.
     pub abort_on_plugin_failure: bool,
+    /// Logs may be sent to an OpenTelemetry collector.
+    pub otlplogs: bool,
     #[serde(rename = "kubernetesGateway")]
     _kubernetes_gateway: bool,
     #[serde(rename = "kubernetesIngressNGINX")]

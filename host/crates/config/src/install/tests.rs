@@ -48,7 +48,7 @@ fn sample(path: &str, kind: Kind, default: &str) -> &'static str {
         ("core.defaultRuleSyntax", _) => "v3",
         ("providers.precedence", _) => "file, docker",
         ("api.dashboard", _) => "false",
-        ("metrics.prometheus.buckets", _) => "0.5, 2",
+        ("metrics.prometheus.buckets" | "metrics.otlp.explicitBoundaries", _) => "0.5, 2",
         (_, Kind::Bool) if default == "true" => "false",
         (_, Kind::Bool | Kind::Block) => "true",
         (_, Kind::Int) => "7",
@@ -242,16 +242,16 @@ fn mistakes_are_all_told() {
             "error: unknown provider `dokcer`\n  at  providers.precedence[1]  (torana.yml:1:32)\n  hint: did you mean `docker`?",
         ),
         (
-            "core: {defaultRuleSyntax: v2}",
-            "error: `defaultRuleSyntax` takes only `v3` so far: the rest is not built yet (RUL-07)\n  at  core.defaultRuleSyntax  (torana.yml:1:8)\n  hint: write the rules in v3 syntax",
+            "core: {defaultRuleSyntax: v1}",
+            "error: `v1` is not known here\n  at  core.defaultRuleSyntax  (torana.yml:1:27)\n  hint: known here: v2, v3",
         ),
         (
-            "accessLog: {}",
-            "error: `accessLog` is not built yet (LOG-01)\n  at  accessLog  (torana.yml:1:1)\n  hint: remove it; the log of the gateway itself (`log`) is built",
+            "accessLog: {otlp: {}}",
+            "error: `otlp` is not built yet (LOG-05)\n  at  accessLog.otlp  (torana.yml:1:13)\n  hint: remove it; files and standard output are built",
         ),
         (
             "tracing: {jaeger: {}}",
-            "error: `tracing` is not built yet (TRC-01)\n  at  tracing  (torana.yml:1:1)\n  hint: remove it; the log of the gateway itself (`log`) is built",
+            "error: `tracing.jaeger` was removed in Traefik v3\n  at  tracing.jaeger  (torana.yml:1:11)\n  hint: send traces with `tracing.otlp`",
         ),
         ("pilot: {token: x}\nping: {}", "error: `pilot` was removed in Traefik v3\n  at  pilot  (torana.yml:1:1)\n  hint: remove it"),
         (

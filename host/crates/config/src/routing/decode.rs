@@ -205,10 +205,12 @@ fn finish_router(node: &Node, _: &str, item: &mut Item<RouterConfig>) {
     item.keep(node, "tls.certResolver", "", "tls.certResolver");
     item.keep(node, "entryPoints", "", "entryPoints[]");
     item.keep(node, "middlewares", "", "middlewares[]");
+    item.keep(node, "parentRefs", "", "parentRefs[]");
+    item.keep(node, "ruleSyntax", "", "ruleSyntax");
 }
 
-/// Which of the kinds of a service are written; says so where it is not exactly one.
-pub(super) fn finish_kinds<T>(node: &Node, key: &str, item: &mut Item<T>, kinds: &[&'static str]) -> Vec<&'static str> {
+/// Says so where not exactly one of the kinds of a service is written.
+pub(super) fn finish_kinds<T>(node: &Node, key: &str, item: &mut Item<T>, kinds: &[&'static str]) {
     let written: Vec<&'static str> = kinds.iter().copied().filter(|k| node.child(k).is_some_and(present)).collect();
     match written.as_slice() {
         [] => {
@@ -221,13 +223,11 @@ pub(super) fn finish_kinds<T>(node: &Node, key: &str, item: &mut Item<T>, kinds:
             item.diagnostics.push(d.hint("make a service of its own for each"));
         }
     }
-    written
 }
 
 fn finish_service(node: &Node, key: &str, item: &mut Item<ServiceConfig>) {
     let kinds = ["loadBalancer", "weighted", "plugin", "highestRandomWeight", "mirroring", "failover"];
-    let written = finish_kinds(node, key, item, &kinds);
-    item.config.others = written.into_iter().filter(|k| !matches!(*k, "loadBalancer" | "weighted" | "plugin")).collect();
+    finish_kinds(node, key, item, &kinds);
     if item.config.load_balancer.as_ref().is_some_and(|l| l.plugin.is_some() && l.strategy != Strategy::Wrr) {
         item.keep(node, "loadBalancer.strategy", "", "loadBalancer.strategy");
         let d = Diagnostic::error(format!("{key}.loadBalancer.strategy"), "the plugin chooses already, in place of a strategy");
@@ -238,6 +238,13 @@ fn finish_service(node: &Node, key: &str, item: &mut Item<ServiceConfig>) {
     item.keep(node, "loadBalancer.serversTransport", "", "loadBalancer.serversTransport");
     item.keep(node, "loadBalancer.servers", "url", "loadBalancer.servers[].url");
     item.keep(node, "weighted.services", "name", "weighted.services[].name");
+    item.keep(node, "highestRandomWeight.services", "name", "highestRandomWeight.services[].name");
+    item.keep(node, "mirroring.service", "", "mirroring.service");
+    item.keep(node, "mirroring.mirrors", "name", "mirroring.mirrors[].name");
+    item.keep(node, "mirroring.mirrors", "percent", "mirroring.mirrors[].percent");
+    item.keep(node, "failover.service", "", "failover.service");
+    item.keep(node, "failover.fallback", "", "failover.fallback");
+    item.keep(node, "failover.errors.status", "", "failover.errors.status[]");
     item.keep(node, "middlewares", "", "middlewares[]");
 }
 

@@ -1,6 +1,7 @@
 //! The dynamic configuration: routers, services, middlewares, transports, TLS and plugins, as one provider wrote them.
 //! A bad object is disabled alone; the objects beside it are not touched.
 
+mod composite;
 mod decode;
 mod decode_tcp;
 mod incremental;
@@ -14,6 +15,7 @@ mod transport;
 mod udp;
 mod written;
 
+pub use composite::*;
 pub use decode::decode;
 pub use incremental::Incremental;
 pub use merge::merge_first_wins;

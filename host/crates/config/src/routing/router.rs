@@ -1,4 +1,4 @@
-use crate::install::{TraceVerbosity, is_zero};
+use crate::install::{CoreConfig, RuleSyntax, TraceVerbosity, is_zero};
 use serde::{Deserialize, Serialize};
 
 /// `http.routers.<name>`.
@@ -15,7 +15,7 @@ pub struct RouterConfig {
     pub service: Option<String>,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub rule: String,
-    /// Only `v3` is built (RUL-07).
+    /// `v2`, which is deprecated, or else v3.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rule_syntax: Option<String>,
     /// 0 for the length of the rule.
@@ -26,13 +26,26 @@ pub struct RouterConfig {
     pub tls: Option<RouterTlsConfig>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observability: Option<RouterObservabilityConfig>,
-    /// Not built (MLR-01): a router with it is disabled.
+    /// Routers behind whose middlewares this one is matched; empty for one that entry points lead to.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub parent_refs: Vec<String>,
     /// The rule is a provider's default one: what answers may be the gateway itself, so that a request that
     /// has been here is refused.
     #[serde(skip)]
     pub default_rule: bool,
+}
+
+impl RouterConfig {
+    /// The syntax of its rule, as far as anything says so: its own, or else the gateway's, which is meant for rules
+    /// that somebody wrote, and of those only for routers that entry points lead to.
+    pub fn syntax<'a>(&'a self, provider: &str, core: &CoreConfig) -> &'a str {
+        let made = self.default_rule || matches!(provider, "internal" | "kubernetes" | "kubernetesgateway");
+        match self.rule_syntax.as_deref().unwrap_or_default() {
+            "" if made || !self.parent_refs.is_empty() => "",
+            "" => core.rule_syntax().map_or("", RuleSyntax::as_str),
+            own => own,
+        }
+    }
 }
 
 /// `http.routers.<name>.tls`.

@@ -1,5 +1,5 @@
-use super::PluginUse;
-use crate::install::{is_false, is_zero};
+use super::{FailoverConfig, HighestRandomWeightConfig, MirroringConfig, PluginUse, WeightedConfig};
+use crate::install::{is_false, is_no_time, is_zero};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use torana_base::GoDuration;
@@ -12,15 +12,18 @@ pub struct ServiceConfig {
     pub load_balancer: Option<LoadBalancerConfig>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weighted: Option<WeightedConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub highest_random_weight: Option<HighestRandomWeightConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mirroring: Option<MirroringConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failover: Option<FailoverConfig>,
     /// A component that answers requests. Traefik has no such kind.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plugin: Option<PluginUse>,
     /// Requests meet them when they enter the service, after those of the router.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub middlewares: Vec<String>,
-    /// Kinds that are written but not built, such as `mirroring`.
-    #[serde(skip)]
-    pub others: Vec<&'static str>,
 }
 
 impl ServiceConfig {
@@ -29,14 +32,17 @@ impl ServiceConfig {
         self.plugin.iter().chain(self.load_balancer.as_ref().and_then(|l| l.plugin.as_ref()))
     }
 
-    /// The kind as the API shows it (`loadbalancer`, `weighted`, `plugin`, ...), empty for none.
-    pub fn kind(&self) -> String {
-        match (&self.load_balancer, &self.weighted, &self.plugin) {
-            (Some(_), ..) => "loadbalancer".to_owned(),
-            (_, Some(_), _) => "weighted".to_owned(),
-            (.., Some(_)) => "plugin".to_owned(),
-            _ => self.others.first().map(|k| k.to_ascii_lowercase()).unwrap_or_default(),
-        }
+    /// The kind as it is written: `loadBalancer`, `weighted`, `plugin`, ...; empty for none.
+    pub fn kind(&self) -> &'static str {
+        let kinds = [
+            ("loadBalancer", self.load_balancer.is_some()),
+            ("weighted", self.weighted.is_some()),
+            ("highestRandomWeight", self.highest_random_weight.is_some()),
+            ("mirroring", self.mirroring.is_some()),
+            ("failover", self.failover.is_some()),
+            ("plugin", self.plugin.is_some()),
+        ];
+        kinds.into_iter().find(|(_, written)| *written).map_or("", |(kind, _)| kind)
     }
 }
 
@@ -54,6 +60,8 @@ pub struct LoadBalancerConfig {
     pub plugin: Option<PluginUse>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub health_check: Option<HealthCheckConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub passive_health_check: Option<PassiveHealthCheckConfig>,
     /// Default true; false sends the server's own host.
     pub pass_host_header: bool,
     /// Whether a request goes to another server when its own cannot be connected to. Default: only where servers
@@ -74,6 +82,7 @@ impl Default for LoadBalancerConfig {
             strategy: Strategy::Wrr,
             plugin: None,
             health_check: None,
+            passive_health_check: None,
             pass_host_header: true,
             redispatch: None,
             response_forwarding: ResponseForwardingConfig::default(),
@@ -231,6 +240,24 @@ impl Default for HealthCheckConfig {
     }
 }
 
+/// `http.services.<name>.loadBalancer.passiveHealthCheck`.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct PassiveHealthCheckConfig {
+    /// How long failures count, and how long a server is left out. Default 10s; 0 and below never leave one out.
+    #[serde(skip_serializing_if = "is_no_time")]
+    pub failure_window: GoDuration,
+    /// Failures within the window that take a server out. Default 1; less is 1 too.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub max_failed_attempts: i64,
+}
+
+impl Default for PassiveHealthCheckConfig {
+    fn default() -> Self {
+        PassiveHealthCheckConfig { failure_window: GoDuration::from_secs(10), max_failed_attempts: 1 }
+    }
+}
+
 /// `http.services.<name>.loadBalancer.responseForwarding`.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(default, rename_all = "camelCase")]
@@ -242,43 +269,5 @@ pub struct ResponseForwardingConfig {
 impl Default for ResponseForwardingConfig {
     fn default() -> Self {
         ResponseForwardingConfig { flush_interval: GoDuration::from_millis(100) }
-    }
-}
-
-/// `http.services.<name>.weighted`.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct WeightedConfig {
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub services: Vec<WeightedServiceConfig>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub sticky: Option<StickyConfig>,
-}
-
-/// `http.services.<name>.weighted.services[n]`.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct WeightedServiceConfig {
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub name: String,
-    /// Default 1; 0 and below take the service out.
-    pub weight: i64,
-    /// In place of a service: its share of requests is answered at once. Only providers say so.
-    #[serde(skip)]
-    pub answer: Option<ShareAnswer>,
-}
-
-/// What a share of requests gets that leads to no service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ShareAnswer {
-    /// An HTTP status, with its name as the body.
-    Status(u16),
-    /// gRPC's `Unavailable`.
-    GrpcUnavailable,
-}
-
-impl Default for WeightedServiceConfig {
-    fn default() -> Self {
-        WeightedServiceConfig { name: String::new(), weight: 1, answer: None }
     }
 }

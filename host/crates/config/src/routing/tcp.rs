@@ -1,7 +1,7 @@
 //! `tcp`: routers, services, middlewares and transports of raw connections.
 
 use super::{CertificateConfig, DomainConfig, Items, SpiffeClientConfig, WeightedServiceConfig};
-use crate::install::{is_false, is_no_time, is_zero};
+use crate::install::{CoreConfig, RuleSyntax, is_false, is_no_time, is_zero};
 use crate::node::Node;
 use crate::schema;
 use serde::{Deserialize, Serialize, Serializer};
@@ -45,7 +45,7 @@ pub struct TcpRouterConfig {
     pub service: Option<String>,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub rule: String,
-    /// Only `v3` is built (RUL-07).
+    /// `v2`, which is deprecated, or else v3.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rule_syntax: Option<String>,
     /// 0 for the length of the rule, or -1 where the rule is exactly ``HostSNI(`*`)``.
@@ -54,6 +54,16 @@ pub struct TcpRouterConfig {
     /// `None` for connections without TLS.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls: Option<TcpRouterTlsConfig>,
+}
+
+impl TcpRouterConfig {
+    /// The syntax of its rule, as far as anything says so: its own, or else the gateway's.
+    pub fn syntax<'a>(&'a self, core: &CoreConfig) -> &'a str {
+        match self.rule_syntax.as_deref().unwrap_or_default() {
+            "" => core.rule_syntax().map_or("", RuleSyntax::as_str),
+            own => own,
+        }
+    }
 }
 
 /// `tcp.routers.<name>.tls`.

@@ -89,7 +89,7 @@ http:
     child: {rule: Host(`c`), service: a, parentRefs: [good]}
     text: hello
   services:
-    m: {mirroring: {service: a}}
+    m: {mirroring: {service: a, mirrors: [{name: b, persent: 1}]}}
     none: {}
     two: {loadBalancer: {servers: []}, weighted: {services: []}}
     p: {loadBalancer: {passiveHealthCheck: {}, strategy: best}}
@@ -117,11 +117,13 @@ http:
     let h = &c.value.http;
     assert_eq!((h.routers["typo"].config.entry_points.len(), h.routers["typo"].config.rule.as_str()), (1, "Host(`c`)"));
     assert!(h.routers["tls"].config.tls.is_some() && h.routers["child"].config.parent_refs == ["good"]);
-    assert_eq!((h.services["m"].config.kind(), h.services["m"].config.others.as_slice()), ("mirroring".to_owned(), &["mirroring"][..]));
+    assert_eq!(h.services["m"].config.kind(), "mirroring");
     assert_eq!(h.middlewares["c"].config.kind, "compress");
     for (found, expected) in [
         (&h.routers["good"].diagnostics, &[][..]),
+        (&h.routers["v2"].diagnostics, &[]),
         (&h.routers["v3"].diagnostics, &[]),
+        (&h.routers["child"].diagnostics, &[]),
         (&h.routers["tls"].diagnostics, &[]),
         (
             &h.routers["typo"].diagnostics,
@@ -131,25 +133,13 @@ http:
             ],
         ),
         (
-            &h.routers["v2"].diagnostics,
-            &[
-                "error: `v2` as `ruleSyntax` is not built yet (RUL-07)\n  at  http.routers.v2.ruleSyntax  (r.yml:7:39)\n  hint: write the rules in v3 syntax",
-            ],
-        ),
-        (
-            &h.routers["child"].diagnostics,
-            &[
-                "error: `parentRefs` is not built yet (MLR-01)\n  at  http.routers.child.parentRefs  (r.yml:9:42)\n  hint: put the rule and the middlewares of the parent into this router",
-            ],
-        ),
-        (
             &h.routers["text"].diagnostics,
             &["error: a block of options belongs here, not a single value\n  at  http.routers.text  (r.yml:10:11)"],
         ),
         (
             &h.services["m"].diagnostics,
             &[
-                "error: `mirroring` is not built yet (LB-12)\n  at  http.services.m.mirroring  (r.yml:12:9)\n  hint: use `loadBalancer` or `weighted` without it",
+                "error: unknown option `persent`\n  at  http.services.m.mirroring.mirrors[0].persent  (r.yml:12:53)\n  hint: did you mean `percent`?",
             ],
         ),
         (
@@ -167,7 +157,6 @@ http:
         (
             &h.services["p"].diagnostics,
             &[
-                "error: `passiveHealthCheck` is not built yet (LB-08)\n  at  http.services.p.loadBalancer.passiveHealthCheck  (r.yml:15:24)\n  hint: use `loadBalancer` or `weighted` without it",
                 "error: no load-balancer strategy is called `best`; there are wrr, p2c, hrw and leasttime\n  at  http.services.p.loadBalancer.strategy  (r.yml:15:58)",
             ],
         ),

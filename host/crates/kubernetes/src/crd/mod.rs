@@ -2,6 +2,7 @@
 
 mod middleware;
 mod names;
+mod parents;
 mod route;
 mod service;
 mod spec;

@@ -26,24 +26,24 @@ impl<'a> Routes<'a> {
 
 impl Context<'_> {
     pub(super) fn http(&mut self, of: &Routes<'_>, spec: &RouteSpec) -> Result<(), String> {
-        if !spec.parents.is_empty() {
-            return Err("spec.parentRefs: routing in layers is not built yet (MLR-01)".into());
-        }
+        let parents = self.parents(of, spec)?;
         let tls = self.route_tls(of, &spec.tls)?;
         for (i, written) in spec.routes.iter().enumerate() {
             let path = format!("spec.routes[{i}]");
-            if let Err(reason) = self.http_route(of, spec, tls.as_ref(), i, &path, written) {
+            if let Err(reason) = self.http_route(of, spec, tls.as_ref(), &parents, i, &path, written) {
                 self.tree.reject(of.place, reason);
             }
         }
         Ok(())
     }
 
+    #[allow(clippy::too_many_arguments)]
     fn http_route(
         &mut self,
         of: &Routes<'_>,
         spec: &RouteSpec,
         tls: Option<&Json>,
+        parents: &[String],
         i: usize,
         path: &str,
         written: &Json,
@@ -61,9 +61,14 @@ impl Context<'_> {
         if !route.middlewares.is_empty() {
             made.insert("middlewares".into(), self.middlewares(&route.middlewares, At { path: &below, ..of.at("") }, true)?);
         }
-        let below = format!("{path}.services");
-        let service = self.route_service(&router, &route.services, At { path: &below, ..of.at("") })?;
-        made.insert("service".into(), service.into());
+        if !route.services.is_empty() || !self.is_parent(of) {
+            let below = format!("{path}.services");
+            let service = self.route_service(&router, &route.services, At { path: &below, ..of.at("") })?;
+            made.insert("service".into(), service.into());
+        }
+        if !parents.is_empty() {
+            made.insert("parentRefs".into(), json!(parents));
+        }
         if !route.observability.is_null() {
             made.insert("observability".into(), route.observability.clone());
         }

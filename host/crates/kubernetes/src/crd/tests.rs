@@ -134,6 +134,43 @@ spec:
 }
 
 #[test]
+fn services_that_answer_for_each_other() {
+    let d = translate(
+        "
+kind: TraefikService
+metadata: {name: m}
+spec: {mirroring: {name: whoami, port: 80, maxBodySize: 7, mirrorBody: false, mirrors: [{name: whoami, port: web, percent: 20, passiveHealthCheck: {failureWindow: 3s, maxFailedAttempts: 4}}, {name: f, kind: TraefikService}]}}
+---
+kind: TraefikService
+metadata: {name: f}
+spec: {failover: {service: {name: whoami, port: 80}, fallback: {name: h, kind: TraefikService}, errors: {status: ['500-504'], maxRequestBodyBytes: 9}}}
+---
+kind: TraefikService
+metadata: {name: h}
+spec: {highestRandomWeight: {services: [{name: whoami, port: 80, weight: 2}]}}",
+    );
+    assert_eq!(rejected(&d), [""; 0]);
+    let services = &d.config.http.services;
+    let shown = |name: &str| serde_json::to_value(&services[name].config).unwrap();
+    assert!(services.values().all(|s| !s.has_errors()), "{:?}", services.values().flat_map(|s| &s.diagnostics).collect::<Vec<_>>());
+    assert_eq!(
+        shown("default-m"),
+        serde_json::json!({"mirroring": {"service": "default-whoami-80", "mirrorBody": false, "maxBodySize": 7,
+            "mirrors": [{"name": "default-whoami-web", "percent": 20}, {"name": "default-f"}]}})
+    );
+    assert_eq!(
+        shown("default-f"),
+        serde_json::json!({"failover": {"service": "default-whoami-80", "fallback": "default-h",
+            "errors": {"status": ["500-504"], "maxRequestBodyBytes": 9}}})
+    );
+    assert_eq!(shown("default-h"), serde_json::json!({"highestRandomWeight": {"services": [{"name": "default-whoami-80", "weight": 2}]}}));
+    assert_eq!(
+        shown("default-whoami-web")["loadBalancer"]["passiveHealthCheck"],
+        serde_json::json!({"failureWindow": "3s", "maxFailedAttempts": 4})
+    );
+}
+
+#[test]
 fn middlewares_with_what_stands_elsewhere() {
     let d = translate(
         "
@@ -325,4 +362,37 @@ spec: {clientAuth: {secretNames: [cert], clientAuthType: RequireAndVerifyClientC
     assert_eq!(d.config.tcp.servers_transports["default-st"].config.tls.as_ref().unwrap().root_cas, ["ca"]);
     assert_eq!(d.config.tls.options["default-o"].config.client_auth.ca_files, ["ca"]);
     assert_eq!(rejected(&d), ["serverstransport default/st: spec.rootCAs[2]: there is no secret default/gone"]);
+}
+
+#[test]
+fn routes_behind_others() {
+    let named = |name: &str, spec: &str| format!("\n---\nkind: IngressRoute\nmetadata: {{name: {name}}}\nspec:\n{spec}");
+    let routers = |d: &Document| -> Vec<(String, Option<String>, Vec<String>)> {
+        d.config.http.routers.iter().map(|(n, r)| (n.clone(), r.config.service.clone(), r.config.parent_refs.clone())).collect()
+    };
+    let parent = named("p", "  routes: [{match: Host(`a.test`), kind: Rule}, {match: Host(`b.test`), kind: Rule}]");
+    let child = |reference: &str| {
+        named("c", &format!("  parentRefs: [{reference}]\n  routes: [{{match: Path(`/x`), services: [{{name: whoami, port: 80}}]}}]"))
+    };
+    let d = translate(&(parent.clone() + &child("{name: p}")));
+    assert_eq!(rejected(&d), [""; 0]);
+    let made = routers(&d);
+    let (behind, front): (Vec<_>, Vec<_>) = made.iter().partition(|(n, ..)| n.starts_with("default-c"));
+    assert!(front.len() == 2 && front.iter().all(|(_, service, parents)| service.is_none() && parents.is_empty()), "{made:?}");
+    let mut names: Vec<String> = front.iter().map(|(n, ..)| n.clone()).collect();
+    let mut named_there = behind[0].2.clone();
+    names.sort();
+    named_there.sort();
+    assert_eq!((behind.len(), named_there), (1, names));
+    let alone = translate(&parent);
+    assert!(rejected(&alone).iter().all(|r| r.contains("the route has no service")), "{:?}", rejected(&alone));
+    for (reference, told) in [
+        ("{name: nobody}", "there is no IngressRoute `nobody` in namespace `default`"),
+        ("{name: p, namespace: other}", "is in namespace `other`, not in `default`"),
+    ] {
+        let d = translate(&(parent.clone() + &child(reference)));
+        let rejected = rejected(&d);
+        assert!(rejected.iter().any(|r| r.contains(told)), "{rejected:?}");
+        assert!(routers(&d).iter().all(|(n, ..)| n.starts_with("default-p")));
+    }
 }

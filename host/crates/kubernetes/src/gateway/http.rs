@@ -169,7 +169,11 @@ impl Attached<'_> {
             Backend::Named(named) if middlewares.is_empty() => return Ok(named),
             Backend::Named(named) => {
                 let share = WeightedServiceConfig { name: named, ..Default::default() };
-                ServiceConfig { weighted: Some(WeightedConfig { services: vec![share], sticky: None }), middlewares, ..Default::default() }
+                ServiceConfig {
+                    weighted: Some(WeightedConfig { services: vec![share], ..WeightedConfig::default() }),
+                    middlewares,
+                    ..Default::default()
+                }
             }
             Backend::Servers(found) => {
                 let load_balancer = Some(load_balancer(made, name, found, self.place));

@@ -52,7 +52,7 @@ impl Made {
     }
 
     pub(super) fn weighted(&mut self, name: &str, services: Vec<WeightedServiceConfig>, place: &Place) {
-        let weighted = Some(WeightedConfig { services, sticky: None });
+        let weighted = Some(WeightedConfig { services, ..WeightedConfig::default() });
         self.service(name, ServiceConfig { weighted, ..Default::default() }, place);
     }
 

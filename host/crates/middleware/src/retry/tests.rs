@@ -1,10 +1,11 @@
-use http::HeaderValue;
 use super::*;
 use crate::add_prefix::AddPrefix;
 use crate::headers::Headers;
 use crate::testing::{Ran, block_on, build, build_error, exchange, ok, run_with, shown};
 use std::sync::{Arc, Mutex};
 use torana_http::exchange as http_exchange;
+use bytes::Bytes;
+use http::HeaderValue;
 
 /// Tries are answered by `answers` in turn, the last for good; gives back what the service saw.
 fn send(config: &str, x: Exchange, answers: &[Answer]) -> (Ran, Vec<String>) {
@@ -93,10 +94,7 @@ fn with_body(method: &str, body: Body) -> Exchange {
 
 /// A body that comes in pieces, of which nothing is known but this length.
 fn pieces_of(text: &'static str, length: Option<u64>) -> Body {
-    match without_length(Body::from(text)) {
-        Body::Stream { stream, .. } => Body::Stream { stream, length },
-        other => other,
-    }
+    Body::prefixed(Default::default(), Body::from(text), length)
 }
 
 #[test]

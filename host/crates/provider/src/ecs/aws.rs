@@ -115,7 +115,7 @@ impl Aws {
         let text = own.or_else(|| self.endpoint.clone()).unwrap_or_else(|| {
             format!("https://{}.{}.{}/", service.name(), self.region, suffix(&self.region))
         });
-        text.parse().map_err(|e| AwsError::Away(format!("`{}` is no URL: {e}", torana_discovery::shown(&text))))
+        text.parse().map_err(|e| AwsError::Away(format!("`{}` is no URL: {e}", torana_base::shown(&text))))
     }
 
     /// An operation of a service that speaks JSON.

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tonic::transport::{ClientTlsConfig as TonicTls, Endpoint, Identity};
 use tonic::{Code, Status, Streaming};
 use torana_config::install::{EtcdProviderConfig, ProvidersConfig};
-use torana_discovery::{client_tls, shown};
+use torana_base::shown;
 use torana_extend::Provider;
 
 /// Behind `@` in references.
@@ -75,10 +75,10 @@ impl Etcd {
         if url.starts_with("https") {
             let tls = self.config.tls.clone().unwrap_or_default();
             // Files are read here.
-            let read = tokio::task::spawn_blocking(move || Ok::<_, String>((client_tls::verifier(&tls)?, client_tls::identity(&tls)?)));
+            let read = tokio::task::spawn_blocking(move || Ok::<_, String>((torana_trust::verifier(&tls)?, torana_trust::identity(&tls)?)));
             let (verifier, identity) = read.await.map_err(|e| e.to_string())??;
             let mut tls = TonicTls::new();
-            if let Some(client_tls::Identity { cert, key }) = identity {
+            if let Some(torana_trust::Identity { cert, key }) = identity {
                 tls = tls.identity(Identity::from_pem(cert, key));
             }
             channel = channel.tls_config_with_verifier(tls, verifier).map_err(|e| chain(&e))?;

@@ -5,22 +5,20 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 use tempfile::TempDir;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use torana_extend::Event;
 
 /// A running provider.
 struct Running {
     events: mpsc::Receiver<Event>,
-    stop: watch::Sender<bool>,
     task: tokio::task::JoinHandle<()>,
 }
 
 impl Running {
     fn start(config: FileProviderConfig) -> Self {
         let (out, events) = ProviderOut::channel(4);
-        let (stop, stopped) = watch::channel(false);
-        let task = tokio::spawn(Box::new(FileProvider::new(config)).run(out, stopped));
-        Running { events, stop, task }
+        let task = tokio::spawn(async move { FileProvider::new(config).run(out).await });
+        Running { events, task }
     }
 
     fn directory(path: &Path) -> Self {
@@ -62,8 +60,8 @@ impl Running {
     }
 
     async fn end(self) {
-        self.stop.send_replace(true);
-        tokio::time::timeout(Duration::from_secs(10), self.task).await.unwrap().unwrap();
+        self.task.abort();
+        assert!(tokio::time::timeout(Duration::from_secs(10), self.task).await.unwrap().unwrap_err().is_cancelled());
     }
 }
 

@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 use torana_base::Diagnostic;
-use torana_extend::{Backoff, Provider, ProviderOut, Stop, Stopped, Undone, apart};
+use torana_extend::{Backoff, Provider, ProviderOut, ProviderRun, Stopped, Undone, apart};
 
 /// Values by their keys below the root, without the slash in front.
 pub(crate) type Pairs = BTreeMap<String, Vec<u8>>;
@@ -84,19 +84,13 @@ impl<S: Store> Provider for Kv<S> {
         self.name
     }
 
-    fn run(self: Box<Self>, out: ProviderOut, mut stop: Stop) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        Box::pin(async move {
-            let Kv { name, root, store } = *self;
-            tokio::select! {
-                _ = stop.wait_for(|s| *s) => {}
-                _ = run(name, root, store, &out) => {}
-            }
-        })
+    fn run(&mut self, out: ProviderOut) -> ProviderRun<'_> {
+        Box::pin(async move { _ = run(self.name, &self.root, &mut self.store, &out).await })
     }
 }
 
-async fn run<S: Store>(name: &'static str, root: String, mut store: S, out: &ProviderOut) -> Result<(), Stopped> {
-    let mut keys = Keys::new(name, &root);
+async fn run<S: Store>(name: &'static str, root: &str, store: &mut S, out: &ProviderOut) -> Result<(), Stopped> {
+    let mut keys = Keys::new(name, root);
     let mut backoff = Backoff::default();
     loop {
         let error = match store.open().await {
@@ -116,7 +110,7 @@ async fn run<S: Store>(name: &'static str, root: String, mut store: S, out: &Pro
                     }
                     Err(Undone::Stopped) => return Err(Stopped),
                     Err(Undone::Bug(error)) => {
-                        keys = Keys::new(name, &root);
+                        keys = Keys::new(name, root);
                         error
                     }
                 }

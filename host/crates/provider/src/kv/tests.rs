@@ -172,9 +172,8 @@ async fn connections_come_and_go() {
         Ok((Pairs::new(), vec![])),
     ];
     let (out, mut events) = ProviderOut::channel(8);
-    let (_keep, stop) = tokio::sync::watch::channel(false);
-    let provider = Box::new(Kv { name: "etcd", root: "traefik".into(), store: Script(script) });
-    let running = tokio::spawn(provider.run(out, stop));
+    let mut provider = Kv { name: "etcd", root: "traefik".into(), store: Script(script) };
+    let running = tokio::spawn(async move { provider.run(out).await });
     let mut seen = Vec::new();
     while seen.len() < 11 {
         seen.push(match events.recv().await.unwrap() {
@@ -211,9 +210,8 @@ async fn a_bug_is_told_and_ends_nothing() {
     let bug = ("http/routers/a-bug/rule", "Path(`/`)");
     let script = vec![Ok((pairs(&[bug]), vec![])), Ok((pairs(&[a]), vec![Change::All(pairs(&[a, bug]))])), Ok((pairs(&[a]), vec![]))];
     let (out, mut events) = ProviderOut::channel(8);
-    let (_keep, stop) = tokio::sync::watch::channel(false);
-    let provider = Box::new(Kv { name: "etcd", root: "traefik".into(), store: Script(script) });
-    tokio::spawn(provider.run(out, stop));
+    let mut provider = Kv { name: "etcd", root: "traefik".into(), store: Script(script) };
+    tokio::spawn(async move { provider.run(out).await });
     let mut seen = Vec::new();
     while seen.len() < 8 {
         seen.push(match events.recv().await.expect("it has ended") {

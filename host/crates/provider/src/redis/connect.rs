@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use torana_config::install::{RedisProviderConfig, RedisSentinelConfig};
-use torana_discovery::{client_tls, shown};
+use torana_base::shown;
 
 /// Connections to one server: one for commands, one for notifications.
 pub(super) struct Connected {
@@ -33,7 +33,7 @@ pub(super) async fn connect(config: &RedisProviderConfig) -> Result<Connected, S
     let tls = match config.tls.clone() {
         Some(tls) => {
             // Files are read here.
-            let read = tokio::task::spawn_blocking(move || client_tls::client_config(&tls));
+            let read = tokio::task::spawn_blocking(move || torana_trust::client_config(&tls));
             Some(Arc::new(read.await.map_err(|e| e.to_string())??))
         }
         None => None,

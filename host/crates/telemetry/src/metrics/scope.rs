@@ -28,6 +28,11 @@ pub fn enter_worker(index: usize) {
     WORKER.with(|w| w.set(index));
 }
 
+/// The worker that this thread is; `usize::MAX` for other threads.
+pub(crate) fn worker() -> usize {
+    WORKER.with(Cell::get)
+}
+
 /// What all scopes of a process have in common.
 #[derive(Debug)]
 pub(crate) struct Shape {
@@ -198,7 +203,7 @@ impl Scope {
     }
 
     fn mine(&self) -> (&Shard, bool) {
-        let worker = WORKER.with(Cell::get);
+        let worker = worker();
         let alone = worker < self.shape.workers;
         (self.shards[worker.min(self.shape.workers)].get_or_init(Box::default), alone)
     }
@@ -274,7 +279,7 @@ impl Level {
     }
 
     fn mine(&self) -> (&Padded, bool) {
-        let (worker, last) = (WORKER.with(Cell::get), self.cells.len() - 1);
+        let (worker, last) = (worker(), self.cells.len() - 1);
         (&self.cells[worker.min(last)], worker < last)
     }
 

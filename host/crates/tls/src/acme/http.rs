@@ -103,7 +103,8 @@ impl Answer {
 impl HttpClient {
     /// Reads the files of authorities.
     pub(crate) fn new(options: HttpOptions) -> Result<Self, AcmeError> {
-        let mut roots = rustls::RootCertStore::empty();
+        let system = options.authorities.is_empty() || options.system;
+        let mut roots = if system { torana_trust::system_authorities() } else { rustls::RootCertStore::empty() };
         for path in &options.authorities {
             let wrong = |e: &dyn std::fmt::Display| AcmeError::lasting(format!("authorities of the CA's server, `{path}`: {e}"));
             let pem = std::fs::read(path).map_err(|e| wrong(&e))?;
@@ -115,10 +116,7 @@ impl HttpClient {
                 return Err(wrong(&"there is no certificate in it"));
             }
         }
-        if options.authorities.is_empty() || options.system {
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        }
-        let tls = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+        let tls = rustls::ClientConfig::builder_with_provider(torana_trust::crypto())
             .with_safe_default_protocol_versions()
             .map_err(|e| AcmeError::local(e.to_string()))?
             .with_root_certificates(roots)

@@ -8,7 +8,7 @@ use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use torana_config::install::ClientTlsConfig;
-use torana_discovery::client_tls::client_config;
+use torana_trust::client_config;
 
 /// For one request at one endpoint.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -63,7 +63,7 @@ pub(super) fn pick(ready: &[usize], candidates: &[Candidate], slots: &[Arc<Slot>
     }
     let score = |&i: &usize| {
         let slot = &slots[i];
-        let average = slot.times.as_ref().map_or(0.0, Times::average);
+        let average = slot.times.as_ref().map_or(0.0, |t| t.average());
         (average * (1.0 + slot.in_flight.load(Relaxed) as f64) / weight(&candidates[i]) as f64, i)
     };
     let mut best: SmallVec<[(f64, usize); 16]> = ready.iter().map(score).collect();

@@ -15,7 +15,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Instant;
 
 /// What can be picked.
@@ -76,8 +76,8 @@ impl FromStr for Strategy {
 pub struct Slot {
     up: AtomicBool,
     in_flight: AtomicUsize,
-    /// Only `leasttime` measures.
-    times: Option<leasttime::Times>,
+    /// Only `leasttime` measures, and only it pays for the samples.
+    times: Option<Box<leasttime::Times>>,
 }
 
 /// The candidates that may be picked now, arranged for the strategy. Derived whenever health changes.
@@ -99,15 +99,19 @@ pub struct Balancer {
     cursor: wrr::Cursor,
     generation: AtomicU64,
     /// Held while `ready` is derived anew.
-    change: Mutex<()>,
+    change: Mutex<Parents>,
 }
+
+/// Balancers of which a service with this one is a candidate, and the index there: told when the last of its own
+/// candidates goes down, and when the first comes back.
+type Parents = Vec<(Weak<Balancer>, usize)>;
 
 impl Balancer {
     /// `wrr` begins with the first candidate; Traefik shuffles the servers of a load balancer beforehand
     /// (not the children of a weighted service), which is left to the caller.
     pub fn new(strategy: Strategy, candidates: Vec<Candidate>) -> Self {
         let slot = |_: &Candidate| {
-            let times = (strategy == Strategy::LeastTime).then(leasttime::Times::default);
+            let times = (strategy == Strategy::LeastTime).then(Box::default);
             Arc::new(Slot { up: AtomicBool::new(true), in_flight: AtomicUsize::new(0), times })
         };
         let slots: Box<[_]> = candidates.iter().map(slot).collect();
@@ -120,7 +124,7 @@ impl Balancer {
             ready,
             cursor: wrr::Cursor::default(),
             generation: AtomicU64::new(fastrand::u64(..)),
-            change: Mutex::new(()),
+            change: Mutex::default(),
         }
     }
 
@@ -135,17 +139,36 @@ impl Balancer {
     /// Records the health of a candidate; true if it is news.
     pub fn set_up(&self, index: usize, up: bool) -> bool {
         let Some(slot) = self.slots.get(index) else { return false };
-        let _held = self.change.lock().unwrap_or_else(PoisonError::into_inner);
+        let parents = self.change.lock().unwrap_or_else(PoisonError::into_inner);
         if slot.up.load(Relaxed) == up {
             return false;
         }
+        let before = self.any_up();
         if up && self.strategy == Strategy::LeastTime {
             leasttime::catch_up(index, &self.candidates, &self.slots);
         }
         slot.up.store(up, Relaxed);
         self.generation.fetch_add(1, Relaxed);
         self.ready.store(Arc::new(arrange(self.strategy, &self.candidates, &self.slots)));
+        let after = self.any_up();
+        if before != after {
+            for (parent, index) in parents.iter().filter_map(|(p, i)| Some((p.upgrade()?, *i))) {
+                parent.set_up(index, after);
+            }
+        }
         true
+    }
+
+    /// From now on `parent` knows of its candidate `index` whether any of these here is up. Services do not refer to
+    /// each other in a circle, so neither do balancers. One without anybody to pick is never said to be down: in
+    /// Traefik only a health check says so.
+    pub fn report_to(&self, parent: &Arc<Balancer>, index: usize) {
+        let mut parents = self.change.lock().unwrap_or_else(PoisonError::into_inner);
+        parents.retain(|(p, _)| p.strong_count() > 0);
+        parents.push((Arc::downgrade(parent), index));
+        if self.candidates.iter().any(|c| weighs(self.strategy, c)) {
+            parent.set_up(index, self.any_up());
+        }
     }
 
     pub fn is_up(&self, index: usize) -> bool {
@@ -317,6 +340,30 @@ mod tests {
             assert!(b.set_up(1, true));
             assert_eq!(counts(&b, 9), [0, 9]);
         }
+    }
+
+    #[test]
+    fn parents_know_when_the_last_goes_down_and_the_first_comes_back() {
+        let balancer = |n| Arc::new(Balancer::new(Strategy::Wrr, candidates(&vec![1; n])));
+        let (child, other, parent, top) = (balancer(2), balancer(1), balancer(2), balancer(1));
+        parent.report_to(&top, 0);
+        child.report_to(&parent, 0);
+        other.report_to(&parent, 1);
+        child.set_up(0, false);
+        assert!(parent.is_up(0));
+        child.set_up(1, false);
+        assert!(!parent.is_up(0) && top.is_up(0));
+        other.set_up(0, false);
+        assert!(!parent.is_up(1) && !top.is_up(0));
+        // One that is built while they are down begins down, and one that is gone is told nothing.
+        let late = balancer(1);
+        child.report_to(&late, 0);
+        drop(parent);
+        child.set_up(1, true);
+        assert!(late.is_up(0) && !top.is_up(0));
+        // Who has nobody to pick has never been found to be down.
+        balancer(0).report_to(&late, 0);
+        assert!(late.is_up(0));
     }
 
     #[test]

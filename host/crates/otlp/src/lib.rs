@@ -1,0 +1,14 @@
+//! Sends traces, metrics and logs to OpenTelemetry collectors (OTLP, over HTTP or gRPC), from one thread that
+//! nothing waits for: what cannot be sent is dropped and counted.
+
+mod batch;
+mod destination;
+mod environment;
+mod exporters;
+mod resource;
+mod spans;
+
+pub use destination::{Destination, Signal};
+pub use environment::Environment;
+pub use exporters::{Exporters, Running};
+pub use resource::Resource;

@@ -1,0 +1,59 @@
+//! What is told to OpenTelemetry collectors, from configuration and environment. A block that cannot be used is told
+//! in the log, and switches off itself alone.
+
+use http::HeaderName;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use torana_base::Diagnostic;
+use torana_config::install::{InstallConfig, TracingConfig};
+use torana_otlp::{Destination, Environment, Exporters, Resource, Signal};
+use torana_trace::{Options, Tracer};
+
+/// Tells of what cannot be used.
+fn told<T>(what: &str, made: Result<T, Diagnostic>) -> Option<T> {
+    made.inspect_err(|d| tracing::error!("{what}: {}", d.to_string().replace('\n', " "))).ok()
+}
+
+fn resource(key: &str, name: &str, attributes: &BTreeMap<String, String>, environment: &Environment) -> Result<Resource, Diagnostic> {
+    Resource::new(name, attributes, env!("CARGO_PKG_VERSION"), environment).map_err(|e| Diagnostic::error(key, e))
+}
+
+/// What traces requests, if that is configured.
+pub(crate) fn tracer(install: &InstallConfig, environment: &Environment, exporters: &mut Exporters) -> Option<Arc<Tracer>> {
+    let config = install.tracing.as_ref()?;
+    let made = told("requests are not traced", tracing(config, environment, exporters))?;
+    let (_, unknown) = environment.propagators();
+    for name in unknown {
+        tracing::error!(propagator = name, "OTEL_PROPAGATORS names one that there is not: it is left out");
+    }
+    Some(made)
+}
+
+fn tracing(config: &TracingConfig, environment: &Environment, exporters: &mut Exporters) -> Result<Arc<Tracer>, Diagnostic> {
+    let otlp = config.otlp.clone().unwrap_or_default();
+    let attributes = if config.resource_attributes.is_empty() { &config.global_attributes } else { &config.resource_attributes };
+    let resource = resource("tracing", &config.service_name, attributes, environment)?;
+    let sink = exporters.spans(Destination::new(&otlp, Signal::Traces, "tracing.otlp")?, resource, environment);
+    let options = Options {
+        sample_rate: config.sample_rate,
+        request_headers: headers(&config.captured_request_headers, "tracing.capturedRequestHeaders"),
+        response_headers: headers(&config.captured_response_headers, "tracing.capturedResponseHeaders"),
+        safe_query: config.safe_query_params.clone(),
+        internals: config.add_internals,
+        propagators: environment.propagators().0,
+        limits: environment.span_limits(),
+    };
+    Ok(Arc::new(Tracer::new(options, sink)))
+}
+
+/// Names that are none match no header.
+fn headers(names: &[String], key: &str) -> Vec<HeaderName> {
+    let one = |name: &String| {
+        let header = name.parse().ok();
+        if header.is_none() {
+            tracing::warn!("{key}: `{name}` is not a header name: nothing is captured by it");
+        }
+        header
+    };
+    names.iter().filter_map(one).collect()
+}
