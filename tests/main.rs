@@ -43,6 +43,7 @@ mod cases {
     mod templates;
     mod tls;
     mod tls_tcp;
+    mod tracing;
     mod udp;
     mod wit;
 }

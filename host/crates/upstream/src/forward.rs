@@ -9,6 +9,7 @@ use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Method};
 use smallvec::SmallVec;
 use std::sync::Arc;
+use std::time::Instant;
 use torana_http::{Body, ErrorKind, Exchange, Interim, ProxyError, Request, Response, hop};
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
@@ -131,8 +132,9 @@ pub struct Options {
 /// another try the request's body is back in place.
 pub async fn forward(exchange: &mut Exchange, target: &Arc<Target>, prefix: &str, options: Options) -> Result<Response, ProxyError> {
     let depth = spans::begin(exchange, target, prefix);
+    let began = exchange.calls.is_some().then(Instant::now);
     let sent = send(exchange, target, prefix, options).await;
-    spans::end(exchange, depth, &sent);
+    spans::end(exchange, target, depth, began, &sent);
     let mut response = sent.inspect_err(|error| tracing::debug!(error = %error, server = %target.authority, "request failed"))?;
     if !matches!(response.body(), Body::Tunnel(_)) {
         let trailer = response.headers().contains_key(header::TRAILER).then(|| hop::announced_trailers(response.headers()));
