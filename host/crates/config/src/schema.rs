@@ -500,8 +500,10 @@ mod tests {
                 ],
             ),
             (
-                "hostResolver: {}",
-                vec!["error: `hostResolver` is not built yet (TRN-05)\n  at  hostResolver  (t.yml:1:1)\n  hint: remove it"],
+                "hostResolver: {cnameFlattning: true}",
+                vec![
+                    "error: unknown option `cnameFlattning`\n  at  hostResolver.cnameFlattning  (t.yml:1:16)\n  hint: did you mean `cnameFlattening`?",
+                ],
             ),
             (
                 "entryPoints: {web: {adress: ':80'}}",

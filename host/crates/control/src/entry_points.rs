@@ -6,26 +6,40 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
 use torana_base::Diagnostic;
-use torana_config::install::{EntryPointConfig, HeadersStrategy, Protocol};
-use torana_dataplane::{EntryPoint, EntryPointLog, EntryPointMeter, HeaderStrategy, Http3, Trust, UdpEntryPoint};
+use torana_config::install::{EntryPointConfig, HeadersStrategy, HostResolverConfig, Protocol};
+use torana_dataplane::{EntryPoint, EntryPointLog, EntryPointMeter, Flattening, HeaderStrategy, Http3, Trust, UdpEntryPoint};
 use torana_telemetry::access_log::AccessLog;
 use torana_telemetry::metrics::Metrics;
 use torana_trace::{Calls, Tracer};
 
-/// Compiles all TCP entry points; every bad one is named. With `metrics` their requests are counted, with `log` they
-/// are logged, with `tracer` traced, with `calls` timed for OpenTelemetry.
+/// Who is told of requests.
+#[derive(Clone, Copy, Default)]
+pub struct Observers<'a> {
+    /// Counts them.
+    pub metrics: Option<&'a Arc<Metrics>>,
+    pub log: Option<&'a Arc<AccessLog>>,
+    pub tracer: Option<&'a Arc<Tracer>>,
+    /// Times them for OpenTelemetry.
+    pub calls: Option<&'a Arc<Calls>>,
+}
+
+/// Compiles all TCP entry points; every bad one is named.
 pub fn compile(
     configs: &BTreeMap<String, EntryPointConfig>,
-    metrics: Option<&Arc<Metrics>>,
-    log: Option<&Arc<AccessLog>>,
-    tracer: Option<&Arc<Tracer>>,
-    calls: Option<&Arc<Calls>>,
+    resolver: Option<&HostResolverConfig>,
+    observers: Observers<'_>,
 ) -> Result<Vec<Arc<EntryPoint>>, Vec<Diagnostic>> {
+    let Observers { metrics, log, tracer, calls } = observers;
     let mut done = Vec::new();
     let mut wrong = Vec::new();
+    let flattening = resolver.filter(|r| r.cname_flattening).map(|r| {
+        let depth = u32::try_from(r.resolv_depth).unwrap_or(0);
+        Arc::new(Flattening { resolv_conf: r.resolv_config.clone().into(), depth, port: 53 })
+    });
     for (name, config) in configs.iter().filter(|(_, c)| c.address.protocol == Protocol::Tcp) {
         match one(name, config) {
             Ok(mut e) => {
+                e.flattening.clone_from(&flattening);
                 e.meter = metrics.map(|m| EntryPointMeter {
                     metrics: m.clone(),
                     requests: m.entry_point(&e.name),

@@ -1,4 +1,5 @@
 use crate::access::EntryPointLog;
+use crate::flatten::Flattening;
 use crate::measure::EntryPointMeter;
 use crate::trace::EntryPointTracer;
 use http::{HeaderName, HeaderValue};
@@ -87,6 +88,8 @@ pub struct EntryPoint {
     pub h2_encoder_table: u32,
     /// `None` without HTTP/3.
     pub http3: Option<Http3>,
+    /// `None`: rules see the host as it came.
+    pub flattening: Option<Arc<Flattening>>,
     /// `None`: nothing is measured.
     pub meter: Option<EntryPointMeter>,
     /// `None`: nothing is logged.
@@ -125,6 +128,7 @@ impl EntryPoint {
             h2_decoder_table: 4096,
             h2_encoder_table: 4096,
             http3: None,
+            flattening: None,
             meter: None,
             log: None,
             calls: None,

@@ -23,6 +23,8 @@ struct Trail {
     /// The canonical host that the request came with: a middleware that rewrites `Host` does not change where
     /// it goes.
     host: String,
+    /// What it is an alias of, where that is asked for.
+    flat: Option<Rc<str>>,
     scopes: Scopes,
 }
 
@@ -42,7 +44,8 @@ impl Layer {
             let path = routing_path(&request.path);
             let query = request.query.as_deref();
             let seen = RequestView::new(&host, &path, request.method.as_str(), &request.headers, query, exchange.peer.ip());
-            self.routes.find(&seen.with_raw_host(&request.host))
+            let flat = trail.as_ref().and_then(|t| t.flat.as_deref());
+            self.routes.find(&seen.with_raw_host(&request.host).with_flat_host(flat))
         };
         if let Some(trail) = trail {
             if let Some(scope) = found.and_then(|r| r.meter.as_ref()).filter(|_| exchange.metered) {
@@ -71,9 +74,9 @@ fn key() -> usize {
 }
 
 /// To be called before the first router's middlewares run.
-pub(crate) fn enter(exchange: &mut Exchange) -> Scopes {
+pub(crate) fn enter(exchange: &mut Exchange, flat: Option<Rc<str>>) -> Scopes {
     let scopes = Scopes::default();
     let host = canonical_host(&exchange.request.host).into_owned();
-    exchange.keep(key(), Trail { host, scopes: scopes.clone() });
+    exchange.keep(key(), Trail { host, flat, scopes: scopes.clone() });
     scopes
 }

@@ -186,6 +186,10 @@ async fn route(exchange: &mut Exchange, entry_point: &EntryPoint, view: &View, h
     forwarded::complete(exchange, hostname);
     forwarded::connection_headers(&mut exchange.request.headers, &entry_point.connection_allowed, exchange.upgrade.as_ref());
 
+    let flat = match &entry_point.flattening {
+        Some(flattening) => Some(flattening.flat(&canonical_host(&exchange.request.host)).await),
+        None => None,
+    };
     let snapshot = view.current();
     let table = match &exchange.peer.tls {
         None => snapshot.routes.get(&entry_point.name),
@@ -196,9 +200,9 @@ async fn route(exchange: &mut Exchange, entry_point: &EntryPoint, view: &View, h
         let host = canonical_host(&request.host);
         let path = routing_path(&request.path);
         let seen = RequestView::new(&host, &path, request.method.as_str(), &request.headers, request.query.as_deref(), exchange.peer.ip());
-        table.find(&seen.with_raw_host(&request.host))
+        table.find(&seen.with_raw_host(&request.host).with_flat_host(flat.as_deref()))
     });
-    let behind = router.filter(|r| r.layered).map(|_| layer::enter(exchange));
+    let behind = router.filter(|r| r.layered).map(|_| layer::enter(exchange, flat));
     slot.begin(exchange, entry_point, router.map(|r| &**r), behind);
     trace::begin(exchange, entry_point, router.map(|r| &**r));
     let Some(router) = router else { return not_found() };

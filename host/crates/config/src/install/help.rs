@@ -4,7 +4,7 @@ use crate::schema::{self, Kind, Row, State};
 use std::fmt::Write;
 
 /// Heading and first part of the paths below it.
-const GROUPS: [(&str, &str); 19] = [
+const GROUPS: [(&str, &str); 20] = [
     ("Configuration file", "configFile"),
     ("Entry points", "entryPoints"),
     ("Providers", "providers"),
@@ -21,6 +21,7 @@ const GROUPS: [(&str, &str); 19] = [
     ("Access log", "accessLog"),
     ("Tracing", "tracing"),
     ("Core", "core"),
+    ("Host resolver", "hostResolver"),
     ("Global", "global"),
     ("Secrets", "secrets"),
     ("Experimental", "experimental"),

@@ -65,6 +65,8 @@ pub struct InstallConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ocsp: Option<OcspConfig>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub host_resolver: Option<HostResolverConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub spiffe: Option<SpiffeConfig>,
     pub core: CoreConfig,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -99,6 +101,25 @@ pub struct OcspConfig {
     /// Responders to ask in place of those that certificates name, by URL.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub responder_overrides: BTreeMap<String, String>,
+}
+
+/// `hostResolver`: what hosts are aliases of.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct HostResolverConfig {
+    /// Rules are asked for the alias of the host too.
+    #[serde(skip_serializing_if = "is_false")]
+    pub cname_flattening: bool,
+    /// Names the servers.
+    pub resolv_config: String,
+    /// Aliases of aliases, at most; none below 1.
+    pub resolv_depth: i64,
+}
+
+impl Default for HostResolverConfig {
+    fn default() -> Self {
+        HostResolverConfig { cname_flattening: false, resolv_config: "/etc/resolv.conf".into(), resolv_depth: 5 }
+    }
 }
 
 /// `global`.
