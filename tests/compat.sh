@@ -23,5 +23,7 @@ python3 -m venv "$work/.venv"
 only=()
 while read -r case; do only+=(--only "$case"); done < <(grep -v '^#' tests/compat-must-pass.txt | grep .)
 cd "$work"
-.venv/bin/python run.py --cases cases --cases differential/protocol --cases differential/services --cases differential/l4 --cases differential/metrics --cases differential/http3 --cases differential/traffic --cases differential/accesslog \
+folders=()
+for folder in differential/*/; do folders+=(--cases "${folder%/}"); done
+.venv/bin/python run.py --cases cases "${folders[@]}" \
   --candidate "$binary --configFile={static}" -q --retry 2 "${only[@]}"

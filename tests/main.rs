@@ -26,6 +26,7 @@ mod cases {
     mod lifecycle;
     mod memory;
     mod metrics;
+    mod middlewares_auth;
     mod on_demand;
     mod plugin_examples;
     mod plugin_test;

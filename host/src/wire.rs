@@ -423,7 +423,7 @@ pub(crate) fn check(loaded: Loaded) -> Vec<Diagnostic> {
         Err(d) => return vec![d],
     };
     let install = Arc::new(loaded.config);
-    let mut found = match torana_control::entry_points::compile(&install.entry_points, None, None) {
+    let mut found = match torana_control::entry_points::compile(&install.entry_points, None, None, None) {
         Ok(_) => Vec::new(),
         Err(wrong) => wrong,
     };
@@ -442,13 +442,14 @@ pub(crate) fn check(loaded: Loaded) -> Vec<Diagnostic> {
         }
     };
     let drain = Drain::default();
-    let mut compiler = match compiler(&install, &plugins, out, &resolvers, &published, &drain, metrics(&install), None, &rest, identity) {
-        Ok(c) => c,
-        Err(d) => {
-            found.push(d);
-            return found;
-        }
-    };
+    let mut compiler =
+        match compiler(&install, &plugins, out, &resolvers, &published, &drain, metrics(&install), None, None, &rest, identity) {
+            Ok(c) => c,
+            Err(d) => {
+                found.push(d);
+                return found;
+            }
+        };
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default()) {
         Ok(r) => r,
         Err(e) => {

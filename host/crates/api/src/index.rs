@@ -53,24 +53,34 @@ impl Index {
 
     /// Notes what a router leads to. Its middlewares come after its service, if that works.
     fn follow(&mut self, router: &RouterStatus, status: &RuntimeStatus) {
-        let mut next = vec![router.service.clone()];
-        while let Some(name) = next.pop() {
-            if let Some(service) = status.services.get(&name)
-                && self.made.insert(name)
-            {
-                next.extend(service.children.iter().cloned());
-            }
-        }
+        self.follow_service(router.service.clone(), status);
         if status.services.get(&router.service).is_some_and(|s| s.state == State::Disabled) {
             return;
         }
         let mut next = router.middlewares.clone();
         while let Some(name) = next.pop() {
-            if let Some(chain) = status.middlewares.get(&name).filter(|m| m.item.config.kind == "chain")
-                && self.chains.insert(name)
+            let Some(middleware) = status.middlewares.get(&name) else { continue };
+            match middleware.item.config.kind.as_str() {
+                "chain" if self.chains.insert(name) => {
+                    let members = middleware.shown["middlewares"].as_array().into_iter().flatten().filter_map(|m| m.as_str());
+                    next.extend(members.map(|m| qualify(m, &middleware.provider).into()));
+                }
+                "errors" => {
+                    let service = middleware.shown["service"].as_str().unwrap_or_default();
+                    self.follow_service(qualify(service, &middleware.provider).into(), status);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn follow_service(&mut self, name: Arc<str>, status: &RuntimeStatus) {
+        let mut next = vec![name];
+        while let Some(name) = next.pop() {
+            if let Some(service) = status.services.get(&name)
+                && self.made.insert(name)
             {
-                let members = chain.shown["middlewares"].as_array().into_iter().flatten().filter_map(|m| m.as_str());
-                next.extend(members.map(|m| qualify(m, &chain.provider).into()));
+                next.extend(service.children.iter().cloned());
             }
         }
     }

@@ -175,7 +175,7 @@ impl Compiler {
             self.default_transport.clone(),
         );
         service_status(inputs, &mut services, &mut status);
-        let middleware_status = middleware_status(inputs, &resolver, self.parts.kinds, &self.middleware_status, &mut status);
+        let middleware_status = middleware_status(inputs, &resolver, &mut services, self.parts.kinds, &self.middleware_status, &mut status);
         let resolvers = self.parts.resolvers.clone();
         self.tls.update(inputs, &resolvers.certificates());
         status.diagnostics.extend(self.tls.diagnostics().cloned());
@@ -236,11 +236,12 @@ impl Compiler {
         status.routers = router_status.into_iter().collect();
         status.diagnostics.extend(transport_problems("serversTransport", &self.default_transport));
         status.diagnostics.append(&mut services.finish());
-        self.middlewares = resolver.into_kept();
+        let (middlewares, led_to) = resolver.finish();
+        self.middlewares = middlewares;
         self.routers = kept;
         self.middleware_status = middleware_status;
         let routes = routes.into_iter().map(|(e, r)| (e, RouteTable::new(r))).collect();
-        let (activate, rest) = by_use(&status);
+        let (activate, rest) = by_use(&status, &led_to);
         let cx = TcpCx { inputs, models: &self.models, ranks: &self.ranks, tls_options: &|name| self.tls.handshake(name).is_some() };
         let (tcp, tcp_checks) = self.tcp.compile(&cx, &mut status);
         let udp = self.udp.compile(inputs, &mut status);

@@ -37,6 +37,7 @@ pub(crate) fn service_status(inputs: &Inputs, services: &mut Services<'_>, statu
 pub(crate) fn middleware_status(
     inputs: &Inputs,
     resolver: &Resolver<'_>,
+    services: &mut Services<'_>,
     kinds: Kinds,
     before: &MiddlewareStatuses,
     status: &mut RuntimeStatus,
@@ -47,7 +48,7 @@ pub(crate) fn middleware_status(
         for (name, item) in &config.http.middlewares {
             let name: Arc<str> = qualify(name, &provider).into();
             // Built for nobody, to know whether it can be.
-            let built = resolver.steps(&name, &Arc::from(""));
+            let built = resolver.steps(&name, &Arc::from(""), services);
             let (state, errors, mut wrong) = judge(&item.diagnostics, built.as_ref().err());
             status.diagnostics.append(&mut wrong);
             let shown = match before.get(&name) {
@@ -81,18 +82,19 @@ pub(crate) fn judge(own: &[Diagnostic], built: Option<&Vec<Diagnostic>>) -> (Sta
     (state, all.iter().map(|d| d.message.clone()).collect(), all)
 }
 
-/// Load balancers that some router leads to, and the others: as in Traefik, their health is not checked.
-pub(crate) fn by_use(status: &RuntimeStatus) -> (Vec<Arc<LoadBalancer>>, Vec<Arc<LoadBalancer>>) {
-    let mut seen = FxHashSet::default();
-    let mut open: Vec<&Arc<str>> = status.routers.values().filter(|r| !r.using.is_empty()).map(|r| &r.service).collect();
+/// Load balancers that some router or middleware leads to, and the others: as in Traefik, their health is not checked.
+pub(crate) fn by_use(status: &RuntimeStatus, led_to: &FxHashSet<String>) -> (Vec<Arc<LoadBalancer>>, Vec<Arc<LoadBalancer>>) {
+    let mut seen: FxHashSet<&str> = FxHashSet::default();
+    let routers = status.routers.values().filter(|r| !r.using.is_empty()).map(|r| &*r.service);
+    let mut open: Vec<&str> = routers.chain(led_to.iter().map(String::as_str)).collect();
     while let Some(name) = open.pop() {
         if seen.insert(name)
             && let Some(service) = status.services.get(name)
         {
-            open.extend(&service.children);
+            open.extend(service.children.iter().map(|c| &**c));
         }
     }
-    let (used, idle): (Vec<_>, Vec<_>) = status.services.values().partition(|s| seen.contains(&s.name));
+    let (used, idle): (Vec<_>, Vec<_>) = status.services.values().partition(|s| seen.contains(&*s.name));
     let balancers = |services: Vec<&Arc<ServiceStatus>>| services.into_iter().filter_map(|s| s.balancer.clone()).collect();
     (balancers(used), balancers(idle))
 }

@@ -3,15 +3,16 @@
 
 use crate::references::{self, reason};
 use crate::spans;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use torana_base::{Diagnostic, closest, provider_of, qualify, unqualified};
 use torana_config::node::Node;
-use torana_config::routing::{Item, MiddlewareConfig, RoutingConfig};
+use torana_config::routing::{Item, MiddlewareConfig, RoutingConfig, ServersTransportConfig};
 use torana_extend::{BuildCx, BuildError, MiddlewareKind, PluginHost, Scope};
-use torana_http::Step;
+use torana_http::{Client, Endpoint, Step};
+use torana_upstream::Transport;
 
 /// Documents by provider.
 pub(crate) type Inputs = BTreeMap<&'static str, Arc<RoutingConfig>>;
@@ -23,7 +24,23 @@ pub type Kinds = fn(&str) -> Option<&'static MiddlewareKind>;
 type Owner = Option<Arc<str>>;
 
 /// Leaves of the last compile, by owner and qualified name.
-pub(crate) type Kept = FxHashMap<(Owner, Arc<str>), (u64, Vec<Step>)>;
+pub(crate) type Kept = FxHashMap<(Owner, Arc<str>), KeptSteps>;
+
+/// Services that steps lead to, by qualified name.
+type Targets = Vec<(String, Arc<dyn Endpoint>)>;
+
+/// Valid while the middleware's text and the services that it leads to are the same.
+#[derive(Clone)]
+pub(crate) struct KeptSteps {
+    digest: u64,
+    steps: Vec<Step>,
+    targets: Targets,
+}
+
+/// Services for middlewares that lead to one.
+pub(crate) trait ServiceByName {
+    fn endpoint(&mut self, qualified: &str) -> Result<Arc<dyn Endpoint>, Vec<Diagnostic>>;
+}
 
 type BuiltSteps = Result<Vec<Step>, Vec<Diagnostic>>;
 
@@ -37,6 +54,7 @@ pub(crate) struct Resolver<'a> {
     /// Middlewares have marks, where spans may begin.
     marking: bool,
     memo: RefCell<FxHashMap<(Owner, Arc<str>), BuiltSteps>>,
+    led_to: RefCell<FxHashSet<String>>,
 }
 
 pub(crate) fn middleware_item<'a>(inputs: &'a Inputs, qualified: &str) -> Option<&'a Arc<Item<MiddlewareConfig>>> {
@@ -45,7 +63,16 @@ pub(crate) fn middleware_item<'a>(inputs: &'a Inputs, qualified: &str) -> Option
 
 impl<'a> Resolver<'a> {
     pub(crate) fn new(inputs: &'a Inputs, kinds: Kinds, plugins: &'a dyn PluginHost, before: &'a Kept) -> Self {
-        Resolver { inputs, kinds, plugins, before, kept: RefCell::default(), marking: false, memo: RefCell::default() }
+        Resolver {
+            inputs,
+            kinds,
+            plugins,
+            before,
+            kept: RefCell::default(),
+            marking: false,
+            memo: RefCell::default(),
+            led_to: RefCell::default(),
+        }
     }
 
     /// The same; `marking`: before the steps of each middleware stands the mark of its span.
@@ -53,18 +80,25 @@ impl<'a> Resolver<'a> {
         Resolver { marking, ..self }
     }
 
-    /// What the next compile may reuse.
-    pub(crate) fn into_kept(self) -> Kept {
-        self.kept.into_inner()
+    /// What the next compile may reuse, and the services that some middleware leads to.
+    pub(crate) fn finish(self) -> (Kept, FxHashSet<String>) {
+        (self.kept.into_inner(), self.led_to.into_inner())
     }
 
     /// The steps of a middleware for a router. The diagnostics of a failure point into the middleware.
-    pub(crate) fn steps(&self, qualified: &str, router: &Arc<str>) -> BuiltSteps {
+    pub(crate) fn steps(&self, qualified: &str, router: &Arc<str>, services: &mut dyn ServiceByName) -> BuiltSteps {
         let stateful = Cell::new(false);
-        self.build(qualified, router, &[], &stateful)
+        self.build(qualified, router, &[], &stateful, services)
     }
 
-    fn build(&self, qualified: &str, router: &Arc<str>, above: &[&str], stateful: &Cell<bool>) -> BuiltSteps {
+    fn build(
+        &self,
+        qualified: &str,
+        router: &Arc<str>,
+        above: &[&str],
+        stateful: &Cell<bool>,
+        services: &mut dyn ServiceByName,
+    ) -> BuiltSteps {
         let name: Arc<str> = qualified.into();
         for owner in [None, Some(router.clone())] {
             if let Some(done) = self.memo.borrow().get(&(owner.clone(), name.clone())) {
@@ -73,7 +107,7 @@ impl<'a> Resolver<'a> {
             }
         }
         let within = Cell::new(false);
-        let built = self.build_new(&name, router, above, &within).map(|steps| self.mark(&name, steps));
+        let built = self.build_new(&name, router, above, &within, services).map(|steps| self.mark(&name, steps));
         stateful.set(stateful.get() | within.get());
         let owner = within.get().then(|| router.clone());
         // Inside a loop of references the result depends on where one came in.
@@ -91,7 +125,14 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    fn build_new(&self, name: &Arc<str>, router: &Arc<str>, above: &[&str], stateful: &Cell<bool>) -> BuiltSteps {
+    fn build_new(
+        &self,
+        name: &Arc<str>,
+        router: &Arc<str>,
+        above: &[&str],
+        stateful: &Cell<bool>,
+        services: &mut dyn ServiceByName,
+    ) -> BuiltSteps {
         let Some(item) = middleware_item(self.inputs, name) else { return Err(vec![self.unknown(name)]) };
         if item.has_errors() {
             return Err(item.diagnostics.clone());
@@ -108,19 +149,34 @@ impl<'a> Resolver<'a> {
         }
         let owner = stateful.get().then(|| router.clone());
         let slot = (owner, name.clone());
-        if let Some((digest, steps)) = self.before.get(&slot)
-            && *digest == item.digest
+        if let Some(kept) = self.before.get(&slot)
+            && kept.digest == item.digest
+            && kept.targets.iter().all(|(name, before)| services.endpoint(name).is_ok_and(|now| Arc::ptr_eq(&now, before)))
         {
-            self.kept.borrow_mut().insert(slot, (*digest, steps.clone()));
-            return Ok(steps.clone());
+            self.led_to.borrow_mut().extend(kept.targets.iter().map(|(name, _)| name.clone()));
+            self.kept.borrow_mut().insert(slot, kept.clone());
+            return Ok(kept.steps.clone());
         }
         let mut path = above.to_vec();
         path.push(name);
-        let cx = Cx { resolver: self, router, name, item, path: &path, used_others: Cell::new(false), stateful };
+        let cx = Cx {
+            resolver: self,
+            router,
+            name,
+            item,
+            path: &path,
+            used_middlewares: Cell::new(false),
+            quotes: Cell::new(false),
+            targets: RefCell::default(),
+            stateful,
+            services: RefCell::new(services),
+        };
         let built = (kind.build)(&item.config.node, &key, &cx);
-        let steps = built.map_err(|wrong| if cx.used_others.get() { wrong } else { own(item, wrong) })?.steps;
-        if !cx.used_others.get() {
-            self.kept.borrow_mut().insert(slot, (item.digest, steps.clone()));
+        let steps = built.map_err(|wrong| if cx.quotes.get() { wrong } else { own(item, wrong) })?.steps;
+        let targets = cx.targets.into_inner();
+        self.led_to.borrow_mut().extend(targets.iter().map(|(name, _)| name.clone()));
+        if !cx.used_middlewares.get() {
+            self.kept.borrow_mut().insert(slot, KeptSteps { digest: item.digest, steps: steps.clone(), targets });
         }
         Ok(steps)
     }
@@ -133,14 +189,11 @@ impl<'a> Resolver<'a> {
         };
         let digest = crate::plugins::mixed(item.digest, self.plugins.version(&found));
         let slot = (None, name.clone());
-        if let Some((before, steps)) = self.before.get(&slot)
-            && *before == digest
-        {
-            self.kept.borrow_mut().insert(slot, (digest, steps.clone()));
-            return Ok(steps.clone());
-        }
-        let steps = self.plugins.middleware(&found, config, &key).map_err(|wrong| own(item, wrong))?.steps;
-        self.kept.borrow_mut().insert(slot, (digest, steps.clone()));
+        let steps = match self.before.get(&slot) {
+            Some(kept) if kept.digest == digest => kept.steps.clone(),
+            _ => self.plugins.middleware(&found, config, &key).map_err(|wrong| own(item, wrong))?.steps,
+        };
+        self.kept.borrow_mut().insert(slot, KeptSteps { digest, steps: steps.clone(), targets: Targets::new() });
         Ok(steps)
     }
 
@@ -175,8 +228,26 @@ struct Cx<'a> {
     name: &'a str,
     item: &'a Item<MiddlewareConfig>,
     path: &'a [&'a str],
-    used_others: Cell<bool>,
+    /// What is made of other middlewares is made anew each time: they are what is kept.
+    used_middlewares: Cell<bool>,
+    /// An error may hold the text of another object.
+    quotes: Cell<bool>,
+    targets: RefCell<Targets>,
     stateful: &'a Cell<bool>,
+    services: RefCell<&'a mut dyn ServiceByName>,
+}
+
+impl Cx<'_> {
+    /// An error that says why another object cannot be used.
+    fn because(&self, what: &str, qualified: &str, wrong: Vec<Diagnostic>) -> BuildError {
+        self.quotes.set(true);
+        let shown = references::name(self.item, qualified);
+        let (text, hint) = match wrong.into_iter().next().map(|d| reason(self.item, d)) {
+            Some((why, hint)) => (format!("{what} {shown} cannot be used: {why}"), hint),
+            None => (format!("{what} {shown} is disabled"), None),
+        };
+        BuildError { hint, ..BuildError::new("", text) }
+    }
 }
 
 impl BuildCx for Cx<'_> {
@@ -185,22 +256,31 @@ impl BuildCx for Cx<'_> {
     }
 
     fn middleware(&self, name: &str) -> Result<Vec<Step>, BuildError> {
-        self.used_others.set(true);
+        self.used_middlewares.set(true);
         let qualified = qualify(name, provider_of(self.name));
         if self.path.contains(&qualified.as_str()) {
+            self.quotes.set(true);
             let round = self.path.iter().copied().chain([qualified.as_str()]).collect::<Vec<_>>().join(" -> ");
             return Err(BuildError::new("", format!("middlewares refer to each other in a circle: {round}"))
                 .hint("take one of them out of the chain"));
         }
-        self.resolver.build(&qualified, self.router, self.path, self.stateful).map_err(|wrong| {
-            let shown = references::name(self.item, &qualified);
-            let (text, hint) = match wrong.into_iter().next().map(|d| reason(self.item, d)) {
-                Some((why, hint)) => (format!("middleware {shown} cannot be used: {why}"), hint),
-                None => (format!("middleware {shown} is disabled"), None),
-            };
-            let mut e = BuildError::new("", text);
-            e.hint = hint;
-            e
-        })
+        let services = &mut **self.services.borrow_mut();
+        let built = self.resolver.build(&qualified, self.router, self.path, self.stateful, services);
+        built.map_err(|wrong| self.because("middleware", &qualified, wrong))
+    }
+
+    fn service(&self, name: &str) -> Result<Arc<dyn Endpoint>, BuildError> {
+        let qualified = qualify(name, provider_of(self.name));
+        let found = self.services.borrow_mut().endpoint(&qualified).map_err(|wrong| self.because("service", &qualified, wrong))?;
+        self.targets.borrow_mut().push((qualified, found.clone()));
+        Ok(found)
+    }
+
+    fn client(&self, url: &str, transport: &ServersTransportConfig) -> Result<Arc<dyn Client>, BuildError> {
+        let transport = Transport::build(transport);
+        match transport.problems.first() {
+            Some(p) => Err(BuildError::new(p.key, p.message.clone())),
+            None => Ok(Arc::new(torana_upstream::Client::new(url, transport))),
+        }
     }
 }

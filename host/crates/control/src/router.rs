@@ -327,7 +327,7 @@ impl RouterBuild<'_, '_> {
         let mut steps = Vec::with_capacity(middlewares.len());
         let mut good = true;
         for (index, m) in middlewares {
-            match self.cx.resolver.steps(m, router) {
+            match self.cx.resolver.steps(m, router, self.services) {
                 Ok(s) => steps.extend(s),
                 Err(wrong) => {
                     good = false;

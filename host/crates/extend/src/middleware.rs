@@ -1,8 +1,10 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::sync::Arc;
 use torana_base::Diagnostic;
 use torana_config::node::Node;
-use torana_http::Step;
+use torana_config::routing::ServersTransportConfig;
+use torana_http::{Client, Endpoint, Step};
 
 /// How far one built middleware is shared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +23,14 @@ pub trait BuildCx {
     /// The steps of another middleware, by a name that is qualified with this one's provider when it
     /// says none. Refuses names that lead back here.
     fn middleware(&self, name: &str) -> Result<Vec<Step>, BuildError>;
+
+    /// A service, by a name that is qualified as that of a middleware. Refuses those that lead back here. The
+    /// middleware is built anew when the service is.
+    fn service(&self, name: &str) -> Result<Arc<dyn Endpoint>, BuildError>;
+
+    /// What sends the middleware's own requests to the server of a URL, of which scheme, host and port count. A URL
+    /// that leads nowhere is no error here: each request fails. The key of an error is an option of `transport`.
+    fn client(&self, url: &str, transport: &ServersTransportConfig) -> Result<Arc<dyn Client>, BuildError>;
 }
 
 /// Why a middleware cannot be built; it is disabled, and with it every router that uses it.

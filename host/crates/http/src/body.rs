@@ -3,6 +3,7 @@
 use crate::whole::WholeBody;
 use bytes::Bytes;
 use http::HeaderMap;
+use std::collections::VecDeque;
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -93,6 +94,31 @@ impl Body {
     }
 }
 
+impl Body {
+    /// `frames`, then `rest`; `length` is what the sender declared of all.
+    pub fn prefixed(frames: VecDeque<Result<Frame, BodyError>>, rest: Body, length: Option<u64>) -> Body {
+        Body::stream(Prefixed { frames, rest }, length)
+    }
+
+    /// Waits for the first bytes, empty where none come, and gives them with the body, of which nothing is missing.
+    pub async fn peek(mut self) -> (Bytes, Body) {
+        if let Body::Full(b) = &self {
+            return (b.clone(), self);
+        }
+        let length = self.length();
+        let mut pieces = VecDeque::new();
+        let mut first = Bytes::new();
+        while first.is_empty() {
+            let Some(frame) = self.frame().await else { break };
+            let data = frame.as_ref().ok().and_then(|f| f.data_ref()).cloned();
+            pieces.push_back(frame);
+            let Some(data) = data else { break };
+            first = data;
+        }
+        (first, if pieces.is_empty() { self } else { Body::prefixed(pieces, self, length) })
+    }
+}
+
 impl From<&'static str> for Body {
     fn from(text: &'static str) -> Self {
         Body::Full(Bytes::from_static(text.as_bytes()))
@@ -118,6 +144,24 @@ impl fmt::Debug for Body {
             Body::Full(b) => write!(f, "Full({})", b.len()),
             Body::Stream { length, .. } => write!(f, "Stream({length:?})"),
             Body::Tunnel(_) => f.write_str("Tunnel"),
+        }
+    }
+}
+
+/// What was read ahead, then the rest.
+struct Prefixed {
+    frames: VecDeque<Result<Frame, BodyError>>,
+    rest: Body,
+}
+
+impl http_body::Body for Prefixed {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, BodyError>>> {
+        match self.frames.pop_front() {
+            Some(frame) => Poll::Ready(Some(frame)),
+            None => self.rest.poll_frame(cx),
         }
     }
 }

@@ -3,6 +3,7 @@
 
 pub mod body;
 pub mod chain;
+mod client;
 pub mod error;
 pub mod exchange;
 pub mod forwarded;
@@ -20,6 +21,7 @@ mod whole;
 
 pub use body::{Body, BodyError, Frame, Tunnel};
 pub use chain::{Around, Endpoint, Filter, Flow, LocalFuture, Next, Step, run};
+pub use client::Client;
 pub use error::{ErrorKind, ProxyError, Side};
 pub use exchange::{Exchange, Origin, Request, Response};
 pub use peer::{Interim, Peer, TlsFacts};

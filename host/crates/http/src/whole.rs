@@ -32,7 +32,7 @@ impl WholeBody {
                     total += data.len();
                     pieces.push_back(data);
                     if total > limit {
-                        return Ok(Err(Body::stream(Prefixed { pieces, rest: body }, declared)));
+                        return Ok(Err(Body::prefixed(pieces.into_iter().map(|b| Ok(Frame::data(b))).collect(), body, declared)));
                     }
                 }
                 Err(frame) => whole.trailers = frame.into_trailers().ok(),
@@ -83,24 +83,6 @@ impl http_body::Body for Again {
     }
 }
 
-/// What was read ahead, then the rest.
-struct Prefixed {
-    pieces: VecDeque<Bytes>,
-    rest: Body,
-}
-
-impl http_body::Body for Prefixed {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, BodyError>>> {
-        match self.pieces.pop_front() {
-            Some(b) => Poll::Ready(Some(Ok(Frame::data(b)))),
-            None => self.rest.poll_frame(cx),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,8 +103,8 @@ mod tests {
     }
 
     fn pieces(pieces: &[&'static str], length: Option<u64>) -> Body {
-        let pieces = pieces.iter().map(|p| Bytes::from_static(p.as_bytes())).collect();
-        Body::stream(Prefixed { pieces, rest: Body::Empty }, length)
+        let frames = pieces.iter().map(|p| Ok(Frame::data(Bytes::from_static(p.as_bytes())))).collect();
+        Body::prefixed(frames, Body::Empty, length)
     }
 
     #[test]

@@ -1,5 +1,5 @@
 use crate::password::Hash;
-use crate::{omit, users};
+use crate::{omit, random_key, users};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, HeaderValue, WWW_AUTHENTICATE};
@@ -7,8 +7,6 @@ use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
-use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
@@ -171,12 +169,7 @@ struct Known {
 
 impl Default for Known {
     fn default() -> Self {
-        let mut secret = [0; 32];
-        for (i, part) in secret.chunks_mut(8).enumerate() {
-            // Seeded by the operating system.
-            part.copy_from_slice(&RandomState::new().hash_one(i).to_le_bytes());
-        }
-        Known { secret, shards: Default::default() }
+        Known { secret: random_key::new(), shards: Default::default() }
     }
 }
 

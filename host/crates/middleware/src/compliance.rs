@@ -98,8 +98,10 @@ fn what_does_not_concern_a_kind_stays_as_it_is() {
                 x.request.headers.append("authorization", "Basic YTp0ZXN0".parse().unwrap());
                 ("users: ['a:{SHA}qUqP5cyxm6YcTAhz05Hph5gvu9M=']", x)
             }
+            "errors" => ("status: ['500-599']\nservice: pages", x),
+            "encodedCharacters" => ("allowEncodedSlash: true", x),
             // These concern every request.
-            "addPrefix" | "replacePath" | "requestRedirect" | "URLRewrite" => return None,
+            "addPrefix" | "contentType" | "digestAuth" | "forwardAuth" | "replacePath" | "requestRedirect" | "URLRewrite" => return None,
             name => panic!("say what does not concern {name}"),
         })
     };

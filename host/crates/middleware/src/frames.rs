@@ -1,34 +1,13 @@
 //! Bodies made of frames that are there already.
 
-use bytes::Bytes;
-use std::collections::VecDeque;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use torana_http::{Body, BodyError, Frame};
 
 /// `frames`, then `rest`; of no declared length.
 pub(crate) fn followed_by(frames: impl IntoIterator<Item = Result<Frame, BodyError>>, rest: Body) -> Body {
-    Body::stream(Frames { ready: frames.into_iter().collect(), rest }, None)
+    Body::prefixed(frames.into_iter().collect(), rest, None)
 }
 
 /// The same body, of no declared length.
 pub(crate) fn without_length(body: Body) -> Body {
     followed_by([], body)
-}
-
-struct Frames {
-    ready: VecDeque<Result<Frame, BodyError>>,
-    rest: Body,
-}
-
-impl http_body::Body for Frames {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, BodyError>>> {
-        match self.ready.pop_front() {
-            Some(frame) => Poll::Ready(Some(frame)),
-            None => self.rest.poll_frame(cx),
-        }
-    }
 }

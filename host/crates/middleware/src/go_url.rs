@@ -129,6 +129,84 @@ pub(crate) fn reprint(url: &str) -> Option<String> {
     Some(out)
 }
 
+/// The URL that `reference` means where it stands in what came from a URL of the `origin` (scheme and authority),
+/// `path` and `query` (RFC 3986, 5.2, as Go does it). `None` for what is no URL.
+pub(crate) fn resolve(origin: &str, path: &str, query: Option<&str>, reference: &str) -> Option<String> {
+    let printed = reprint(reference)?;
+    let (rest, fragment) = printed.split_at(printed.find('#').unwrap_or(printed.len()));
+    let (rest, asked) = rest.split_at(rest.find('?').unwrap_or(rest.len()));
+    let (scheme, after) = split_scheme(rest)?;
+    if !scheme.is_empty() && !after.starts_with('/') {
+        return Some(printed);
+    }
+    let own_scheme = if scheme.is_empty() { origin.split(':').next()? } else { scheme };
+    Some(match after.strip_prefix("//") {
+        Some(authority_and_path) => {
+            let (authority, path) = authority_and_path.split_at(authority_and_path.find('/').unwrap_or(authority_and_path.len()));
+            format!("{own_scheme}://{authority}{}{asked}{fragment}", without_dots(path))
+        }
+        None if !scheme.is_empty() => format!("{scheme}:{}{asked}{fragment}", without_dots(after)),
+        None if after.is_empty() && asked.is_empty() => {
+            let query = query.map(|q| format!("?{q}")).unwrap_or_default();
+            format!("{origin}{path}{query}{fragment}")
+        }
+        None => {
+            let joined = match after {
+                "" => path.to_owned(),
+                a if a.starts_with('/') => a.to_owned(),
+                a => format!("{}/{a}", path.rsplit_once('/').map_or("", |(folder, _)| folder)),
+            };
+            format!("{origin}{}{asked}{fragment}", without_dots(&joined))
+        }
+    })
+}
+
+/// A path without `.` and `..`; empty stays empty.
+fn without_dots(path: &str) -> String {
+    if path.is_empty() {
+        return String::new();
+    }
+    let mut kept: Vec<&str> = Vec::new();
+    let mut last = "";
+    for segment in path.strip_prefix('/').unwrap_or(path).split('/') {
+        last = segment;
+        match segment {
+            "." => {}
+            ".." => _ = kept.pop(),
+            s => kept.push(s),
+        }
+    }
+    let end = if matches!(last, "." | "..") && !kept.is_empty() { "/" } else { "" };
+    format!("/{}{end}", kept.join("/"))
+}
+
+/// What stands in a `Location` that leads to `url`, in an answer to a request for `path`: as Go's `http.Redirect`
+/// has it, relative ones are seen from the path.
+pub(crate) fn redirect_target(url: &str, path: &str) -> String {
+    let relative = reprint(url).is_some() && !url.starts_with("//") && split_scheme(url).is_some_and(|(scheme, _)| scheme.is_empty());
+    let mut out = url.to_owned();
+    if relative {
+        let folder = if url.starts_with('/') { "" } else { path.rfind('/').map_or("", |i| &path[..=i]) };
+        let (before, query) = url.split_at(url.find('?').unwrap_or(url.len()));
+        let whole = format!("{folder}{before}");
+        let end = if whole.ends_with('/') { "/" } else { "" };
+        let mut kept: Vec<&str> = Vec::new();
+        for segment in whole.split('/').filter(|s| !s.is_empty() && *s != ".") {
+            match segment {
+                ".." => _ = kept.pop(),
+                s => kept.push(s),
+            }
+        }
+        let end = if kept.is_empty() { "" } else { end };
+        out = format!("/{}{end}{query}", kept.join("/"));
+    }
+    // Go writes these in lower case.
+    if out.is_ascii() {
+        return out;
+    }
+    out.bytes().map(|b| if b.is_ascii() { char::from(b).to_string() } else { format!("%{b:02x}") }).collect()
+}
+
 /// Scheme (empty if there is none) and the rest; `None` when the colon stands first.
 fn split_scheme(url: &str) -> Option<(&str, &str)> {
     for (i, b) in url.bytes().enumerate() {
@@ -210,6 +288,43 @@ mod tests {
         assert_eq!(bad_escape("/%2F%"), Some("%"));
         assert_eq!(encode(b"/a/b", "/a%2Fb"), "/a%2Fb");
         assert_eq!(encode(b"/a/c", "/a%2Fb"), "/a/c");
+    }
+
+    #[test]
+    fn references() {
+        for (reference, url) in [
+            ("login?x=1", Some("http://h:1/a/login?x=1")),
+            ("/login", Some("http://h:1/login")),
+            ("//other/x", Some("http://other/x")),
+            ("https://o/a/../b/./", Some("https://o/b/")),
+            ("../up/./x#f", Some("http://h:1/up/x#f")),
+            ("../../..", Some("http://h:1/")),
+            ("", Some("http://h:1/a/b?q")),
+            ("#f", Some("http://h:1/a/b?q#f")),
+            ("?z", Some("http://h:1/a/b?z")),
+            ("mailto:a", Some("mailto:a")),
+            ("http://o", Some("http://o")),
+            ("é", Some("http://h:1/a/%C3%A9")),
+            ("http://a b/", None),
+            ("/%zz", None),
+        ] {
+            assert_eq!(resolve("http://h:1", "/a/b", Some("q"), reference).as_deref(), url, "{reference}");
+        }
+    }
+
+    #[test]
+    fn redirects_like_go() {
+        for (url, location) in [
+            ("https://login.test/start?rd=1", "https://login.test/start?rd=1"),
+            ("/relative", "/relative"),
+            ("/a//b/../c/?x/../y", "/a/c/?x/../y"),
+            ("login#frag é", "/x/login#frag %c3%a9"),
+            ("..", "/"),
+            ("//other/a", "//other/a"),
+            ("http://[::1", "http://[::1"),
+        ] {
+            assert_eq!(redirect_target(url, "/x/y"), location, "{url}");
+        }
     }
 
     /// Each pair was observed as `Location` of Traefik 3.7.15's `redirectRegex`.

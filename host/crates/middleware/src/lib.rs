@@ -11,7 +11,9 @@ mod ip_strategy;
 mod media_type;
 mod omit;
 mod password;
+mod random_key;
 mod regex_replace;
+mod sniff;
 mod source_criterion;
 mod status_ranges;
 pub mod tcp;
@@ -40,6 +42,11 @@ middlewares! {
     circuit_breaker::CircuitBreaker,
     compress::Compress,
     grpc_web::GrpcWeb,
+    content_type::ContentType,
+    digest_auth::DigestAuth,
+    encoded_characters::EncodedCharacters,
+    errors::Errors,
+    forward_auth::ForwardAuth,
     headers::Headers,
     in_flight_req::InFlightReq,
     ip_allow_list::IpAllowList,

@@ -164,7 +164,7 @@ impl Runtime {
     }
 }
 
-/// A body in memory.
+/// What can be sent again.
 struct Kept {
     whole: WholeBody,
     for_status: bool,

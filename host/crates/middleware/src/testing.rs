@@ -8,8 +8,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use torana_config::node::Node;
 use torana_config::parse::{Format, parse};
+use torana_config::routing::ServersTransportConfig;
 use torana_extend::{BuildCx, BuildError, MiddlewareSpec};
-use torana_http::{Body, BodyError, Endpoint, Exchange, Filter, Frame, LocalFuture, Peer, Request, Response, Step, exchange};
+use torana_http::{
+    Body, BodyError, Client, Endpoint, ErrorKind, Exchange, Filter, Frame, LocalFuture, Peer, ProxyError, Request, Response, Step, exchange,
+};
 
 pub(crate) fn yaml(text: &str) -> Node {
     parse(text, Format::Yaml, "test.yml".into()).unwrap()
@@ -32,6 +35,38 @@ impl BuildCx for Cx {
             n => n.parse().map_err(|_| BuildError::new("", format!("unknown middleware `{name}`")))?,
         };
         Ok((0..n).map(|_| Step::filter(Nothing)).collect())
+    }
+
+    /// `pages` answers 200 with what it was asked for.
+    fn service(&self, name: &str) -> Result<Arc<dyn Endpoint>, BuildError> {
+        match name {
+            "pages" => Ok(Arc::new(Fake(Box::new(|x| {
+                let mut r = exchange::status(http::StatusCode::OK);
+                *r.body_mut() = Body::from(format!("{} {} {:?}", x.request.method, x.request.target(), x.request.headers));
+                r
+            })))),
+            n => Err(BuildError::new("", format!("unknown service `{n}`"))),
+        }
+    }
+
+    /// Answers with the status that the path says, the headers of the question, and its method as body.
+    fn client(&self, _: &str, _: &ServersTransportConfig) -> Result<Arc<dyn Client>, BuildError> {
+        Ok(Arc::new(Mirror))
+    }
+}
+
+struct Mirror;
+
+impl Client for Mirror {
+    fn send<'a>(&'a self, request: &'a mut Request) -> LocalFuture<'a, Result<Response, ProxyError>> {
+        let status = request.path.get(1..4).and_then(|s| s.parse().ok());
+        let answer = status.ok_or_else(|| ProxyError::server(ErrorKind::Unreachable, true, "nobody there")).map(|status| {
+            let mut r = exchange::status(status);
+            r.headers_mut().clone_from(&request.headers);
+            *r.body_mut() = Body::from(request.method.to_string());
+            r
+        });
+        Box::pin(std::future::ready(answer))
     }
 }
 

@@ -13,6 +13,15 @@ const MAX_FILE: u64 = 16 << 20;
 /// authentication (2), name and realm for digest (3). The list wins over the file; no user is an error.
 /// Messages never hold what was written, since it is a secret.
 pub(crate) fn load(list: &[Secret], file: &str, parts: usize) -> Result<BTreeMap<String, Secret>, BuildError> {
+    let users = read(list, file, parts)?;
+    if users.is_empty() {
+        return Err(BuildError::new("users", "there is no user").hint("list some in `users`, or name a file in `usersFile`"));
+    }
+    Ok(users)
+}
+
+/// The same, with or without users.
+pub(crate) fn read(list: &[Secret], file: &str, parts: usize) -> Result<BTreeMap<String, Secret>, BuildError> {
     let mut users = BTreeMap::new();
     let mut add = |line: &str| {
         let line = line.trim();
@@ -35,9 +44,6 @@ pub(crate) fn load(list: &[Secret], file: &str, parts: usize) -> Result<BTreeMap
     }
     for (i, entry) in list.iter().enumerate() {
         add(entry.expose()).ok_or_else(|| BuildError::new(format!("users[{i}]"), shape(parts)))?;
-    }
-    if users.is_empty() {
-        return Err(BuildError::new("users", "there is no user").hint("list some in `users`, or name a file in `usersFile`"));
     }
     Ok(users)
 }

@@ -9,7 +9,7 @@ use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Method};
 use smallvec::SmallVec;
 use std::sync::Arc;
-use torana_http::{Body, ErrorKind, Exchange, ProxyError, Response, hop};
+use torana_http::{Body, ErrorKind, Exchange, Interim, ProxyError, Request, Response, hop};
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
@@ -28,6 +28,8 @@ pub(crate) struct Outgoing<'a> {
     pub upgrade: Option<HeaderValue>,
     /// `Accept-Encoding: gzip` is added on our own account, and undone on the way back.
     pub own_gzip: bool,
+    /// A request of the gateway's own: whoever made it chose its headers.
+    own: bool,
 }
 
 impl<'a> Outgoing<'a> {
@@ -50,9 +52,25 @@ impl<'a> Outgoing<'a> {
             te_trailers: headers.contains_key(header::TE) && hop::has_token(headers, &header::TE, "trailers"),
             forwarded_for,
             upgrade: exchange.upgrade.clone(),
-            own_gzip: request.method != Method::HEAD
-                && headers.get(header::ACCEPT_ENCODING).is_none_or(HeaderValue::is_empty)
-                && headers.get(header::RANGE).is_none_or(HeaderValue::is_empty),
+            own_gzip: adds_gzip(request),
+            own: false,
+        }
+    }
+
+    /// Of a request that is the gateway's own.
+    pub(crate) fn own(request: &'a Request, authority: &ByteString) -> Self {
+        Outgoing {
+            method: &request.method,
+            path: request.path.clone(),
+            query: request.query.clone(),
+            host: if request.host.is_empty() { authority.clone() } else { request.host.clone() },
+            headers: &request.headers,
+            named: SmallVec::new(),
+            te_trailers: false,
+            forwarded_for: None,
+            upgrade: None,
+            own_gzip: adds_gzip(request),
+            own: true,
         }
     }
 
@@ -65,10 +83,9 @@ impl<'a> Outgoing<'a> {
                 || *name == header::TRANSFER_ENCODING
                 || *name == header::CONTENT_LENGTH
                 || *name == header::UPGRADE
-                || *name == header::PROXY_AUTHENTICATE
-                || *name == header::PROXY_AUTHORIZATION
                 || *name == KEEP_ALIVE
                 || *name == PROXY_CONNECTION
+                || (!self.own && (*name == header::PROXY_AUTHENTICATE || *name == header::PROXY_AUTHORIZATION))
                 || (self.forwarded_for.is_some() && *name == torana_http::forwarded::X_FORWARDED_FOR)
                 || self.named.contains(name);
             if !hop {
@@ -85,6 +102,12 @@ impl<'a> Outgoing<'a> {
             f(&header::TE, &HeaderValue::from_static("trailers"));
         }
     }
+}
+
+/// Whether Go's transport would ask for gzip by itself.
+fn adds_gzip(request: &Request) -> bool {
+    let none = |name| request.headers.get(name).is_none_or(HeaderValue::is_empty);
+    request.method != Method::HEAD && none(header::ACCEPT_ENCODING) && none(header::RANGE)
 }
 
 /// A request that did not get a response; the body comes back if no byte of it was taken.
@@ -126,41 +149,49 @@ pub async fn send(exchange: &mut Exchange, target: &Arc<Target>, prefix: &str, o
     if exchange.upgrade.as_ref().is_some_and(|u| !u.as_bytes().iter().all(|b| matches!(b, b' '..=b'~'))) {
         return Err(ProxyError::client(ErrorKind::Internal, "an upgrade to a protocol of no name"));
     }
-    let mut body = std::mem::take(&mut exchange.request.body);
+    let body = std::mem::take(&mut exchange.request.body);
     let host = match options.pass_host_header && !exchange.request.host.is_empty() {
         true => exchange.request.host.clone(),
         false => target.authority.clone(),
     };
     let path = outgoing_path(&exchange.request.path, prefix);
-    let idempotent = is_replayable(&exchange.request);
+    let interim = exchange.peer.interim.borrow().clone();
+    send_body(&Outgoing::new(exchange, host, path), body, interim, target).await.map_err(|(error, body)| {
+        exchange.request.body = body;
+        error
+    })
+}
+
+/// Sends a request on an idle connection or a new one. What was not read of the body comes back with an error.
+pub(crate) async fn send_body(
+    outgoing: &Outgoing<'_>,
+    mut body: Body,
+    interim: Option<Interim>,
+    target: &Arc<Target>,
+) -> Result<Response, (ProxyError, Body)> {
+    let idempotent = is_replayable(outgoing);
     // One more try than there may be stale connections would be endless; two old ones, then a new one.
     for attempt in 0.. {
         let replay = if idempotent { body.replayable() } else { None };
-        let outgoing = Outgoing::new(exchange, host.clone(), path.clone());
         let fresh = attempt >= 2;
-        match send_once(&outgoing, body, exchange, target, fresh).await {
+        match send_once(outgoing, body, interim.clone(), target, fresh).await {
             Ok(r) => return Ok(r),
             Err(failure) => {
                 match (failure.stale && !fresh, failure.body, replay) {
                     (true, Some(untouched), _) => body = untouched,
                     (true, None, Some(again)) => body = again,
-                    (_, untouched, _) => {
-                        if let Some(b) = untouched {
-                            exchange.request.body = b;
-                        }
-                        return Err(failure.error);
-                    }
+                    (_, untouched, _) => return Err((failure.error, untouched.unwrap_or_default())),
                 };
             }
         }
     }
-    Err(ProxyError::server(ErrorKind::Internal, false, "no attempt was made"))
+    Err((ProxyError::server(ErrorKind::Internal, false, "no attempt was made"), Body::Empty))
 }
 
 /// Whether a request may be sent again on another connection after some of it went out
 /// (RFC 9110, 9.2.2, and the two headers by which a client says so itself).
-fn is_replayable(request: &torana_http::Request) -> bool {
-    matches!(request.method, Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE)
+fn is_replayable(request: &Outgoing<'_>) -> bool {
+    matches!(*request.method, Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE)
         || request.headers.contains_key("idempotency-key")
         || request.headers.contains_key("x-idempotency-key")
 }
@@ -168,12 +199,11 @@ fn is_replayable(request: &torana_http::Request) -> bool {
 async fn send_once(
     outgoing: &Outgoing<'_>,
     body: Body,
-    exchange: &Exchange,
+    interim: Option<Interim>,
     target: &Arc<Target>,
     fresh: bool,
 ) -> Result<Response, Failure> {
     let upgrade = outgoing.upgrade.is_some();
-    let interim = exchange.peer.interim.borrow().clone();
     let early = |error: ProxyError, body: Body| Failure { error, body: Some(body), stale: false };
     let h2_possible = !upgrade && (target.protocol == Protocol::H2c || (target.protocol == Protocol::Https && target.transport.http2));
     if h2_possible {

@@ -4,6 +4,7 @@
 //! balancers) is atomic.
 
 pub mod balance;
+mod client;
 pub mod connect;
 mod forward;
 mod gunzip;
@@ -21,6 +22,7 @@ mod spiffe;
 pub mod target;
 pub mod transport;
 
+pub use client::Client;
 pub use forward::{Options, forward, send};
 pub use health::HealthCheck;
 pub use meter::ServiceMeter;

@@ -41,6 +41,18 @@ pub struct ServerUrl {
     pub path: String,
 }
 
+impl ServerUrl {
+    /// What no connection can be made to.
+    pub(crate) fn nowhere() -> Self {
+        ServerUrl {
+            protocol: Protocol::Http1,
+            address: Address { host: String::new(), port: 0, tls: false },
+            authority: String::new(),
+            path: String::new(),
+        }
+    }
+}
+
 impl std::str::FromStr for ServerUrl {
     type Err = String;
 
@@ -49,21 +61,15 @@ impl std::str::FromStr for ServerUrl {
         if url.chars().any(char::is_control) {
             return Err(bad("holds a control character"));
         }
-        let unreachable = || ServerUrl {
-            protocol: Protocol::Http1,
-            address: Address { host: String::new(), port: 0, tls: false },
-            authority: String::new(),
-            path: String::new(),
-        };
         let first = url.split(['/', '?', '#']).next().unwrap_or("");
         let Some((scheme, rest)) = first.split_once(':').map(|(scheme, _)| (scheme, &url[scheme.len() + 1..])) else {
-            return Ok(unreachable());
+            return Ok(ServerUrl::nowhere());
         };
         if !scheme.starts_with(|c: char| c.is_ascii_alphabetic()) || !scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
         {
             return Err(bad("has no scheme"));
         }
-        let Some(rest) = rest.strip_prefix("//") else { return Ok(unreachable()) };
+        let Some(rest) = rest.strip_prefix("//") else { return Ok(ServerUrl::nowhere()) };
         let protocol = match scheme.to_ascii_lowercase().as_str() {
             "http" => Some(Protocol::Http1),
             "https" => Some(Protocol::Https),
@@ -89,7 +95,7 @@ impl std::str::FromStr for ServerUrl {
         if host.contains(char::is_whitespace) {
             return Err(bad("has no usable host"));
         }
-        let Some(protocol) = protocol.filter(|_| !host.is_empty()) else { return Ok(unreachable()) };
+        let Some(protocol) = protocol.filter(|_| !host.is_empty()) else { return Ok(ServerUrl::nowhere()) };
         let tls = protocol == Protocol::Https;
         let port = port.unwrap_or(if tls { 443 } else { 80 });
         Ok(ServerUrl { protocol, address: Address { host, port, tls }, authority: authority.to_owned(), path })

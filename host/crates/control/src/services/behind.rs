@@ -3,6 +3,7 @@
 use super::site::Site;
 use super::{Outcome, Services, Usable};
 use crate::references::{self, reason};
+use crate::resolve::ServiceByName;
 use std::sync::Arc;
 use torana_base::{Diagnostic, provider_of, qualify};
 use torana_http::{Endpoint, Exchange, LocalFuture, Response, Step, run};
@@ -20,7 +21,7 @@ impl Endpoint for Behind {
 
 impl Services<'_> {
     /// Puts the middlewares of the service before it. One that cannot be used disables it.
-    pub(super) fn behind_middlewares(&mut self, site: Site<'_>, usable: Usable) -> Outcome {
+    pub(super) fn behind_middlewares(&mut self, site: Site<'_>, usable: Usable, above: &mut Vec<String>) -> Outcome {
         let Site { name, item } = site;
         if item.config.middlewares.is_empty() {
             return Ok(usable);
@@ -29,7 +30,8 @@ impl Services<'_> {
         for (i, written) in item.config.middlewares.iter().enumerate() {
             let qualified = qualify(written, provider_of(name));
             let option = format!("middlewares[{i}]");
-            steps.extend(self.resolver.steps(&qualified, name).map_err(|wrong| {
+            let built = self.resolver.steps(&qualified, name, &mut Within { services: self, above });
+            steps.extend(built.map_err(|wrong| {
                 let (why, hint) = wrong.into_iter().next().map(|d| reason(item, d)).unwrap_or_default();
                 let colon = if why.is_empty() { "" } else { ": " };
                 let message = format!("middleware {} cannot be used{colon}{why}", references::name(item, &qualified));
@@ -42,6 +44,25 @@ impl Services<'_> {
         };
         self.behind.insert(name.clone(), behind.clone());
         Ok(Usable { endpoint: behind, ..usable })
+    }
+}
+
+/// Services as a middleware of one of them finds them.
+struct Within<'s, 'a> {
+    services: &'s mut Services<'a>,
+    /// Those that are being built.
+    above: &'s mut Vec<String>,
+}
+
+impl ServiceByName for Within<'_, '_> {
+    fn endpoint(&mut self, qualified: &str) -> Result<Arc<dyn Endpoint>, Vec<Diagnostic>> {
+        self.services.build(qualified, self.above).map(|usable| usable.endpoint)
+    }
+}
+
+impl ServiceByName for Services<'_> {
+    fn endpoint(&mut self, qualified: &str) -> Result<Arc<dyn Endpoint>, Vec<Diagnostic>> {
+        self.service(qualified).map(|usable| usable.endpoint)
     }
 }
 

@@ -164,7 +164,7 @@ impl<'a> Services<'a> {
         let name: Arc<str> = qualified.into();
         let site = Site { name: &name, item: &item };
         above.push(qualified.to_owned());
-        let outcome = self.build_new(site, above).and_then(|usable| self.behind_middlewares(site, usable));
+        let outcome = self.build_new(site, above).and_then(|usable| self.behind_middlewares(site, usable, above));
         above.pop();
         self.done.insert(name, outcome.clone());
         outcome

@@ -17,7 +17,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 use torana_base::{GoDuration, Secret};
 use torana_config::install::ClientTlsConfig;
-use torana_discovery::client_tls;
+use torana_trust::client_config;
 use torana_extend::BuildError;
 
 use crate::omit;
@@ -111,7 +111,7 @@ impl Servers {
         if let Some(i) = config.endpoints.iter().position(|e| e.trim().is_empty()) {
             return Err(BuildError::new(format!("redis.endpoints[{i}]"), "this is empty").hint("write `host:port`"));
         }
-        let tls = config.tls.as_ref().map(client_tls::client_config).transpose();
+        let tls = config.tls.as_ref().map(client_config).transpose();
         let tls = tls.map_err(|why| BuildError::new("redis.tls", why))?.map(Arc::new);
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
         let connections = pool.div_ceil(workers).clamp(1, if most == 0 { usize::MAX } else { (most / workers).max(1) });
