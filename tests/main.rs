@@ -27,6 +27,7 @@ mod cases {
     mod memory;
     mod metrics;
     mod middlewares_auth;
+    mod middlewares_traffic;
     mod on_demand;
     mod plugin_examples;
     mod plugin_test;
@@ -42,6 +43,7 @@ mod cases {
     mod templates;
     mod tls;
     mod tls_tcp;
+    mod tracing;
     mod udp;
     mod wit;
 }

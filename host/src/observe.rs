@@ -4,10 +4,13 @@
 use http::HeaderName;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 use torana_base::Diagnostic;
-use torana_config::install::{InstallConfig, TracingConfig};
-use torana_otlp::{Destination, Environment, Exporters, Resource, Signal};
-use torana_trace::{Options, Tracer};
+use torana_config::install::{InstallConfig, OtlpMetricsConfig, TracingConfig};
+use torana_control::Published;
+use torana_otlp::{Destination, Environment, Exporters, Resource, Signal, Source};
+use torana_telemetry::metrics::{Metrics, View};
+use torana_trace::{Calls, Options, Tracer};
 
 /// Tells of what cannot be used.
 fn told<T>(what: &str, made: Result<T, Diagnostic>) -> Option<T> {
@@ -44,6 +47,44 @@ fn tracing(config: &TracingConfig, environment: &Environment, exporters: &mut Ex
         limits: environment.span_limits(),
     };
     Ok(Arc::new(Tracer::new(options, sink)))
+}
+
+/// What `metrics.otlp` reports.
+pub(crate) fn view(install: &InstallConfig) -> Option<View> {
+    install.metrics.as_ref()?.otlp.as_ref().map(|o| View {
+        // As in Traefik, none means those by default.
+        buckets: match &o.explicit_boundaries[..] {
+            [] => OtlpMetricsConfig::default().explicit_boundaries,
+            bounds => bounds.to_vec(),
+        },
+        entry_points: o.add_entry_points_labels,
+        routers: o.add_routers_labels,
+        services: o.add_services_labels,
+    })
+}
+
+/// Reports what is counted, if that is configured.
+pub(crate) fn metrics(
+    install: &InstallConfig,
+    environment: &Environment,
+    exporters: &mut Exporters,
+    counted: &Arc<Metrics>,
+    published: &Published,
+    calls: Arc<Calls>,
+) {
+    let (Some(config), Some(view)) = (install.metrics.as_ref().and_then(|m| m.otlp.as_ref()), view(install)) else { return };
+    let made = Destination::new(&config.to(), Signal::Metrics, "metrics.otlp")
+        .and_then(|to| Ok((to, resource("metrics.otlp", &config.service_name, &config.resource_attributes, environment)?)));
+    let Some((destination, resource)) = told("metrics are not sent", made) else { return };
+    let (counted, published) = (counted.clone(), published.clone());
+    let source: Source = Arc::new(move |reader| {
+        counted.read(reader, &view);
+        if view.services {
+            torana_api::servers(reader, &published.status.load());
+        }
+    });
+    let interval = config.push_interval.positive().unwrap_or(Duration::from_secs(60));
+    exporters.metrics(destination, resource, interval, source, calls);
 }
 
 /// Names that are none match no header.

@@ -24,8 +24,8 @@ use torana_extend::{Backoff, Egress, Event, PluginHost, Provider, ProviderOut};
 use torana_otlp::{Environment, Exporters};
 use torana_provider::rest::{self, Rest};
 use torana_telemetry::access_log::{AccessLog, AccessLogHandle};
-use torana_telemetry::metrics::Metrics;
-use torana_trace::Tracer;
+use torana_telemetry::metrics::{Metrics, View};
+use torana_trace::{Calls, Tracer};
 use torana_upstream::{SpiffeSource, Transport};
 use torana_wasm::Plugins;
 
@@ -71,11 +71,12 @@ fn compiler(
         internals.insert(rest::NAME, rest.endpoint());
     }
     let plugins: Arc<dyn PluginHost> = Arc::new(plugins.clone());
-    if let Some(metrics) = &metrics {
+    if let (Some(metrics), Some(view)) = (&metrics, prometheus_view(install)) {
         internals.insert(
             "prometheus",
             Arc::new(torana_api::Prometheus::new(
                 metrics.clone(),
+                view,
                 published.clone(),
                 plugins.clone(),
                 resolvers.clone(),
@@ -107,17 +108,28 @@ fn spiffe(install: &InstallConfig) -> Result<Option<(Arc<SpiffeSource>, torana_s
 
 /// Where everything is counted, if metrics are configured.
 fn metrics(install: &InstallConfig) -> Option<Arc<Metrics>> {
-    let p = install.prometheus()?;
+    let views: Vec<View> = prometheus_view(install).into_iter().chain(observe::view(install)).collect();
+    if views.is_empty() {
+        return None;
+    }
+    let labels = install.prometheus().map(|p| p.header_labels.clone()).unwrap_or_default();
     Some(Arc::new(Metrics::new(torana_telemetry::metrics::Options {
+        views,
+        internals: install.metrics.as_ref().is_some_and(|m| m.add_internals),
+        // Names that are none were refused.
+        header_labels: labels.into_iter().filter_map(|(label, header)| Some((label, header.parse().ok()?))).collect(),
+        workers: workers(),
+    })))
+}
+
+/// What `prometheus@internal` shows.
+fn prometheus_view(install: &InstallConfig) -> Option<View> {
+    install.prometheus().map(|p| View {
         buckets: p.buckets.clone(),
         entry_points: p.add_entry_points_labels,
         routers: p.add_routers_labels,
         services: p.add_services_labels,
-        internals: install.metrics.as_ref().is_some_and(|m| m.add_internals),
-        // Names that are none were refused.
-        header_labels: p.header_labels.iter().filter_map(|(label, header)| Some((label.clone(), header.parse().ok()?))).collect(),
-        workers: workers(),
-    })))
+    })
 }
 
 /// What is there before the configuration is compiled.
@@ -191,10 +203,16 @@ pub(crate) fn serve(loaded: Loaded) -> Result<(), Vec<Diagnostic>> {
     let metrics = metrics(&install);
     let environment = Environment::new();
     let mut exporters = Exporters::default();
+    let calls = observe::view(&install).map(|v| Arc::new(Calls::new(v.buckets)));
     let tracer = observe::tracer(&install, &environment, &mut exporters);
     let (access_log, requests) = access_log::open(&install, workers()).map_err(|d| vec![d])?.unzip();
-    let entry_points =
-        torana_control::entry_points::compile(&install.entry_points, metrics.as_ref(), access_log.as_ref(), tracer.as_ref())?;
+    let entry_points = torana_control::entry_points::compile(
+        &install.entry_points,
+        metrics.as_ref(),
+        access_log.as_ref(),
+        tracer.as_ref(),
+        calls.as_ref(),
+    )?;
     let udp_entry_points = torana_control::entry_points::compile_udp(&install.entry_points)?;
     let sockets = listen(entry_points, udp_entry_points)?;
     let drain = Drain::default();
@@ -205,6 +223,9 @@ pub(crate) fn serve(loaded: Loaded) -> Result<(), Vec<Diagnostic>> {
     let (resolvers, wrong) = Resolvers::open(&install, Arc::new(plugins.clone()));
     for d in &wrong {
         tracing::error!("{}", d.to_string().replace('\n', " "));
+    }
+    if let (Some(metrics), Some(calls)) = (&metrics, calls) {
+        observe::metrics(&install, &environment, &mut exporters, metrics, &published, calls);
     }
     let (identity, agent) = spiffe(&install).map_err(|d| vec![d])?.unzip();
     let spiffe = identity.clone().zip(agent);
@@ -423,7 +444,7 @@ pub(crate) fn check(loaded: Loaded) -> Vec<Diagnostic> {
         Err(d) => return vec![d],
     };
     let install = Arc::new(loaded.config);
-    let mut found = match torana_control::entry_points::compile(&install.entry_points, None, None, None) {
+    let mut found = match torana_control::entry_points::compile(&install.entry_points, None, None, None, None) {
         Ok(_) => Vec::new(),
         Err(wrong) => wrong,
     };

@@ -23,6 +23,7 @@ examples! {
     systemd: "systemd",
     tcp_udp: "tcp-udp",
     toml: "toml",
+    tracing: "tracing",
     weighted_canary: "weighted-canary",
 }
 

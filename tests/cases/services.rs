@@ -1,4 +1,4 @@
-//! Services: who gets a request, and how it gets there (LB-01 to LB-10, STR-01, STR-02, PXY-02).
+//! Services: who gets a request, and how it gets there (LB-01 to LB-10, STR-01, STR-02, STR-04, PXY-02).
 
 use crate::harness::{Backend, Conn, Gate, Gateway, Pki, Reply, eventually, route};
 use std::collections::BTreeMap;
@@ -433,4 +433,30 @@ fn a_hundred_parallel_requests_are_kept_apart() {
         assert_eq!(c.get("a", &format!("/again{i}")).text(), format!("/again{i} "));
     }
     assert_eq!(backend.connections(), before);
+}
+
+/// STR-04: who has shown who he is on a connection has it for himself.
+#[test]
+fn connections_that_are_authenticated_are_not_shared() {
+    for scheme in ["NTLM", "negotiate TlRM"] {
+        let backend = Backend::http(move |r| match r.path() {
+            "/login" => Reply::status(401).header("WWW-Authenticate", "Basic realm=x").header("WWW-Authenticate", scheme),
+            _ => Reply::status(200),
+        });
+        let gateway = Gateway::start(&balanced("", &plain(std::slice::from_ref(&backend))));
+        let (mut one, mut two) = (gateway.connect(), gateway.connect());
+        let over = |c: &mut Conn, path: &str| {
+            let seen = backend.requests().len();
+            assert!(matches!(c.get("a", path).status, 200 | 401));
+            backend.request(seen).connection
+        };
+        let mut shared = vec![over(&mut one, "/"), over(&mut two, "/"), over(&mut one, "/login")];
+        let own = over(&mut one, "/login");
+        shared.extend([over(&mut two, "/"), over(&mut two, "/")]);
+        assert!(!shared.contains(&own), "{own} of {shared:?}");
+        assert_eq!((over(&mut one, "/"), over(&mut one, "/")), (own, own));
+        let open = backend.open();
+        drop(one);
+        eventually("it is closed with the client's", || (backend.open() == open - 1).then_some(()));
+    }
 }

@@ -150,3 +150,7 @@ comp("passive-metrics", passive("400ms", 1), [Q("/"), METRICS(r"server_up", ep="
 comp("composite-nested", "s: {weighted: {services: [{name: m}]}}\nm: {mirroring: {service: f, mirrors: [{name: h, percent: 100}]}}\nf: {failover: {service: pa, fallback: b}}\nh: {highestRandomWeight: {services: [{name: b}]}}\n" + lb("pa", "a"), [POST("/x", "abc", settle=0.3), SET("a", health=500), SLEEP(0.4), POST("/y", "abc", settle=0.3)])
 api("composite-circle", "s: {mirroring: {service: f}}\nf: {failover: {service: a, fallback: s, errors: {status: ['500']}}}", "disabled")
 api("composite-two-kinds", "s: {mirroring: {service: a}, failover: {service: a, fallback: b}}", "disabled")
+comp("composite-parts-of-a-broken-one", FO % "", [API("/api/http/services/a@file"), API("/api/http/services/b@file")], static=API_S)
+comp("composite-parts-behind-a-missing-one", "s: {mirroring: {service: a, mirrors: [{name: nope}, {name: b}]}}", [API("/api/http/services/a@file"), API("/api/http/services/b@file")], static=API_S)
+comp("weighted-parts-behind-a-missing-one", "s: {weighted: {services: [{name: a}, {name: nope}, {name: b}]}}", [API("/api/http/services/a@file"), API("/api/http/services/b@file")], static=API_S)
+comp("mirror-percent-over-parts", "s: {mirroring: {service: a, mirrors: [{name: b, percent: 101}, {name: c, percent: 5}]}}", [API("/api/http/services/%s@file" % n) for n in "abc"], static=API_S, backends="a b c", names="a b c")

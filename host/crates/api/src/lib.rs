@@ -15,7 +15,7 @@ mod route;
 mod time;
 mod view;
 
-pub use crate::prometheus::Prometheus;
+pub use crate::prometheus::{Prometheus, servers};
 
 use crate::index::Index;
 use crate::query::Query;

@@ -103,12 +103,21 @@ pub(crate) fn overview(install: &InstallConfig, status: &RuntimeStatus) -> Overv
             services: Section::of(status.udp.services.values().map(|s| s.object.state)),
         },
         certificates: Section::default(),
-        features: Features {
-            metrics: if install.prometheus().is_some() { "Prometheus" } else { "" },
-            access_log: install.access_log.is_some(),
-            ..Features::default()
-        },
+        features: features(install),
         providers: providers(&install.providers),
+    }
+}
+
+fn features(install: &InstallConfig) -> Features {
+    let otlp = install.metrics.as_ref().is_some_and(|m| m.otlp.is_some());
+    Features {
+        tracing: if install.tracing.is_some() { "OTLP" } else { "" },
+        metrics: match (install.prometheus().is_some(), otlp) {
+            (true, _) => "Prometheus",
+            (false, true) => "OTLP",
+            (false, false) => "",
+        },
+        access_log: install.access_log.is_some(),
     }
 }
 

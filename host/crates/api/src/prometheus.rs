@@ -12,7 +12,7 @@ use torana_control::{AcmeStatus, Published, Resolvers, RuntimeStatus};
 use torana_extend::{PluginHost, PluginStatus, ProviderStatus};
 use torana_http::{Body, Endpoint, Exchange, LocalFuture, Response, exchange};
 use torana_telemetry::access_log::AccessLog;
-use torana_telemetry::metrics::{Metrics, Text, begin, write_process};
+use torana_telemetry::metrics::{Metrics, Reader, Text, View, begin, write_process};
 use torana_telemetry::names::{self, Family, label};
 
 /// The endpoint of `prometheus@internal`.
@@ -22,6 +22,7 @@ pub struct Prometheus {
 
 struct Shared {
     metrics: Arc<Metrics>,
+    view: View,
     published: Published,
     plugins: Arc<dyn PluginHost>,
     resolvers: Resolvers,
@@ -31,12 +32,13 @@ struct Shared {
 impl Prometheus {
     pub fn new(
         metrics: Arc<Metrics>,
+        view: View,
         published: Published,
         plugins: Arc<dyn PluginHost>,
         resolvers: Resolvers,
         access_log: Option<Arc<AccessLog>>,
     ) -> Self {
-        Prometheus { shared: Arc::new(Shared { metrics, published, plugins, resolvers, access_log }) }
+        Prometheus { shared: Arc::new(Shared { metrics, view, published, plugins, resolvers, access_log }) }
     }
 }
 
@@ -66,7 +68,7 @@ impl Endpoint for Prometheus {
 impl Shared {
     fn body(&self, gzip: bool) -> Vec<u8> {
         let mut text = Text::default();
-        self.metrics.write(&mut text);
+        self.metrics.read(&mut text, &self.view);
         let status = self.published.status.load();
         servers(&mut text, &status);
         begin(&mut text, names::BUILD);
@@ -95,7 +97,7 @@ impl Shared {
 }
 
 /// Servers that a health check has said something of.
-fn servers(text: &mut Text, status: &RuntimeStatus) {
+pub fn servers(text: &mut dyn Reader, status: &RuntimeStatus) {
     let mut begun = false;
     for service in status.services.values() {
         let Some(lb) = service.balancer.as_ref() else { continue };
@@ -106,9 +108,9 @@ fn servers(text: &mut Text, status: &RuntimeStatus) {
             }
             let Some(up) = lb.known_up(i) else { continue };
             if !std::mem::replace(&mut begun, true) {
-                begin(text, names::SERVER_UP);
+                text.family(names::SERVER_UP);
             }
-            text.sample("", &[(label::SERVICE, &service.name), (label::URL, &server.url)], f64::from(up));
+            text.value(&[(label::SERVICE, &service.name), (label::URL, &server.url)], f64::from(up));
         }
     }
 }

@@ -514,7 +514,8 @@ impl<'de> de::SeqAccess<'de> for Elements<'_> {
             match &mut self.items {
                 Items::Nodes(nodes) => match nodes.next() {
                     Some(n) if self.de.cx.skips(n) => self.index += 1,
-                    Some(n) => break Src::Node(n),
+                    // Of an item that is text, blanks at its ends do not count.
+                    Some(n) => break n.as_str().filter(|s| s.trim() != *s).map_or(Src::Node(n), |s| Src::Text(s.trim(), n)),
                     None => return Ok(None),
                 },
                 Items::Parts(parts, node) => match parts.next() {

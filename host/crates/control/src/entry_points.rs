@@ -10,15 +10,16 @@ use torana_config::install::{EntryPointConfig, HeadersStrategy, Protocol};
 use torana_dataplane::{EntryPoint, EntryPointLog, EntryPointMeter, HeaderStrategy, Http3, Trust, UdpEntryPoint};
 use torana_telemetry::access_log::AccessLog;
 use torana_telemetry::metrics::Metrics;
-use torana_trace::Tracer;
+use torana_trace::{Calls, Tracer};
 
 /// Compiles all TCP entry points; every bad one is named. With `metrics` their requests are counted, with `log` they
-/// are logged, with `tracer` traced.
+/// are logged, with `tracer` traced, with `calls` timed for OpenTelemetry.
 pub fn compile(
     configs: &BTreeMap<String, EntryPointConfig>,
     metrics: Option<&Arc<Metrics>>,
     log: Option<&Arc<AccessLog>>,
     tracer: Option<&Arc<Tracer>>,
+    calls: Option<&Arc<Calls>>,
 ) -> Result<Vec<Arc<EntryPoint>>, Vec<Diagnostic>> {
     let mut done = Vec::new();
     let mut wrong = Vec::new();
@@ -33,6 +34,7 @@ pub fn compile(
                 });
                 e.log = log
                     .map(|log| EntryPointLog { log: log.clone(), unrouted: config.observability.as_ref().is_none_or(|o| o.access_logs) });
+                e.calls = calls.cloned();
                 e.tracer = tracer.map(|t| crate::spans::entry_point(t, config));
                 done.push(Arc::new(e));
             }

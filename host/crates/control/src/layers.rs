@@ -8,7 +8,7 @@ use crate::tls_plan::TlsPlan;
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use torana_base::{Severity, qualify};
+use torana_base::{Severity, provider_of, qualify};
 use torana_config::routing::{Item, RouterConfig};
 
 /// How many routers may stand behind each other. Traefik has no limit; here each layer takes room on the stack.
@@ -93,6 +93,11 @@ impl Layers {
         layers
     }
 
+    /// Whether no router stands behind another.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.order.is_empty()
+    }
+
     /// Children of a router, by the name of its copy.
     pub(crate) fn children(&self, name: &str) -> &[Arc<str>] {
         self.children.get(name).map_or(&[], Vec::as_slice)
@@ -125,24 +130,28 @@ impl Layers {
         for (child, node) in nodes.iter().filter(|(_, n)| is_child(n.item)) {
             for (i, written) in node.item.config.parent_refs.iter().enumerate() {
                 let parent: Arc<str> = qualify(written, node.provider).into();
+                // The gateway's own routers are nobody else's to redirect.
+                let foreign = provider_of(&parent) == "internal" && node.provider != "internal";
                 let found = match (copies_of.get(&parent), nodes.get_key_value(&parent)) {
+                    _ if foreign => &[][..],
                     (Some(copies), _) => copies.as_slice(),
                     (None, Some((copy, _))) => std::slice::from_ref(copy),
-                    (None, None) => {
-                        // With defaults of entry points Traefik forgets such a reference.
-                        let forgiven = models.carry_defaults() && node.item.config.parent_refs.len() > 1;
-                        let option = format!("parentRefs[{i}]");
-                        let text = format!("parent router \"{parent}\" does not exist");
-                        let mut wrong = Wrong::error(option, text, "name a router, with its provider where that is another one");
-                        if forgiven {
-                            (wrong.severity, wrong.served) = (Severity::Warning, true);
-                        } else {
-                            self.parents.entry(child.clone()).or_default().push(parent);
-                        }
-                        self.tell(child, wrong);
-                        continue;
-                    }
+                    (None, None) => &[][..],
                 };
+                if found.is_empty() {
+                    // With defaults of entry points Traefik forgets such a reference.
+                    let forgiven = models.carry_defaults() && node.item.config.parent_refs.len() > 1;
+                    let option = format!("parentRefs[{i}]");
+                    let text = format!("parent router \"{parent}\" does not exist");
+                    let mut wrong = Wrong::error(option, text, "name a router, with its provider where that is another one");
+                    if forgiven {
+                        (wrong.severity, wrong.served) = (Severity::Warning, true);
+                    } else {
+                        self.parents.entry(child.clone()).or_default().push(parent);
+                    }
+                    self.tell(child, wrong);
+                    continue;
+                }
                 self.parents.entry(child.clone()).or_default().extend(found.iter().cloned());
                 for p in found {
                     let children = self.children.entry(p.clone()).or_default();

@@ -5,9 +5,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use torana_config::install::InstallConfig;
 use torana_config::parse::{Format, parse};
-use torana_config::routing::decode;
+use torana_config::routing::{RoutingConfig, decode};
 
 fn compile(routers: &str) -> Compiled {
+    compiler().compile(&document("file", routers))
+}
+
+fn document(provider: &'static str, routers: &str) -> BTreeMap<&'static str, Arc<RoutingConfig>> {
+    let text = format!("http:\n  services: {{s: {{loadBalancer: {{servers: [{{url: 'http://127.0.0.1:1'}}]}}}}}}\n  routers:\n{routers}");
+    BTreeMap::from([(provider, Arc::new(decode(&parse(&text, Format::Yaml, "t.yml".into()).unwrap()).value))])
+}
+
+fn compiler() -> Compiler {
     let install = serde_json::json!({"entryPoints": {
         "web": {"address": ":1"},
         "sec": {"address": ":2", "observability": {"tracing": false}},
@@ -24,9 +33,7 @@ fn compile(routers: &str) -> Compiled {
         stapler: None,
         spiffe: None,
     };
-    let text = format!("http:\n  services: {{s: {{loadBalancer: {{servers: [{{url: 'http://127.0.0.1:1'}}]}}}}}}\n  routers:\n{routers}");
-    let document = decode(&parse(&text, Format::Yaml, "t.yml".into()).unwrap()).value;
-    Compiler::new(parts).unwrap().compile(&BTreeMap::from([("file", Arc::new(document))]))
+    Compiler::new(parts).unwrap()
 }
 
 fn states(compiled: &Compiled) -> Vec<(&str, State, String)> {
@@ -96,4 +103,25 @@ fn mazes_are_cut() {
     }
     // Two ways more with each layer: 2^10 are allowed, one copy of the root for each entry point.
     assert!(told(&compile(&maze)) >= 40);
+}
+
+#[test]
+fn a_router_that_others_come_to_stand_behind_is_made_anew() {
+    let mut compiler = compiler();
+    let alone = "    r: {rule: 'PathPrefix(`/`)', service: s}\n";
+    let layered = |c: &Compiled| c.snapshot.routes["web"].routes()[0].target.layered;
+    assert!(!layered(&compiler.compile(&document("file", alone))));
+    let followed = format!("{alone}    c: {{rule: 'PathPrefix(`/`)', service: s, parentRefs: [r]}}\n");
+    assert!(layered(&compiler.compile(&document("file", &followed))));
+    assert!(!layered(&compiler.compile(&document("file", alone))));
+}
+
+#[test]
+fn the_gateway_s_own_routers_are_no_parents() {
+    let mut inputs = document("internal", "    api: {rule: 'PathPrefix(`/api`)', service: s}\n");
+    inputs.extend(document("file", "    c: {rule: 'PathPrefix(`/`)', service: s, parentRefs: [api@internal]}\n"));
+    let compiled = compiler().compile(&inputs);
+    assert!(compiled.status.routers["c@file"].errors[0].contains("does not exist"));
+    let api = compiled.status.routers["api@internal"].errors.join("; ");
+    assert!(!api.contains("referenced as a parent"), "{api}");
 }

@@ -23,7 +23,7 @@ pub(crate) fn service_status(inputs: &Inputs, services: &mut Services<'_>, statu
             }
             let (state, errors, mut wrong) = judge(&item.diagnostics, outcome.as_ref().err());
             status.diagnostics.append(&mut wrong);
-            let children = item.config.children().map(|c| qualify(c, &provider).into()).collect();
+            let children = services.parts(&name);
             let balancer = outcome.ok().and_then(|u| u.load_balancer);
             status.services.insert(
                 name.clone(),

@@ -94,6 +94,10 @@ impl RouterBuild<'_, '_> {
     /// The router as it was, if nothing that it depends on has changed.
     pub(crate) fn unchanged(&mut self) -> Option<Made> {
         let before = self.before.filter(|b| b.plain)?;
+        let layers = self.cx.layers;
+        if !layers.is_empty() && before.status.iter().any(|s| !layers.children(&s.name).is_empty()) {
+            return None;
+        }
         let service = self.services.service(&before.status.first()?.service).ok()?.endpoint;
         if !before.placed.iter().all(|p| Arc::ptr_eq(&p.router.service, &service)) {
             return None;

@@ -65,9 +65,8 @@ pub(crate) fn marked(
         ],
     };
     let counted = |wanted: bool, mark: Mark| (metrics.is_some() && wanted).then_some(mark);
-    let options = metrics.map(Metrics::options);
-    let first = counted(options.is_some_and(|o| o.entry_points), entry_point_metrics());
-    let after = counted(options.is_some_and(|o| o.routers), named("Metrics", "metrics-router"));
+    let first = counted(metrics.is_some_and(|m| m.any(|v| v.entry_points)), entry_point_metrics());
+    let after = counted(metrics.is_some_and(|m| m.any(|v| v.routers)), named("Metrics", "metrics-router"));
     let marks = first.into_iter().chain([own]).chain(after);
     marks.map(|m| Step::Span(Arc::new(m))).chain(steps).collect()
 }

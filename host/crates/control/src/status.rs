@@ -48,7 +48,7 @@ pub struct ServiceStatus {
     pub errors: Vec<String>,
     /// For the state of its servers.
     pub balancer: Option<Arc<LoadBalancer>>,
-    /// Qualified names of what it refers to.
+    /// Qualified names of what it is made of, up to the first that cannot be used.
     pub children: Vec<Arc<str>>,
 }
 

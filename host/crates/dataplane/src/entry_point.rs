@@ -6,6 +6,7 @@ use ipnet::IpNet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
+use torana_trace::Calls;
 
 /// What to do with header names that some servers take for others (`aliasHeadersStrategy`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -90,6 +91,8 @@ pub struct EntryPoint {
     pub meter: Option<EntryPointMeter>,
     /// `None`: nothing is logged.
     pub log: Option<EntryPointLog>,
+    /// Where durations are told by what OpenTelemetry calls them; `None` for nowhere.
+    pub calls: Option<Arc<Calls>>,
     /// `None`: nothing is traced.
     pub tracer: Option<EntryPointTracer>,
 }
@@ -124,6 +127,7 @@ impl EntryPoint {
             http3: None,
             meter: None,
             log: None,
+            calls: None,
             tracer: None,
         }
     }

@@ -6,13 +6,15 @@ use bytes::Bytes;
 use http::header::USER_AGENT;
 use http::{HeaderName, HeaderValue};
 use percent_encoding::percent_decode_str;
+use std::borrow::Cow;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use torana_http::{Body, BodyError, Exchange, Frame, Peer, Response, Tunnel};
-use torana_trace::{Mark, Traced, Tracer, redacted};
+use torana_trace::{Call, Calls, Mark, Traced, Tracer, redacted};
 
 /// How much of a request's way has spans (`traceVerbosity`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +37,11 @@ const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto")
 
 /// Begins the trace of a request to this router, or to none, if it is to be traced.
 pub(crate) fn begin(exchange: &mut Exchange, entry_point: &EntryPoint, router: Option<&Router>) {
+    if exchange.metered
+        && let Some(calls) = &entry_point.calls
+    {
+        exchange.calls = Some((calls.clone(), Instant::now()));
+    }
     let Some(on) = &entry_point.tracer else { return };
     let Some(verbosity) = router.map_or(on.unrouted, |r| r.traced) else { return };
     let request = &exchange.request;
@@ -88,28 +95,82 @@ fn protocol(version: http::Version) -> &'static str {
     }
 }
 
-/// The response is there: the span ends with its body.
+/// The response is there: what is told of the request ends with its body.
 pub(crate) fn answered(exchange: &mut Exchange, response: &mut Response) {
-    let Some(mut trace) = exchange.trace.take() else { return };
-    // As Traefik has it: a connection that leaves HTTP was answered well.
-    let status = if matches!(response.body(), Body::Tunnel(_)) { 200 } else { response.status().as_u16() };
-    trace.answer(status, response.headers());
-    if !response.body().is_streamed() {
+    let tunnel = matches!(response.body(), Body::Tunnel(_));
+    let mut trace = exchange.trace.take();
+    if let Some(trace) = &mut trace {
+        // As Traefik has it: a connection that leaves HTTP was answered well.
+        let status = if tunnel { 200 } else { response.status().as_u16() };
+        trace.answer(status, response.headers());
+    }
+    let timed = exchange.calls.take().map(|(calls, began)| {
+        // As it is counted elsewhere.
+        let status = if tunnel { 0 } else { response.status().as_u16() };
+        Timed { calls, began, call: Some(call(exchange, status)) }
+    });
+    if trace.is_none() && timed.is_none() || !response.body().is_streamed() {
         return;
     }
     let peer = exchange.peer.clone();
     let body = std::mem::take(response.body_mut());
     let length = body.length();
     *response.body_mut() = match body {
-        Body::Tunnel(tunnel) => Body::Tunnel(Box::new(TracedTunnel { tunnel, _trace: trace })),
-        body => Body::stream(TracedBody { body, trace, peer }, length),
+        Body::Tunnel(tunnel) => Body::Tunnel(Box::new(TracedTunnel { tunnel, _trace: trace, _timed: timed })),
+        body => Body::stream(TracedBody { body, trace, timed, peer }, length),
     };
+}
+
+/// What is told of a request's duration, at the end of this.
+struct Timed {
+    calls: Arc<Calls>,
+    began: Instant,
+    call: Option<Call>,
+}
+
+impl Drop for Timed {
+    fn drop(&mut self) {
+        if let Some(call) = self.call.take() {
+            self.calls.record(call, self.began.elapsed());
+        }
+    }
+}
+
+fn call(exchange: &Exchange, status: u16) -> Call {
+    let request = &exchange.request;
+    Call {
+        received: true,
+        method: request.method.clone(),
+        status,
+        version: match request.version {
+            http::Version::HTTP_09 | http::Version::HTTP_10 => "1.0",
+            http::Version::HTTP_2 => "2.0",
+            http::Version::HTTP_3 => "3.0",
+            _ => "1.1",
+        },
+        address: (&*request.host).into(),
+        port: None,
+        scheme: text(request.headers.get(FORWARDED_PROTO)).into(),
+    }
 }
 
 struct TracedBody {
     body: Body,
-    trace: Box<Traced>,
+    trace: Option<Box<Traced>>,
+    timed: Option<Timed>,
     peer: Rc<Peer>,
+}
+
+impl TracedBody {
+    fn fail(&mut self, why: impl Into<Cow<'static, str>>) {
+        if let Some(trace) = &mut self.trace {
+            trace.fail(why);
+        }
+        // As with what is counted: a response that broke off is none.
+        if let Some(timed) = &mut self.timed {
+            timed.call = None;
+        }
+    }
 }
 
 impl http_body::Body for TracedBody {
@@ -119,7 +180,8 @@ impl http_body::Body for TracedBody {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, BodyError>>> {
         let frame = self.body.poll_frame(cx);
         if let Poll::Ready(Some(Err(error))) = &frame {
-            self.trace.fail(format!("the response broke off: {error}"));
+            let why = format!("the response broke off: {error}");
+            self.fail(why);
         }
         frame
     }
@@ -128,7 +190,7 @@ impl http_body::Body for TracedBody {
 impl Drop for TracedBody {
     fn drop(&mut self) {
         if self.peer.cut.get() {
-            self.trace.fail("the response could not be sent to its end");
+            self.fail("the response could not be sent to its end");
         }
     }
 }
@@ -136,7 +198,8 @@ impl Drop for TracedBody {
 /// The server's side of an accepted upgrade.
 struct TracedTunnel {
     tunnel: Box<dyn Tunnel>,
-    _trace: Box<Traced>,
+    _trace: Option<Box<Traced>>,
+    _timed: Option<Timed>,
 }
 
 impl AsyncRead for TracedTunnel {

@@ -8,7 +8,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
-use torana_trace::Traced;
+use torana_trace::{Calls, Traced};
 
 /// A request on its way. `Host` is not among the headers: it is `host`, as in Go.
 #[derive(Debug, Default)]
@@ -74,6 +74,8 @@ pub struct Exchange {
     pub user: Option<String>,
     /// Spans of the request, if it is traced.
     pub trace: Option<Box<Traced>>,
+    /// Where its duration and those of requests to servers are told, and when it began.
+    pub calls: Option<(Arc<Calls>, Instant)>,
     /// The request is measured, and so are its tries with servers.
     pub metered: bool,
     /// A middleware sends the request again; whoever counts it takes the mark away.
@@ -103,6 +105,7 @@ impl Exchange {
             upgrade: None,
             user: None,
             trace: None,
+            calls: None,
             metered: false,
             again: false,
             retries: 0,

@@ -24,7 +24,7 @@ pub use chain::{Around, Endpoint, Filter, Flow, LocalFuture, Next, Step, run};
 pub use client::Client;
 pub use error::{ErrorKind, ProxyError, Side};
 pub use exchange::{Exchange, Origin, Request, Response};
-pub use peer::{Interim, Peer, TlsFacts};
+pub use peer::{Attached, Interim, Peer, TlsFacts};
 pub use saved::SavedHead;
 pub use tcp::{Admission, TcpFilter};
 pub use whole::WholeBody;

@@ -1,4 +1,5 @@
 use http::{HeaderMap, HeaderValue, StatusCode};
+use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -42,13 +43,43 @@ pub struct Peer {
     pub interim: RefCell<Option<Interim>>,
     /// A response could not be sent to its end.
     pub cut: Cell<bool>,
+    pub attached: Attached,
+}
+
+/// What others keep for as long as the client's connection lives; all of its streams share it.
+#[derive(Clone, Default)]
+pub struct Attached(Rc<RefCell<Vec<Kept>>>);
+
+/// An address of the owner's, and what it keeps.
+type Kept = (usize, Rc<dyn Any>);
+
+impl Attached {
+    /// What is kept under an address of its owner's.
+    pub fn get<T: 'static>(&self, key: usize) -> Option<Rc<T>> {
+        self.0.borrow().iter().filter(|(k, _)| *k == key).find_map(|(_, kept)| kept.clone().downcast().ok())
+    }
+
+    /// Keeps a value, after those that are kept under the same key.
+    pub fn keep<T: 'static>(&self, key: usize, value: Rc<T>) {
+        self.0.borrow_mut().push((key, value));
+    }
 }
 
 impl Peer {
     pub fn new(addr: SocketAddr, local: SocketAddr, tls: Option<Rc<TlsFacts>>, entry_point: Arc<str>, trusted: bool) -> Self {
         let addr = canonical(addr);
         let ip_value = HeaderValue::from_str(&addr.ip().to_string()).unwrap_or_else(|_| HeaderValue::from_static("unknown"));
-        Peer { addr, local: canonical(local), tls, entry_point, ip_value, trusted, interim: RefCell::new(None), cut: Cell::new(false) }
+        Peer {
+            addr,
+            local: canonical(local),
+            tls,
+            entry_point,
+            ip_value,
+            trusted,
+            interim: RefCell::new(None),
+            cut: Cell::new(false),
+            attached: Attached::default(),
+        }
     }
 
     /// The same connection, for another stream of it.
@@ -62,6 +93,7 @@ impl Peer {
             trusted: self.trusted,
             interim: RefCell::new(interim),
             cut: Cell::new(false),
+            attached: self.attached.clone(),
         }
     }
 

@@ -89,11 +89,11 @@ impl Around for Runtime {
         Box::pin(async move {
             let Some((name, password)) = credentials(&exchange.request.headers) else {
                 exchange.user = Some(String::new());
-                return self.refuse();
+                return self.refuse(exchange);
             };
             exchange.user = Some(name.clone());
             if !self.is_right(&name, password).await {
-                return self.refuse();
+                return self.refuse(exchange);
             }
             let headers = &mut exchange.request.headers;
             if let Some(header) = &self.user_header {
@@ -138,7 +138,8 @@ impl Runtime {
         right
     }
 
-    fn refuse(&self) -> Response {
+    fn refuse(&self, exchange: &mut Exchange) -> Response {
+        exchange.trace_error("Authentication failed");
         let mut r = exchange::status(StatusCode::UNAUTHORIZED);
         r.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
         r.headers_mut().insert(WWW_AUTHENTICATE, self.challenge.clone());

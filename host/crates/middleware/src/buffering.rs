@@ -218,10 +218,16 @@ fn has_body(response: &Response, method: &Method) -> bool {
         && !failed_call
 }
 
-/// A response that nobody gave a length gets one only while it is short, as from Go's server.
+/// A response that nobody gave a length gets one only while it is short, as from Go's server. In HTTP/1 none has both
+/// a length and trailers.
 fn outgoing(spool: &Spool, declared: bool, version: Version) -> Body {
-    let short = if version >= Version::HTTP_2 { 4096 } else { 2048 };
-    if spool.trailers.is_some() || (!declared && spool.length > short) { spool.stream(None) } else { spool.body() }
+    let multiplexed = version >= Version::HTTP_2;
+    let measured = declared || spool.length <= if multiplexed { 4096 } else { 2048 };
+    match (&spool.trailers, measured) {
+        (None, true) => spool.body(),
+        (Some(_), true) if multiplexed => spool.stream(Some(spool.length)),
+        _ => spool.stream(None),
+    }
 }
 
 #[cfg(test)]

@@ -94,6 +94,8 @@ fn what_does_not_concern_a_kind_stays_as_it_is() {
             "requestHeaderModifier" | "responseHeaderModifier" => ("remove: [X-Del]", x),
             "retry" => ("attempts: 3\nstatus: ['503']", x),
             "stripPrefix" => ("prefixes: [/other]", x),
+            "stripPrefixRegex" => ("regex: [/other]", x),
+            "replacePathRegex" => ("regex: nothere\nreplacement: x", x),
             "basicAuth" => {
                 x.request.headers.append("authorization", "Basic YTp0ZXN0".parse().unwrap());
                 ("users: ['a:{SHA}qUqP5cyxm6YcTAhz05Hph5gvu9M=']", x)

@@ -2,9 +2,10 @@ mod accept;
 mod encoder;
 mod stream;
 
-use crate::frames::followed_by;
+use crate::frames::{followed_by, put_back};
 use crate::media_type::{BadMediaType, MediaType};
 use crate::omit;
+use crate::sniff;
 use accept::{Choice, Coding, Offer};
 use bytes::Bytes;
 use http::header::{
@@ -12,6 +13,7 @@ use http::header::{
 };
 use http::{Method, Version};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::io;
 use stream::{Encoded, short};
 use torana_extend::{BuildCx, BuildError, MiddlewareSpec};
@@ -164,6 +166,7 @@ impl Runtime {
     async fn encode(&self, response: &mut Response, coding: Coding, version: Version) {
         let Some(eager) = self.wants(response, coding) else { return };
         let mut body = std::mem::take(response.body_mut());
+        let length = body.length();
         // Whether there is anything to compress is known when it comes.
         let first = loop {
             match body.frame().await {
@@ -182,6 +185,12 @@ impl Runtime {
                 None => return,
             }
         };
+        // Traefik's gzip looks at the content where nothing is said of it.
+        let unsaid = coding == Coding::Gzip && content_type(response.headers()).is_none();
+        if unsaid && !self.fits(sniff::kind(&first[..first.len().min(sniff::LOOKED_AT)]), coding) {
+            *response.body_mut() = put_back(first, body, length);
+            return;
+        }
         match start(coding, first, body, eager, version).await {
             Ok(encoded) => *response.body_mut() = encoded,
             Err(e) => {
@@ -198,6 +207,16 @@ impl Runtime {
         }
     }
 
+    /// Whether the lists allow a content type.
+    fn fits(&self, kind: &str, coding: Coding) -> bool {
+        match (MediaType::parse(kind), self.included.is_empty()) {
+            (Ok(m), true) => !self.excluded.contains(&m.essence),
+            (Ok(m), false) => self.included.contains(&m.essence),
+            // Traefik's gzip takes what is excluded by no name.
+            (Err(_), without_list) => coding == Coding::Gzip && without_list,
+        }
+    }
+
     /// Whether a response is to be compressed, and then whether each of its pieces goes out at once.
     fn wants(&self, response: &Response, coding: Coding) -> Option<bool> {
         let headers = response.headers();
@@ -209,16 +228,9 @@ impl Runtime {
         if set(CONTENT_ENCODING) || coding == Coding::Gzip && (set(CONTENT_RANGE) || headers.contains_key(NO_GZIP)) {
             return None;
         }
-        let said = headers.get(CONTENT_TYPE).map(|v| String::from_utf8_lossy(v.as_bytes())).filter(|t| !t.is_empty());
-        let kind = said.as_deref().map(MediaType::parse);
-        let events = kind.as_ref().is_some_and(|k| k.as_ref().is_ok_and(|m| m.essence == "text/event-stream"));
-        let fits = match (&kind, self.included.is_empty()) {
-            (None, _) => true,
-            (Some(Ok(m)), true) => !self.excluded.contains(&m.essence),
-            (Some(Ok(m)), false) => self.included.contains(&m.essence),
-            // Traefik's gzip takes what is excluded by no name.
-            (Some(Err(_)), without_list) => coding == Coding::Gzip && without_list,
-        };
+        let kind = content_type(headers);
+        let events = kind.as_deref().and_then(MediaType::essence_of).is_some_and(|e| e == "text/event-stream");
+        let fits = kind.is_none_or(|kind| self.fits(&kind, coding));
         let eager = length.is_none() || events;
         let worth = match length {
             Some(n) if coding == Coding::Gzip || !events => n >= self.worth,
@@ -226,6 +238,11 @@ impl Runtime {
         };
         (fits && worth).then_some(eager)
     }
+}
+
+/// What a response says that it is.
+fn content_type(headers: &HeaderMap) -> Option<Cow<'_, str>> {
+    headers.get(CONTENT_TYPE).filter(|t| !t.is_empty()).map(|t| String::from_utf8_lossy(t.as_bytes()))
 }
 
 async fn start(coding: Coding, first: Bytes, rest: Body, eager: bool, version: Version) -> io::Result<Body> {

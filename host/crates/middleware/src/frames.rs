@@ -7,6 +7,14 @@ pub(crate) fn followed_by(frames: impl IntoIterator<Item = Result<Frame, BodyErr
     Body::prefixed(frames.into_iter().collect(), rest, None)
 }
 
+/// `rest` as it was before `first` was read of it.
+pub(crate) fn put_back(first: Bytes, rest: Body, length: Option<u64>) -> Body {
+    if length == Some(first.len() as u64) {
+        return Body::Full(first);
+    }
+    Body::stream(Frames { ready: [Ok(Frame::data(first))].into(), rest }, length)
+}
+
 /// The same body, of no declared length.
 pub(crate) fn without_length(body: Body) -> Body {
     followed_by([], body)

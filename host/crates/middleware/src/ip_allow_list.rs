@@ -1,4 +1,4 @@
-use crate::ip_strategy::{self, IpStrategy, IpStrategyConfig};
+use crate::ip_strategy::{self, Client, IpStrategy, IpStrategyConfig};
 use crate::omit;
 use http::StatusCode;
 use ipnet::IpNet;
@@ -62,7 +62,16 @@ impl Filter for Runtime {
     fn on_request(&self, exchange: &mut Exchange) -> Flow {
         match self.strategy.client(exchange).ip() {
             Some(ip) if ip_strategy::contains(&self.allowed, ip) => Flow::Continue,
-            _ => Flow::respond(self.refuse()),
+            _ => {
+                if exchange.trace.is_some() {
+                    let shown = match self.strategy.client(exchange) {
+                        Client::Ip(ip) => ip.to_string(),
+                        Client::Text(text) => text.to_owned(),
+                    };
+                    exchange.trace_error(format!("Rejecting IP {shown}: \"{shown}\" matched none of the trusted IPs"));
+                }
+                Flow::respond(self.refuse())
+            }
         }
     }
 }

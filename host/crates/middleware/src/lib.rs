@@ -56,11 +56,13 @@ middlewares! {
     redirect_regex::RedirectRegex,
     redirect_scheme::RedirectScheme,
     replace_path::ReplacePath,
+    replace_path_regex::ReplacePathRegex,
     request_header_modifier::RequestHeaderModifier,
     request_redirect::RequestRedirect,
     response_header_modifier::ResponseHeaderModifier,
     retry::Retry,
     strip_prefix::StripPrefix,
+    strip_prefix_regex::StripPrefixRegex,
     url_rewrite::UrlRewrite,
 }
 

@@ -43,24 +43,30 @@ struct Runtime {
 
 impl Filter for Runtime {
     fn on_request(&self, exchange: &mut Exchange) -> Flow {
-        let request = &mut exchange.request;
+        let request = &exchange.request;
         let found = self.prefixes.iter().find_map(|(p, value)| Some((split(&request.path, p)?, value)));
         let Some((stripped, value)) = found else { return Flow::Continue };
         let stripped = match stripped {
             s if s.is_empty() && self.force_slash => "/".to_owned(),
             s => s,
         };
-        if !stripped.is_empty() && path::sanitize(&stripped) != stripped {
-            return Flow::respond(respond::error_text(StatusCode::BAD_REQUEST, "Bad Request"));
-        }
-        request.path = stripped.into();
-        request.headers.append(X_FORWARDED_PREFIX, value.clone());
-        Flow::Continue
+        let value = value.clone();
+        take_off(exchange, stripped, value)
     }
 }
 
+/// Goes on with what is left of the path, unless there are dot segments or doubled slashes in it.
+pub(crate) fn take_off(exchange: &mut Exchange, stripped: String, prefix: HeaderValue) -> Flow {
+    if !stripped.is_empty() && path::sanitize(&stripped) != stripped {
+        return Flow::respond(respond::error_text(StatusCode::BAD_REQUEST, "Bad Request"));
+    }
+    exchange.request.path = stripped.into();
+    exchange.request.headers.append(X_FORWARDED_PREFIX, prefix);
+    Flow::Continue
+}
+
 /// What follows `prefix` in the escaped `path`, or `None` when the decoded path does not begin with it.
-fn split(path: &str, prefix: &str) -> Option<String> {
+pub(crate) fn split(path: &str, prefix: &str) -> Option<String> {
     let rest = match path.strip_prefix(prefix).filter(|_| !prefix.contains('%')) {
         Some(rest) => rest,
         None if path.contains('%') => path.get(escaped_length(path, prefix.as_bytes())?..)?,

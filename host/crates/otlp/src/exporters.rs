@@ -2,6 +2,7 @@
 
 use crate::destination::Destination;
 use crate::environment::Environment;
+use crate::metrics::{self, Source};
 use crate::resource::Resource;
 use crate::spans;
 use std::pin::Pin;
@@ -10,7 +11,7 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::watch;
-use torana_trace::Sink;
+use torana_trace::{Calls, Sink};
 
 type Work = Box<dyn FnOnce(watch::Receiver<bool>) -> Pin<Box<dyn Future<Output = ()>>> + Send>;
 
@@ -26,6 +27,11 @@ impl Exporters {
         let (queue, batches) = spans::spans(destination, environment);
         self.work.push(Box::new(move |stop| Box::pin(spans::run(batches, resource, stop))));
         Arc::new(queue)
+    }
+
+    /// Reports metrics every `interval`: what `source` says, and `calls`.
+    pub fn metrics(&mut self, destination: Destination, resource: Resource, interval: Duration, source: Source, calls: Arc<Calls>) {
+        self.work.push(Box::new(move |stop| Box::pin(metrics::run(destination, resource, interval, source, calls, stop))));
     }
 
     /// Starts the thread, if there is anything to send.

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use torana_trace::{Kind, Sink, Span, Status, Value};
 
 /// What the spans are called after: Traefik's, by which they are found where it was before.
-const SCOPE: &str = "github.com/traefik/traefik";
+pub(crate) const SCOPE: &str = "github.com/traefik/traefik";
 
 impl Sink for Queue<Span> {
     fn take(&self, span: Span) {

@@ -20,14 +20,31 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-/// `metrics` and `metrics.prometheus` of the install configuration.
-#[derive(Clone, Debug)]
-pub struct Options {
+/// What one reader of metrics is told (`metrics.prometheus`, `metrics.otlp`).
+#[derive(Clone, Debug, Default)]
+pub struct View {
     /// Upper bounds of durations in seconds, rising.
     pub buckets: Vec<f64>,
     pub entry_points: bool,
     pub routers: bool,
     pub services: bool,
+}
+
+/// Takes families and the values of each.
+pub trait Reader {
+    fn family(&mut self, family: Family);
+
+    fn value(&mut self, labels: &[(&str, &str)], value: f64);
+
+    /// A histogram. `buckets`: how many fell into each, and one more for what is above the last of `bounds`.
+    fn durations(&mut self, labels: &[(&str, &str)], bounds: &[f64], buckets: &[u64], seconds: f64);
+}
+
+/// `metrics` of the install configuration.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// What its readers are told: counted is what any of them wants.
+    pub views: Vec<View>,
     /// Count what `*@internal` answers too.
     pub internals: bool,
     /// Header by label.
@@ -60,6 +77,8 @@ type Scopes<K> = Mutex<BTreeMap<K, Kept>>;
 #[derive(Debug)]
 pub struct Metrics {
     options: Options,
+    /// Upper bounds of all views.
+    buckets: Vec<f64>,
     shape: Arc<Shape>,
     entry_points: Scopes<Arc<str>>,
     /// By name and service.
@@ -77,9 +96,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Metrics {
     pub fn new(options: Options) -> Self {
-        let shape = Arc::new(Shape::new(&options.buckets, options.workers, options.header_labels.len()));
+        let mut buckets: Vec<f64> = options.views.iter().flat_map(|v| v.buckets.iter().copied()).collect();
+        buckets.sort_by(f64::total_cmp);
+        buckets.dedup();
+        let shape = Arc::new(Shape::new(&buckets, options.workers, options.header_labels.len()));
         Metrics {
             options,
+            buckets,
             shape,
             entry_points: Mutex::default(),
             routers: Mutex::default(),
@@ -95,6 +118,11 @@ impl Metrics {
         &self.options
     }
 
+    /// Whether some reader wants it.
+    pub fn any(&self, wants: impl Fn(&View) -> bool) -> bool {
+        self.options.views.iter().any(wants)
+    }
+
     fn scope<K: Ord>(&self, all: &Scopes<K>, key: K) -> Arc<Scope> {
         let mut all = lock(all);
         let kept = all.entry(key).or_insert_with(|| Kept { scope: Arc::new(Scope::new(self.shape.clone())), gone: false });
@@ -104,17 +132,17 @@ impl Metrics {
 
     /// `None` without `addEntryPointsLabels`.
     pub fn entry_point(&self, name: &Arc<str>) -> Option<Arc<Scope>> {
-        self.options.entry_points.then(|| self.scope(&self.entry_points, name.clone()))
+        self.any(|v| v.entry_points).then(|| self.scope(&self.entry_points, name.clone()))
     }
 
     /// `name` and `service` are qualified. `None` without `addRoutersLabels`.
     pub fn router(&self, name: &Arc<str>, service: &Arc<str>) -> Option<Arc<Scope>> {
-        self.options.routers.then(|| self.scope(&self.routers, (name.clone(), service.clone())))
+        self.any(|v| v.routers).then(|| self.scope(&self.routers, (name.clone(), service.clone())))
     }
 
     /// `None` without `addServicesLabels`.
     pub fn service(&self, name: &Arc<str>) -> Option<Arc<Scope>> {
-        self.options.services.then(|| self.scope(&self.services, name.clone()))
+        self.any(|v| v.services).then(|| self.scope(&self.services, name.clone()))
     }
 
     /// Open connections of an entry point.
@@ -147,47 +175,54 @@ impl Metrics {
         joined
     }
 
-    /// Writes all families. What is gone is written and then forgotten.
-    pub fn write(&self, text: &mut Text) {
-        begin(text, names::CONFIG_LAST_RELOAD);
-        text.sample("", &[], self.last_reload.load(Relaxed) as f64);
-        begin(text, names::CONFIG_RELOADS);
-        text.sample("", &[], self.reloads.load(Relaxed) as f64);
-        self.write_scopes(text, &self.entry_points, names::ENTRY_POINT_METRICS, |name| vec![(label::ENTRY_POINT, name.clone())]);
+    /// Tells a reader all families that its view has. What is gone is told and then forgotten.
+    pub fn read(&self, text: &mut dyn Reader, view: &View) {
+        text.family(names::CONFIG_LAST_RELOAD);
+        text.value(&[], self.last_reload.load(Relaxed) as f64);
+        text.family(names::CONFIG_RELOADS);
+        text.value(&[], self.reloads.load(Relaxed) as f64);
+        if view.entry_points {
+            self.write_scopes(text, view, &self.entry_points, names::ENTRY_POINT_METRICS, |name| vec![(label::ENTRY_POINT, name.clone())]);
+        }
         let connections = lock(&self.connections).clone();
         if !connections.is_empty() {
-            begin(text, names::OPEN_CONNECTIONS);
+            text.family(names::OPEN_CONNECTIONS);
             for (name, level) in &connections {
-                text.sample("", &[(label::ENTRY_POINT, name), (label::PROTOCOL, "TCP")], level.value() as f64);
+                text.value(&[(label::ENTRY_POINT, name), (label::PROTOCOL, "TCP")], level.value() as f64);
             }
         }
-        self.write_scopes(text, &self.routers, names::ROUTER_METRICS, |(name, service)| {
-            vec![(label::ROUTER, name.clone()), (label::SERVICE, service.clone())]
-        });
-        self.write_retries(text);
-        self.write_scopes(text, &self.services, names::SERVICE_METRICS, |name| vec![(label::SERVICE, name.clone())]);
+        if view.routers {
+            self.write_scopes(text, view, &self.routers, names::ROUTER_METRICS, |(name, service)| {
+                vec![(label::ROUTER, name.clone()), (label::SERVICE, service.clone())]
+            });
+        }
+        if view.services {
+            self.write_retries(text);
+            self.write_scopes(text, view, &self.services, names::SERVICE_METRICS, |name| vec![(label::SERVICE, name.clone())]);
+        }
         let certificates = lock(&self.certificates).clone();
         if !certificates.is_empty() {
-            begin(text, names::CERTS_NOT_AFTER);
+            text.family(names::CERTS_NOT_AFTER);
             for c in &certificates {
-                text.sample("", &[(label::CN, &c.cn), (label::SANS, &c.sans), (label::SERIAL, &c.serial)], c.not_after as f64);
+                text.value(&[(label::CN, &c.cn), (label::SANS, &c.sans), (label::SERIAL, &c.serial)], c.not_after as f64);
             }
         }
     }
 
-    fn write_retries(&self, text: &mut Text) {
+    fn write_retries(&self, text: &mut dyn Reader) {
         let services: Vec<_> = lock(&self.services).iter().map(|(name, kept)| (name.clone(), kept.scope.retries())).collect();
         if services.iter().any(|s| s.1 > 0) {
-            begin(text, names::SERVICE_RETRIES);
+            text.family(names::SERVICE_RETRIES);
             for (name, n) in services.iter().filter(|s| s.1 > 0) {
-                text.sample("", &[(label::SERVICE, name)], *n as f64);
+                text.value(&[(label::SERVICE, name)], *n as f64);
             }
         }
     }
 
     fn write_scopes<K: Ord + Clone>(
         &self,
-        text: &mut Text,
+        text: &mut dyn Reader,
+        view: &View,
         all: &Scopes<K>,
         families: ScopeFamilies,
         labels: impl Fn(&K) -> Vec<(&'static str, Arc<str>)>,
@@ -223,38 +258,48 @@ impl Metrics {
         series.sort_by(|a, b| a.0.cmp(&b.0));
         tls.sort_by(|a, b| a.0.cmp(&b.0));
         if !series.is_empty() {
-            begin(text, families.duration);
+            text.family(families.duration);
             for (labels, total) in &series {
-                text.histogram(&borrowed(labels), &self.options.buckets, &total.buckets, total.seconds);
+                text.durations(&borrowed(labels), &view.buckets, &folded(&self.buckets, &total.buckets, &view.buckets), total.seconds);
             }
-            begin(text, families.received);
-            series.iter().for_each(|(labels, total)| text.sample("", &borrowed(labels), total.received as f64));
+            text.family(families.received);
+            series.iter().for_each(|(labels, total)| text.value(&borrowed(labels), total.received as f64));
         }
         if !tls.is_empty() {
-            begin(text, families.requests_tls);
-            tls.iter().for_each(|(labels, n)| text.sample("", &borrowed(labels), *n as f64));
+            text.family(families.requests_tls);
+            tls.iter().for_each(|(labels, n)| text.value(&borrowed(labels), *n as f64));
         }
         if !series.is_empty() {
-            begin(text, families.requests);
+            text.family(families.requests);
             for (labels, total) in &series {
                 if self.options.header_labels.is_empty() {
-                    text.sample("", &borrowed(labels), total.requests() as f64);
+                    text.value(&borrowed(labels), total.requests() as f64);
                 }
                 for (values, n) in &total.by_headers {
                     let own = self.options.header_labels.keys().map(String::as_str).zip(values.split(SEPARATOR).map(str::to_owned));
                     let all = sorted(labels.iter().cloned().chain(own).collect());
-                    text.sample("", &borrowed(&all), *n as f64);
+                    text.value(&borrowed(&all), *n as f64);
                 }
             }
-            begin(text, families.sent);
-            series.iter().for_each(|(labels, total)| text.sample("", &borrowed(labels), total.sent as f64));
+            text.family(families.sent);
+            series.iter().for_each(|(labels, total)| text.value(&borrowed(labels), total.sent as f64));
         }
     }
 }
 
+/// Counts by `bounds` as counts by fewer of them.
+fn folded(bounds: &[f64], counts: &[u64], wanted: &[f64]) -> Vec<u64> {
+    let mut out = vec![0; wanted.len() + 1];
+    for (i, n) in counts.iter().enumerate() {
+        let bucket = bounds.get(i).and_then(|b| wanted.iter().position(|w| b <= w)).unwrap_or(wanted.len());
+        out[bucket] += n;
+    }
+    out
+}
+
 /// Begins a family.
 pub fn begin(text: &mut Text, family: Family) {
-    text.family(family.name, family.help, family.kind);
+    Reader::family(text, family);
 }
 
 fn sorted(mut labels: Vec<(&str, String)>) -> Vec<(&str, String)> {

@@ -93,6 +93,10 @@ pub const SERVICE_METRICS: ScopeFamilies = ScopeFamilies {
 pub const CONFIG_RELOADS: Family = counter("traefik_config_reloads_total", "Configurations that were applied.");
 pub const CONFIG_LAST_RELOAD: Family =
     gauge("traefik_config_last_reload_success", "When a configuration was last applied, in seconds since 1970.");
+/// OpenTelemetry's own names.
+pub const HTTP_SERVER_DURATION: Family = histogram("http.server.request.duration", "Time of requests that were received.");
+pub const HTTP_CLIENT_DURATION: Family = histogram("http.client.request.duration", "Time of requests to servers until they answered.");
+
 pub const OPEN_CONNECTIONS: Family = gauge("traefik_open_connections", "Open connections of clients.");
 pub const CERTS_NOT_AFTER: Family = gauge("traefik_tls_certs_not_after", "When a certificate stops being valid, in seconds since 1970.");
 pub const SERVER_UP: Family = gauge("traefik_service_server_up", "Whether the health check has found a server of a service well: 1 or 0.");

@@ -91,6 +91,9 @@ impl Traced {
 
     /// Ends the spans that are open above `depth`; with `late`, when the response has been sent.
     pub fn close(&mut self, depth: usize, late: bool) {
+        if self.open.len() <= depth.max(1) {
+            return;
+        }
         let now = SystemTime::now();
         while self.open.len() > depth.max(1) {
             if let Some(mut span) = self.open.pop() {

@@ -3,12 +3,13 @@
 use crate::connect::{self, Offer};
 use crate::h1client::{self, Expect};
 use crate::target::{Protocol, Target};
-use crate::{h2client, pool, spans};
+use crate::{h2client, pinned, pool, spans};
 use bytestring::ByteString;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Method};
 use smallvec::SmallVec;
 use std::sync::Arc;
+use std::time::Instant;
 use torana_http::{Body, ErrorKind, Exchange, Interim, ProxyError, Request, Response, hop};
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
@@ -131,8 +132,9 @@ pub struct Options {
 /// another try the request's body is back in place.
 pub async fn forward(exchange: &mut Exchange, target: &Arc<Target>, prefix: &str, options: Options) -> Result<Response, ProxyError> {
     let depth = spans::begin(exchange, target, prefix);
+    let began = exchange.calls.is_some().then(Instant::now);
     let sent = send(exchange, target, prefix, options).await;
-    spans::end(exchange, depth, &sent);
+    spans::end(exchange, target, depth, began, &sent);
     let mut response = sent.inspect_err(|error| tracing::debug!(error = %error, server = %target.authority, "request failed"))?;
     if !matches!(response.body(), Body::Tunnel(_)) {
         let trailer = response.headers().contains_key(header::TRAILER).then(|| hop::announced_trailers(response.headers()));
@@ -149,6 +151,8 @@ pub async fn send(exchange: &mut Exchange, target: &Arc<Target>, prefix: &str, o
     if exchange.upgrade.as_ref().is_some_and(|u| !u.as_bytes().iter().all(|b| matches!(b, b' '..=b'~'))) {
         return Err(ProxyError::client(ErrorKind::Internal, "an upgrade to a protocol of no name"));
     }
+    let own = pinned::own(&exchange.peer, target);
+    let (target, shared) = own.as_ref().map_or((target, true), |own| (own, false));
     let body = std::mem::take(&mut exchange.request.body);
     let host = match options.pass_host_header && !exchange.request.host.is_empty() {
         true => exchange.request.host.clone(),
@@ -156,10 +160,14 @@ pub async fn send(exchange: &mut Exchange, target: &Arc<Target>, prefix: &str, o
     };
     let path = outgoing_path(&exchange.request.path, prefix);
     let interim = exchange.peer.interim.borrow().clone();
-    send_body(&Outgoing::new(exchange, host, path), body, interim, target).await.map_err(|(error, body)| {
+    let sent = send_body(&Outgoing::new(exchange, host, path), body, interim, target).await.map_err(|(error, body)| {
         exchange.request.body = body;
         error
-    })
+    });
+    if let (true, Ok(response)) = (shared, &sent) {
+        pinned::look(&exchange.peer, target, response);
+    }
+    sent
 }
 
 /// Sends a request on an idle connection or a new one. What was not read of the body comes back with an error.

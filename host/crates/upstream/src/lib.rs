@@ -15,6 +15,7 @@ mod held;
 pub mod l4;
 mod meter;
 mod passive;
+mod pinned;
 pub mod pool;
 pub mod service;
 mod spans;

@@ -64,6 +64,12 @@ pub(crate) fn give(target: &Target, mut io: Io<Stream>) {
     });
 }
 
+/// Closes the connections of a target that nobody uses any more.
+pub(crate) fn forget(target: &Target) {
+    // Nothing is left where the thread ends.
+    _ = HOSTS.try_with(|hosts| hosts.try_borrow_mut().map(|mut hosts| hosts.remove(&target.id)));
+}
+
 /// An HTTP/2 connection with room for another stream.
 pub(crate) fn take_h2(target: &Target) -> Option<H2Connection> {
     HOSTS.with_borrow_mut(|hosts| {

@@ -5,9 +5,10 @@ use crate::target::{Protocol, Target};
 use http::header::USER_AGENT;
 use http::{HeaderMap, HeaderValue};
 use std::sync::Arc;
+use std::time::Instant;
 use torana_http::forwarded::{X_FORWARDED_FOR, with_peer};
 use torana_http::{Exchange, ProxyError, Response, respond};
-use torana_trace::{Kind, Traced, redacted};
+use torana_trace::{Call, Kind, Traced, redacted};
 
 /// Opens the span of a service. What was open goes to [`leave`].
 pub(crate) fn enter(exchange: &mut Exchange, service: &Arc<str>, counted: bool) -> usize {
@@ -40,13 +41,31 @@ pub(crate) fn begin(exchange: &mut Exchange, target: &Target, prefix: &str) -> u
     depth
 }
 
-/// The server has answered, or could not.
-pub(crate) fn end(exchange: &mut Exchange, depth: usize, outcome: &Result<Response, ProxyError>) {
-    let Some(trace) = &mut exchange.trace else { return };
-    match outcome {
-        Ok(response) => trace.response(response.status().as_u16(), response.headers()),
-        Err(error) => trace.response(respond::status_of(error).as_u16(), &HeaderMap::new()),
+/// The server has answered, or could not. `began`: when it was asked, if that is told.
+pub(crate) fn end(exchange: &mut Exchange, target: &Target, depth: usize, began: Option<Instant>, outcome: &Result<Response, ProxyError>) {
+    let status = match outcome {
+        Ok(response) => response.status(),
+        Err(error) => respond::status_of(error),
+    };
+    if let (Some((calls, _)), Some(began)) = (&exchange.calls, began) {
+        let request = &exchange.request;
+        let scheme =
+            request.headers.get("x-forwarded-proto").map_or_else(String::new, |v| String::from_utf8_lossy(v.as_bytes()).into_owned());
+        let call = Call {
+            received: false,
+            method: request.method.clone(),
+            status: status.as_u16(),
+            version: "1.1",
+            address: (&*target.authority).into(),
+            port: Some(target.address.port),
+            // As Traefik has it: the client's, not the server's.
+            scheme: scheme.into(),
+        };
+        calls.record(call, began.elapsed());
     }
+    let Some(trace) = &mut exchange.trace else { return };
+    let none = HeaderMap::new();
+    trace.response(status.as_u16(), outcome.as_ref().map_or(&none, |r| r.headers()));
     trace.close(depth, false);
 }
 

@@ -102,15 +102,25 @@ impl std::str::FromStr for ServerUrl {
     }
 }
 
+/// The next key of connections.
+fn next_id() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
 impl Target {
     pub fn new(url: &ServerUrl, transport: Arc<Transport>) -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Target { id: next_id(), address: url.address.clone(), protocol: url.protocol, authority: url.authority.as_str().into(), transport }
+    }
+
+    /// The same server, with connections of its own.
+    pub(crate) fn again(&self) -> Self {
         Target {
-            id: NEXT.fetch_add(1, Ordering::Relaxed),
-            address: url.address.clone(),
-            protocol: url.protocol,
-            authority: url.authority.as_str().into(),
-            transport,
+            id: next_id(),
+            address: self.address.clone(),
+            protocol: self.protocol,
+            authority: self.authority.clone(),
+            transport: self.transport.clone(),
         }
     }
 }

@@ -195,15 +195,21 @@ impl Validate<'_> {
         }
     }
 
-    fn metrics(&mut self) {
-        let Some(p) = self.config.prometheus() else { return };
-        for (i, bound) in p.buckets.iter().enumerate() {
-            if !bound.is_finite() || i > 0 && *bound <= p.buckets[i - 1] {
-                let d =
-                    Diagnostic::error(format!("metrics.prometheus.buckets[{i}]"), format!("`{bound}` is not above the bound before it"));
+    fn bounds(&mut self, key: &str, bounds: &[f64]) {
+        for (i, bound) in bounds.iter().enumerate() {
+            if !bound.is_finite() || i > 0 && *bound <= bounds[i - 1] {
+                let d = Diagnostic::error(format!("{key}[{i}]"), format!("`{bound}` is not above the bound before it"));
                 self.push(d, "write bounds in seconds, from the lowest to the highest");
             }
         }
+    }
+
+    fn metrics(&mut self) {
+        if let Some(otlp) = self.config.metrics.as_ref().and_then(|m| m.otlp.as_ref()) {
+            self.bounds("metrics.otlp.explicitBoundaries", &otlp.explicit_boundaries);
+        }
+        let Some(p) = self.config.prometheus() else { return };
+        self.bounds("metrics.prometheus.buckets", &p.buckets);
         for (label, header) in &p.header_labels {
             let key = format!("metrics.prometheus.headerLabels.{label}");
             let named = label.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')

@@ -243,7 +243,7 @@ fn mistakes_are_all_told() {
         ),
         (
             "core: {defaultRuleSyntax: v1}",
-            "error: `v1` is not known here\n  at  core.defaultRuleSyntax  (torana.yml:1:27)\n  hint: known here: v2, v3",
+            "error: `v1` is not known here\n  at  core.defaultRuleSyntax  (torana.yml:1:27)\n  hint: did you mean `v2`? known here: v2, v3",
         ),
         (
             "accessLog: {otlp: {}}",

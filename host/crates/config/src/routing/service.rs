@@ -44,16 +44,6 @@ impl ServiceConfig {
         ];
         kinds.into_iter().find(|(_, written)| *written).map_or("", |(kind, _)| kind)
     }
-
-    /// Names of the services that it is made of, as written.
-    pub fn children(&self) -> impl Iterator<Item = &str> {
-        let weighted = self.weighted.iter().flat_map(|w| &w.services);
-        let hashed = self.highest_random_weight.iter().flat_map(|h| &h.services);
-        let spread = weighted.chain(hashed).map(|s| s.name.as_str());
-        let mirrored = self.mirroring.iter().flat_map(|m| [&m.service].into_iter().chain(m.mirrors.iter().map(|m| &m.name)));
-        let failover = self.failover.iter().flat_map(|f| [&f.service, &f.fallback]);
-        spread.chain(mirrored.chain(failover).map(String::as_str))
-    }
 }
 
 /// `http.services.<name>.loadBalancer`.
@@ -254,7 +244,7 @@ impl Default for HealthCheckConfig {
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct PassiveHealthCheckConfig {
-    /// How long failures count, and how long a server is left out. Default 10s.
+    /// How long failures count, and how long a server is left out. Default 10s; 0 and below never leave one out.
     #[serde(skip_serializing_if = "is_no_time")]
     pub failure_window: GoDuration,
     /// Failures within the window that take a server out. Default 1; less is 1 too.

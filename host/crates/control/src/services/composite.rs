@@ -39,6 +39,7 @@ impl Services<'_> {
     /// The service that an option names.
     fn child(&mut self, site: Site<'_>, option: &str, written: &str, above: &mut Vec<String>) -> Outcome {
         let qualified = qualify(written, provider_of(site.name));
+        self.parts.entry(site.name.clone()).or_default().push(qualified.as_str().into());
         self.build(&qualified, above).map_err(|wrong| {
             let child = references::name(site.item, &qualified);
             let (text, hint) = match wrong.into_iter().next().map(|d| reason(site.item, d)) {

@@ -78,6 +78,8 @@ pub(crate) struct Services<'a> {
     transports: FxHashMap<Arc<str>, (u64, Arc<Transport>)>,
     default_transport: Arc<Transport>,
     done: BTreeMap<Arc<str>, Outcome>,
+    /// Parts of services, up to the first that cannot be used.
+    parts: FxHashMap<Arc<str>, Vec<Arc<str>>>,
 }
 
 fn service_item<'a>(inputs: &'a Inputs, qualified: &str) -> Option<&'a Arc<Item<ServiceConfig>>> {
@@ -106,6 +108,7 @@ impl<'a> Services<'a> {
             transports: FxHashMap::default(),
             default_transport,
             done: BTreeMap::new(),
+            parts: FxHashMap::default(),
         }
     }
 
@@ -136,6 +139,11 @@ impl<'a> Services<'a> {
     /// A service by qualified name.
     pub(crate) fn service(&mut self, qualified: &str) -> Outcome {
         self.build(qualified, &mut Vec::new())
+    }
+
+    /// The parts of a service that was asked for before: as in Traefik those behind one that cannot be used are none.
+    pub(crate) fn parts(&self, service: &str) -> Vec<Arc<str>> {
+        self.parts.get(service).cloned().unwrap_or_default()
     }
 
     fn keep(&mut self, name: &Arc<str>, kept: Kept) {

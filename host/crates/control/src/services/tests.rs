@@ -57,6 +57,36 @@ fn a_child_has_its_cookie_by_the_name_as_written() {
     assert_eq!(weighted.sticky.unwrap().set_cookie(0).unwrap(), "c=ca978112ca1bbdca; Path=/");
 }
 
+/// What Traefik 3.7.15 builds, and what it does not.
+#[test]
+fn a_parent_follows_only_what_checks_its_health() {
+    let yaml = "http: {services: {
+        bare: {loadBalancer: {}},
+        checked: {loadBalancer: {healthCheck: {path: /}}},
+        passive: {loadBalancer: {passiveHealthCheck: {maxFailedAttempts: 2}}},
+        w: {weighted: {healthCheck: {}, services: [{name: checked}]}},
+        w-bare: {weighted: {healthCheck: {}, services: [{name: checked}, {name: bare}]}},
+        w-passive: {weighted: {healthCheck: {}, services: [{name: passive}]}},
+        w-levels: {weighted: {healthCheck: {}, services: [{name: h}, {name: m}, {name: f}]}},
+        h: {highestRandomWeight: {healthCheck: {}, services: [{name: w}]}},
+        m: {mirroring: {service: checked, healthCheck: {}, mirrors: [{name: bare, percent: 100}]}},
+        m-bare: {mirroring: {service: bare, healthCheck: {}}},
+        m-much: {mirroring: {service: bare, mirrors: [{name: bare, percent: 101}]}},
+        w-m-bare: {weighted: {healthCheck: {}, services: [{name: m-bare}]}},
+        f: {failover: {service: checked, fallback: w, healthCheck: {}}},
+        f-unseen: {failover: {service: checked, fallback: bare}},
+        f-bare: {failover: {service: bare, fallback: checked}},
+        f-errors: {failover: {service: bare, fallback: bare, errors: {status: ['500-504']}}},
+        f-bad: {failover: {service: bare, fallback: bare, errors: {status: ['5xx']}}},
+        f-fallback: {failover: {service: checked, fallback: bare, healthCheck: {}}}}}";
+    let usable = |names: &[&str]| {
+        let qualified: Vec<String> = names.iter().map(|n| format!("{n}@file")).collect();
+        built(yaml, &qualified.iter().map(String::as_str).collect::<Vec<_>>()).0
+    };
+    assert_eq!(usable(&["w", "w-levels", "h", "m", "m-bare", "f", "f-unseen", "f-errors"]), [true; 8]);
+    assert_eq!(usable(&["w-bare", "w-passive", "w-m-bare", "m-much", "f-bare", "f-bad", "f-fallback"]), [false; 7]);
+}
+
 #[test]
 fn a_service_without_its_middleware_is_disabled() {
     let yaml =

@@ -113,6 +113,23 @@ fn lists_of_types() {
 }
 
 #[test]
+fn gzip_looks_at_content_without_a_type() {
+    for (config, coded) in [
+        ("includedContentTypes: [text/plain]", true),
+        ("includedContentTypes: [text/html]", false),
+        ("excludedContentTypes: [text/plain]", false),
+    ] {
+        let whole = || Response::new(Body::from("plain text ".repeat(200)));
+        let streamed = || Response::new(pieces(&["plain text"], None));
+        for got in [get(config, "gzip", whole), get(config, "gzip", streamed)] {
+            assert_eq!(got.coding().is_some(), coded, "{config}");
+            assert!(got.text.starts_with("plain text"));
+        }
+        assert!(get(config, "br", whole).coding().is_some());
+    }
+}
+
+#[test]
 fn streams_are_compressed_from_their_first_byte() {
     for coding in ["gzip", "br", "zstd"] {
         let got = get("{}", coding, || with(pieces(&["", "a", "b"], None), &[("vary", "Origin"), ("accept-ranges", "bytes"), ("etag", "\"e\"")]));

@@ -4,10 +4,7 @@ use std::time::Duration;
 
 fn metrics(headers: &[(&str, &'static str)]) -> Metrics {
     Metrics::new(Options {
-        buckets: vec![0.1, 5.0],
-        entry_points: true,
-        routers: true,
-        services: true,
+        views: vec![View { buckets: vec![0.1, 5.0], entry_points: true, routers: true, services: true }],
         internals: false,
         header_labels: headers.iter().map(|(l, h)| ((*l).to_owned(), HeaderName::from_static(h))).collect(),
         workers: 2,
@@ -16,7 +13,7 @@ fn metrics(headers: &[(&str, &'static str)]) -> Metrics {
 
 fn scrape(m: &Metrics) -> String {
     let mut text = Text::default();
-    m.write(&mut text);
+    m.read(&mut text, &m.options().views[0]);
     text.finish()
 }
 

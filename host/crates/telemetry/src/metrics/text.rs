@@ -1,5 +1,7 @@
 //! The text format of Prometheus, version 0.0.4.
 
+use super::Reader;
+use crate::names::Family;
 use std::fmt::Write;
 
 /// Families and samples, as they are written out.
@@ -64,6 +66,20 @@ impl Text {
 
     pub fn finish(self) -> String {
         self.out
+    }
+}
+
+impl Reader for Text {
+    fn family(&mut self, family: Family) {
+        Text::family(self, family.name, family.help, family.kind);
+    }
+
+    fn value(&mut self, labels: &[(&str, &str)], value: f64) {
+        self.sample("", labels, value);
+    }
+
+    fn durations(&mut self, labels: &[(&str, &str)], bounds: &[f64], buckets: &[u64], seconds: f64) {
+        self.histogram(labels, bounds, buckets, seconds);
     }
 }
 

@@ -110,8 +110,8 @@ impl LoadBalancer {
             let Some(j) = before.servers.iter().position(|s| s.url == server.url) else { continue };
             if self.health.is_some() {
                 self.balancer.set_up(i, before.balancer.is_up(j));
+                self.found[i].store(before.found[j].load(Relaxed), Relaxed);
             }
-            self.found[i].store(before.found[j].load(Relaxed), Relaxed);
             if let (Some(passive), Some(before)) = (&mut self.passive, &before.passive) {
                 passive.take_over(i, before, j, &self.balancer);
             }

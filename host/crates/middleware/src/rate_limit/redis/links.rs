@@ -93,6 +93,7 @@ impl Links {
             Some(patience) => tokio::time::timeout(patience, answer).await.map_err(|_| "no answer in time".to_owned()),
             None => Ok(answer.await),
         };
+        let answer = answer.map(|value| value.and_then(Value::extract_error));
         let lost = match answer {
             Ok(Ok(value)) => return Ok(value),
             Ok(Err(e)) if !e.is_io_error() && !e.is_connection_dropped() => return Err(Failed::Refused(e)),
