@@ -18,6 +18,7 @@ use torana_config::install::{InstallConfig, Loaded};
 use torana_config::routing::RoutingConfig;
 use torana_control::Stapler;
 use torana_control::apply::{Apply, Throttle};
+use torana_control::entry_points::Observers;
 use torana_control::{Compiler, Parts, Published, Resolvers, internal_routing, internal_services};
 use torana_dataplane::{Drain, Live, Workers};
 use torana_extend::{Backoff, Egress, Event, PluginHost, Provider, ProviderOut};
@@ -44,20 +45,23 @@ const SAME_SIGNAL: Duration = Duration::from_secs(1);
 /// Documents on their way to the task that applies.
 const CHANNEL: usize = 64;
 
-#[expect(clippy::too_many_arguments, reason = "the parts of a gateway")]
-fn compiler(
-    install: &Arc<InstallConfig>,
-    plugins: &Plugins,
+/// What the compiler is made of.
+struct Ingredients<'a> {
+    install: &'a Arc<InstallConfig>,
+    plugins: &'a Plugins,
     out: Arc<dyn Egress>,
-    resolvers: &Resolvers,
-    published: &Published,
-    drain: &Drain,
+    resolvers: &'a Resolvers,
+    published: &'a Published,
+    drain: &'a Drain,
+    rest: &'a Rest,
     metrics: Option<Arc<Metrics>>,
     access_log: Option<Arc<AccessLog>>,
     tracer: Option<Arc<Tracer>>,
-    rest: &Rest,
     spiffe: Option<Arc<SpiffeSource>>,
-) -> Result<Compiler, Diagnostic> {
+}
+
+fn compiler(of: Ingredients<'_>) -> Result<Compiler, Diagnostic> {
+    let Ingredients { install, plugins, out, resolvers, published, drain, rest, metrics, access_log, tracer, spiffe } = of;
     let ready = published.clone();
     let mut internals = internal_services(install, drain, move || ready.is_ready());
     if install.api.is_some() {
@@ -208,10 +212,8 @@ pub(crate) fn serve(loaded: Loaded) -> Result<(), Vec<Diagnostic>> {
     let (access_log, requests) = access_log::open(&install, workers()).map_err(|d| vec![d])?.unzip();
     let entry_points = torana_control::entry_points::compile(
         &install.entry_points,
-        metrics.as_ref(),
-        access_log.as_ref(),
-        tracer.as_ref(),
-        calls.as_ref(),
+        install.host_resolver.as_ref(),
+        Observers { metrics: metrics.as_ref(), log: access_log.as_ref(), tracer: tracer.as_ref(), calls: calls.as_ref() },
     )?;
     let udp_entry_points = torana_control::entry_points::compile_udp(&install.entry_points)?;
     let sockets = listen(entry_points, udp_entry_points)?;
@@ -229,8 +231,20 @@ pub(crate) fn serve(loaded: Loaded) -> Result<(), Vec<Diagnostic>> {
     }
     let (identity, agent) = spiffe(&install).map_err(|d| vec![d])?.unzip();
     let spiffe = identity.clone().zip(agent);
-    let compiler = compiler(&install, &plugins, out, &resolvers, &published, &drain, metrics, access_log, tracer, &rest, identity)
-        .map_err(|d| vec![d])?;
+    let compiler = compiler(Ingredients {
+        install: &install,
+        plugins: &plugins,
+        out,
+        resolvers: &resolvers,
+        published: &published,
+        drain: &drain,
+        rest: &rest,
+        metrics,
+        access_log,
+        tracer,
+        spiffe: identity,
+    })
+    .map_err(|d| vec![d])?;
     let startup = install.providers.startup_timeout.map(|t| t.as_duration());
     let apply = Apply {
         compiler,
@@ -444,7 +458,8 @@ pub(crate) fn check(loaded: Loaded) -> Vec<Diagnostic> {
         Err(d) => return vec![d],
     };
     let install = Arc::new(loaded.config);
-    let mut found = match torana_control::entry_points::compile(&install.entry_points, None, None, None, None) {
+    let mut found = match torana_control::entry_points::compile(&install.entry_points, install.host_resolver.as_ref(), Observers::default())
+    {
         Ok(_) => Vec::new(),
         Err(wrong) => wrong,
     };
@@ -463,14 +478,26 @@ pub(crate) fn check(loaded: Loaded) -> Vec<Diagnostic> {
         }
     };
     let drain = Drain::default();
-    let mut compiler =
-        match compiler(&install, &plugins, out, &resolvers, &published, &drain, metrics(&install), None, None, &rest, identity) {
-            Ok(c) => c,
-            Err(d) => {
-                found.push(d);
-                return found;
-            }
-        };
+    let compiler = compiler(Ingredients {
+        install: &install,
+        plugins: &plugins,
+        out,
+        resolvers: &resolvers,
+        published: &published,
+        drain: &drain,
+        rest: &rest,
+        metrics: metrics(&install),
+        access_log: None,
+        tracer: None,
+        spiffe: identity,
+    });
+    let mut compiler = match compiler {
+        Ok(c) => c,
+        Err(d) => {
+            found.push(d);
+            return found;
+        }
+    };
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default()) {
         Ok(r) => r,
         Err(e) => {
