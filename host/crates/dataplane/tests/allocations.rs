@@ -104,6 +104,7 @@ fn each(metrics: Option<Arc<Metrics>>) -> u64 {
         layered: false,
         metered: true,
         meter,
+        traced: None,
     });
     let route = Route { rule: Arc::new(rule), priority: 1, rank: 0, name: "r@file".into(), target: router };
     let mut snapshot = Snapshot::default();

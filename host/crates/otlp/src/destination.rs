@@ -73,7 +73,7 @@ impl Failure {
 #[derive(Clone, Debug)]
 enum To {
     Http { url: Url, headers: HeaderMap },
-    Grpc { endpoint: Endpoint, headers: HeaderMap, secure: bool },
+    Grpc { endpoint: Box<Endpoint>, headers: HeaderMap, secure: bool },
 }
 
 /// A collector of one signal; connects when the first message is sent.
@@ -121,7 +121,7 @@ impl Destination {
                 .hint("write host and port of the collector, such as `localhost:4317`")
         })?;
         let to = To::Grpc {
-            endpoint: endpoint.connect_timeout(PATIENCE).timeout(PATIENCE),
+            endpoint: Box::new(endpoint.connect_timeout(PATIENCE).timeout(PATIENCE)),
             headers: headers(&config.headers, key)?,
             secure: !config.insecure,
         };
@@ -144,7 +144,7 @@ impl Destination {
                 Connection::Http { client, url: url.clone(), headers: headers.clone() }
             }
             To::Grpc { endpoint, headers, secure } => {
-                let mut endpoint = endpoint.clone();
+                let mut endpoint = Endpoint::clone(endpoint);
                 if *secure {
                     let read = move || Ok::<_, String>((torana_trust::verifier(&tls)?, torana_trust::identity(&tls)?));
                     let (verifier, identity) = tokio::task::spawn_blocking(read).await.map_err(told)??;
