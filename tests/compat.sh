@@ -24,6 +24,6 @@ only=()
 while read -r case; do only+=(--only "$case"); done < <(grep -v '^#' tests/compat-must-pass.txt | grep .)
 cd "$work"
 folders=()
-for folder in differential/*/; do folders+=(--cases "${folder%/}"); done
+for goldens in differential/*/goldens; do folders+=(--cases "${goldens%/goldens}"); done
 .venv/bin/python run.py --cases cases "${folders[@]}" \
   --candidate "$binary --configFile={static}" -q --retry 2 "${only[@]}"

@@ -29,6 +29,8 @@ fn compiler() -> Compiler {
         internals: Internals::new(),
         plugins: Arc::new(torana_extend::NoPlugins),
         metrics: None,
+        access_log: None,
+        tracer: None,
         resolvers: crate::Resolvers::default(),
         stapler: None,
         spiffe: None,

@@ -6,9 +6,12 @@ use super::{Comparison, Expression, Kind, Literal};
 /// How deep parentheses may nest.
 const MAX_DEPTH: usize = 100;
 
+/// What a call by this name with these arguments is, and what it will give.
+type Calls<'c, T> = &'c mut dyn FnMut(&str, &[Literal]) -> Result<(T, Kind), String>;
+
 /// Reads an expression. `call` says what a call by this name with these arguments is, and what it will give.
 /// Total: any text gives an expression or the reason why it is none.
-pub(crate) fn parse<T>(text: &str, call: &mut dyn FnMut(&str, &[Literal]) -> Result<(T, Kind), String>) -> Result<Expression<T>, String> {
+pub(crate) fn parse<T>(text: &str, call: Calls<'_, T>) -> Result<Expression<T>, String> {
     let mut parser = Parser { lexer: Lexer::new(text), token: Token::End, call, depth: 0 };
     parser.advance()?;
     let node = parser.any()?;
@@ -39,7 +42,7 @@ fn condition<T>(node: Node<T>) -> Result<Expression<T>, String> {
 struct Parser<'a, 'c, T> {
     lexer: Lexer<'a>,
     token: Token<'a>,
-    call: &'c mut dyn FnMut(&str, &[Literal]) -> Result<(T, Kind), String>,
+    call: Calls<'c, T>,
     depth: usize,
 }
 

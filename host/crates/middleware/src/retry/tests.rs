@@ -4,7 +4,6 @@ use crate::headers::Headers;
 use crate::testing::{Ran, block_on, build, build_error, exchange, ok, run_with, shown};
 use std::sync::{Arc, Mutex};
 use torana_http::exchange as http_exchange;
-use bytes::Bytes;
 use http::HeaderValue;
 
 /// Tries are answered by `answers` in turn, the last for good; gives back what the service saw.
