@@ -20,6 +20,13 @@ pub(crate) type Inputs = BTreeMap<&'static str, Arc<RoutingConfig>>;
 /// Looks a row of the registry up.
 pub type Kinds = fn(&str) -> Option<&'static MiddlewareKind>;
 
+/// How deep services, and middlewares, may stand in each other: each level takes room on the stack.
+pub(crate) const MOST_LEVELS: usize = 64;
+
+pub(crate) fn too_deep(what: &str) -> Diagnostic {
+    Diagnostic::error("", format!("{what} stand in each other more than {MOST_LEVELS} levels deep")).hint("name the inner ones directly")
+}
+
 /// Of a middleware with state: the router it belongs to.
 type Owner = Option<Arc<str>>;
 
@@ -134,6 +141,9 @@ impl<'a> Resolver<'a> {
         services: &mut dyn ServiceByName,
     ) -> BuiltSteps {
         let Some(item) = middleware_item(self.inputs, name) else { return Err(vec![self.unknown(name)]) };
+        if above.len() >= MOST_LEVELS {
+            return Err(vec![too_deep("middlewares")]);
+        }
         if item.has_errors() {
             return Err(item.diagnostics.clone());
         }

@@ -1,9 +1,8 @@
 //! A message body that was read to its end, to be sent more than once.
 
 use crate::body::{Body, BodyError, Frame};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
-use std::collections::VecDeque;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -24,24 +23,25 @@ impl WholeBody {
             return Ok(Err(body));
         }
         let mut whole = WholeBody { declared: declared.is_some(), ..WholeBody::default() };
-        let mut pieces = VecDeque::new();
+        let mut pieces = Pieces::default();
         let mut total = 0usize;
         while let Some(frame) = body.frame().await {
             match frame?.into_data() {
                 Ok(data) => {
                     total += data.len();
-                    pieces.push_back(data);
+                    pieces.push(data);
                     if total > limit {
-                        return Ok(Err(Body::prefixed(pieces.into_iter().map(|b| Ok(Frame::data(b))).collect(), body, declared)));
+                        return Ok(Err(Body::prefixed(pieces.finish().map(|b| Ok(Frame::data(b))).collect(), body, declared)));
                     }
                 }
                 Err(frame) => whole.trailers = frame.into_trailers().ok(),
             }
         }
-        whole.bytes = match pieces.len() {
-            0 => Bytes::new(),
-            1 => pieces.swap_remove_back(0).unwrap_or_default(),
-            _ => pieces.make_contiguous().concat().into(),
+        let mut pieces = pieces.finish();
+        whole.bytes = match (pieces.next(), pieces.next()) {
+            (None, _) => Bytes::new(),
+            (Some(only), None) => only,
+            (Some(first), Some(second)) => [first, second].into_iter().chain(pieces).fold(BytesMut::with_capacity(total), joined).freeze(),
         };
         Ok(Ok(whole))
     }
@@ -56,6 +56,41 @@ impl WholeBody {
                 Body::stream(Again { data: Body::Full(self.bytes.clone()), trailers: self.trailers.clone() }, length)
             }
         }
+    }
+}
+
+fn joined(mut all: BytesMut, piece: Bytes) -> BytesMut {
+    all.extend_from_slice(&piece);
+    all
+}
+
+/// What was read, small pieces together: each one alone would hold on to the buffer that it came in.
+#[derive(Default)]
+struct Pieces {
+    done: Vec<Bytes>,
+    small: BytesMut,
+}
+
+impl Pieces {
+    /// Bytes from which on a piece is kept as it is.
+    const LARGE: usize = 4096;
+
+    fn push(&mut self, data: Bytes) {
+        if data.len() < Self::LARGE {
+            self.small.extend_from_slice(&data);
+            return;
+        }
+        if !self.small.is_empty() {
+            self.done.push(self.small.split().freeze());
+        }
+        self.done.push(data);
+    }
+
+    fn finish(mut self) -> impl Iterator<Item = Bytes> {
+        if !self.small.is_empty() {
+            self.done.push(self.small.freeze());
+        }
+        self.done.into_iter()
     }
 }
 

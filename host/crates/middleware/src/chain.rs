@@ -3,6 +3,9 @@ use serde::{Deserialize, Serialize};
 use torana_extend::{BuildCx, BuildError, MiddlewareSpec, Scope};
 use torana_http::Step;
 
+/// Middlewares that a chain may come to.
+const MOST_STEPS: usize = 1024;
+
 /// Several middlewares under one name.
 pub struct Chain;
 
@@ -25,6 +28,10 @@ impl MiddlewareSpec for Chain {
         let mut steps = Vec::new();
         for (i, name) in config.middlewares.iter().enumerate() {
             let part = cx.middleware(name.trim()).map_err(|e| BuildError { key: format!("middlewares[{i}]"), ..e })?;
+            // Chains of chains double with each level.
+            if steps.len() + part.len() > MOST_STEPS {
+                return Err(BuildError::new(format!("middlewares[{i}]"), format!("the chain comes to more than {MOST_STEPS} middlewares")));
+            }
             steps.extend(part);
         }
         Ok(steps)
@@ -42,5 +49,6 @@ mod tests {
         assert_eq!(build::<Chain>("middlewares: ['2', ' 3 ']").len(), 5);
         assert!(build::<Chain>("middlewares: []").is_empty());
         assert_eq!(build_error::<Chain>("middlewares: ['1', nothere]").key, "middlewares[1]");
+        assert_eq!(build_error::<Chain>("middlewares: ['1000', '25']").key, "middlewares[1]");
     }
 }

@@ -7,7 +7,7 @@ use crate::omit;
 use crate::when_done::{End, when_done};
 use breaker::{Breaker, Periods};
 use condition::Condition;
-use http::StatusCode;
+use http::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Instant;
@@ -99,9 +99,12 @@ impl Around for Runtime {
             let tunnel = matches!(response.body(), Body::Tunnel(_));
             // Who leaves HTTP has no status for Traefik, which means 200.
             timed.code = Some(if tunnel { 200 } else { response.status().as_u16() });
+            // Nobody reads a body where there is none to be sent.
+            let bodiless = exchange.request.method == Method::HEAD
+                || matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
             when_done(&mut response, move |end| {
                 let mut timed = timed;
-                if end == End::Cut && !tunnel {
+                if end == End::Cut && !tunnel && !bodiless {
                     timed.code = None;
                 }
             });

@@ -92,7 +92,10 @@ impl Around for Runtime {
         Box::pin(async move {
             let user = match self.check(&exchange.request) {
                 Ok(user) => user,
-                Err(refusal) => return self.refuse(&refusal),
+                Err(refusal) => {
+                    exchange.trace_error("Digest authentication failed");
+                    return self.refuse(&refusal);
+                }
             };
             let headers = &mut exchange.request.headers;
             if let Some(header) = &self.user_header {
@@ -165,7 +168,7 @@ fn concerns(uri: &str, request: &Request) -> bool {
     }
     let Some(printed) = go_url::reprint(uri) else { return false };
     let printed = printed.split(['?', '#']).next().unwrap_or_default();
-    let path = match printed.split_once("://") {
+    let path = match printed.split_once("://").filter(|(scheme, _)| !scheme.contains('/')) {
         Some((_, rest)) => rest.find('/').map_or("", |i| &rest[i..]),
         None => printed,
     };

@@ -1,7 +1,7 @@
 use crate::status_ranges::StatusRanges;
 use crate::{go_url, omit};
 use bytestring::ByteString;
-use http::header::{HeaderMap, HeaderName};
+use http::header::{HeaderMap, HeaderName, UPGRADE};
 use http::{Method, StatusCode};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
@@ -105,7 +105,12 @@ impl Runtime {
         });
         // The client did not send this request: Traefik does not tell of it.
         let keep = replace(&mut exchange.keep_forwarded_for, true);
+        // The page is no other protocol, unless the headers that go along may say so.
+        let upgrade = self.shown.as_ref().is_some_and(|s| !s.contains(&UPGRADE)).then(|| exchange.upgrade.take());
         let mut response = self.service.serve(exchange).await;
+        if let Some(upgrade) = upgrade {
+            exchange.upgrade = upgrade;
+        }
         let request = &mut exchange.request;
         // What is further out sees the request that it passed on.
         (request.method, request.path, request.query) = (method, path, query);

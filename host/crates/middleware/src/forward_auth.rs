@@ -4,6 +4,7 @@ mod address;
 mod answer;
 mod cookies;
 mod question;
+mod span;
 
 use crate::frames::without_length;
 use crate::{go_regex, omit};
@@ -236,11 +237,14 @@ impl Runtime {
             body,
             ..Request::default()
         };
+        let depth = span::begin(exchange, address, &mut question);
         let asked = async {
             let answer = self.client.send(&mut question).await.map_err(|e| e.to_string())?;
             self.verdict(answer, exchange).await
         };
-        match tokio::time::timeout(PATIENCE, asked).await {
+        let asked = tokio::time::timeout(PATIENCE, asked).await;
+        span::end(exchange, depth);
+        match asked {
             Ok(Ok(verdict)) => Ok(verdict),
             Ok(Err(reason)) => Err(self.failed(&reason)),
             Err(_) => Err(self.failed("no answer in time")),

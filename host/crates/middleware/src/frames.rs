@@ -10,7 +10,7 @@ pub(crate) fn followed_by(frames: impl IntoIterator<Item = Result<Frame, BodyErr
 
 /// `rest` as it was before `first` was read of it.
 pub(crate) fn put_back(first: Bytes, rest: Body, length: Option<u64>) -> Body {
-    if length == Some(first.len() as u64) {
+    if matches!(rest, Body::Empty) && length == Some(first.len() as u64) {
         return Body::Full(first);
     }
     Body::prefixed([Ok(Frame::data(first))].into(), rest, length)

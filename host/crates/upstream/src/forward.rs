@@ -78,7 +78,9 @@ impl<'a> Outgoing<'a> {
     /// Every end-to-end header, in order.
     pub(crate) fn each(&self, mut f: impl FnMut(&HeaderName, &HeaderValue)) {
         for (name, value) in self.headers {
-            let hop = *name == header::CONNECTION
+            // `Host` is written once, from where it stands: a middleware may have put another one here.
+            let hop = *name == header::HOST
+                || *name == header::CONNECTION
                 || *name == header::TE
                 || *name == header::TRAILER
                 || *name == header::TRANSFER_ENCODING
@@ -151,6 +153,7 @@ pub async fn send(exchange: &mut Exchange, target: &Arc<Target>, prefix: &str, o
     if exchange.upgrade.as_ref().is_some_and(|u| !u.as_bytes().iter().all(|b| matches!(b, b' '..=b'~'))) {
         return Err(ProxyError::client(ErrorKind::Internal, "an upgrade to a protocol of no name"));
     }
+    pinned::foresee(&exchange.peer, target, &exchange.request.headers);
     let own = pinned::own(&exchange.peer, target);
     let (target, shared) = own.as_ref().map_or((target, true), |own| (own, false));
     let body = std::mem::take(&mut exchange.request.body);

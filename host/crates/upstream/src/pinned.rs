@@ -4,7 +4,8 @@
 use crate::pool;
 use crate::target::Target;
 use crate::transport::Transport;
-use http::header::WWW_AUTHENTICATE;
+use http::HeaderMap;
+use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -43,8 +44,22 @@ pub(crate) fn own(peer: &Peer, target: &Arc<Target>) -> Option<Arc<Target>> {
 /// Looks whether a server that all share authenticates connections.
 pub(crate) fn look(peer: &Peer, target: &Arc<Target>, response: &Response) {
     let mut challenges = response.headers().get_all(WWW_AUTHENTICATE).iter();
+    if challenges.any(|c| is_of_connections(c.as_bytes())) {
+        pin(peer, target);
+    }
+}
+
+/// Looks whether a client authenticates a connection unasked, as one with a ticket of Kerberos does: it must not be one
+/// that others go on with.
+pub(crate) fn foresee(peer: &Peer, target: &Arc<Target>, request: &HeaderMap) {
+    if request.get_all(AUTHORIZATION).iter().any(|v| is_of_connections(v.as_bytes())) {
+        pin(peer, target);
+    }
+}
+
+fn pin(peer: &Peer, target: &Arc<Target>) {
     // Streams of one connection may learn of it at once.
-    if challenges.any(|c| is_of_connections(c.as_bytes())) && peer.attached.get::<Pinned>(key(&target.transport)).is_none() {
+    if peer.attached.get::<Pinned>(key(&target.transport)).is_none() {
         let pinned = Pinned { transport: target.transport.clone(), targets: RefCell::default() };
         peer.attached.keep(key(&pinned.transport), Rc::new(pinned));
     }
@@ -66,6 +81,17 @@ mod tests {
             [("NTLM", true), ("ntlm TlRM", true), ("Negotiate oYG", true), ("Basic realm=\"NTLM\"", false), ("NTLMx", false), ("", false)]
         {
             assert_eq!(is_of_connections(challenge.as_bytes()), connections, "{challenge}");
+        }
+    }
+
+    #[test]
+    fn who_authenticates_unasked_has_its_own_at_once() {
+        let target = Arc::new(Target::new(&"http://a:1".parse().unwrap(), Arc::new(Transport::build(&Default::default()))));
+        let at = "127.0.0.1:1".parse().unwrap();
+        for (value, pinned) in [("Negotiate YII", true), ("NTLM TlRM", true), ("Basic YTpi", false)] {
+            let peer = Peer::new(at, at, None, "web".into(), false);
+            foresee(&peer, &target, &HeaderMap::from_iter([(AUTHORIZATION, http::HeaderValue::from_static(value))]));
+            assert_eq!(own(&peer, &target).is_some(), pinned, "{value}");
         }
     }
 

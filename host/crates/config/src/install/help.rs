@@ -91,7 +91,7 @@ mod tests {
             assert_eq!(text.matches(&flag).count(), 1, "{flag}");
         }
         assert!(text.contains("--entrypoints.<name>.address") && text.contains("--configfile"));
-        assert!(!text.contains("--hostresolver"));
+        assert!(!text.contains("--experimental.fastproxy"));
         assert!(text.lines().filter(|l| l.starts_with("        ")).all(|l| l.len() <= 100));
     }
 }

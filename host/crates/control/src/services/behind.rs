@@ -27,10 +27,12 @@ impl Services<'_> {
             return Ok(usable);
         }
         let mut steps = Vec::new();
+        // A router of the same name has middlewares of its own. No router can have this name.
+        let owner = format!("service {name}").into();
         for (i, written) in item.config.middlewares.iter().enumerate() {
             let qualified = qualify(written, provider_of(name));
             let option = format!("middlewares[{i}]");
-            let built = self.resolver.steps(&qualified, name, &mut Within { services: self, above });
+            let built = self.resolver.steps(&qualified, &owner, &mut Within { services: self, above });
             steps.extend(built.map_err(|wrong| {
                 let (why, hint) = wrong.into_iter().next().map(|d| reason(item, d)).unwrap_or_default();
                 let colon = if why.is_empty() { "" } else { ": " };

@@ -13,7 +13,7 @@ pub(crate) use load_balancer::servers_come_and_go;
 pub(crate) use transports::transport_problems;
 
 use crate::internal::Internals;
-use crate::resolve::{Inputs, Resolver, known};
+use crate::resolve::{Inputs, Resolver, known, too_deep};
 use behind::Behind;
 use rustc_hash::FxHashMap;
 use site::Site;
@@ -160,6 +160,9 @@ impl<'a> Services<'a> {
                 Some(e) => Ok(Usable { endpoint: e.clone(), load_balancer: None, health: None, warnings: Arc::default() }),
                 None => Err(vec![internal_missing(name)]),
             };
+        }
+        if above.len() >= crate::resolve::MOST_LEVELS {
+            return Err(vec![too_deep("services")]);
         }
         if above.iter().any(|a| a == qualified) {
             let round = above.iter().map(String::as_str).chain([qualified]).collect::<Vec<_>>().join(" -> ");

@@ -77,7 +77,8 @@ pub(super) struct Outgoing {
 
 impl Outgoing {
     pub(super) fn new(inner: Body, text: bool, sent: Vec<HeaderName>) -> Self {
-        let held = inner.length().map(|_| BytesMut::new());
+        // Only what is in memory already: a length that a server declares is no limit.
+        let held = matches!(inner, Body::Empty | Body::Full(_)).then(BytesMut::new);
         Outgoing { inner: Some(inner), text, trailers: HeaderMap::new(), sent, held }
     }
 

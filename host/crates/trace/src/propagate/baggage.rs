@@ -4,13 +4,17 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 pub(super) const NAME: HeaderName = HeaderName::from_static("baggage");
 
-/// Limits of the specification (3.3.2).
+/// Limits of the specification (3.3.2), of all lines together.
 const MOST_BYTES: usize = 8192;
+/// Of the first edition of the specification: what is looked through for each member stays short.
+const MOST_MEMBERS: usize = 180;
 
 pub(super) fn extract(headers: &HeaderMap) -> Option<HeaderValue> {
     let mut members: Vec<(&str, String)> = Vec::new();
+    let mut room = MOST_BYTES;
     for value in headers.get_all(&NAME) {
-        let value = value.to_str().ok().filter(|v| v.len() <= MOST_BYTES)?;
+        room = room.checked_sub(value.len())?;
+        let value = value.to_str().ok()?;
         for member in value.split(',').map(str::trim).filter(|m| !m.is_empty()) {
             let (pair, properties) = member.split_once(';').map_or((member, None), |(p, rest)| (p, Some(rest)));
             let (key, value) = pair.split_once('=')?;
@@ -30,6 +34,9 @@ pub(super) fn extract(headers: &HeaderMap) -> Option<HeaderValue> {
                     text.push('=');
                     text.push_str(v);
                 }
+            }
+            if members.len() == MOST_MEMBERS {
+                return None;
             }
             // The last one of a name counts.
             members.retain(|(k, _)| *k != key);

@@ -199,16 +199,17 @@ impl Endpoint for Mirroring {
             if response.extensions().get::<ProxyError>().is_some_and(|e| e.kind == ErrorKind::ClientGone) {
                 return response;
             }
-            let Some(share) = Share::take(&self.load, 1, 0) else {
-                tracing::debug!("a request is not mirrored: the mirrors are busy");
-                return response;
-            };
             let job = Job { mirrors: self.mirrors.clone(), chosen, head, body, peer: exchange.peer.clone() };
             let answered = after(&mut response, &exchange.peer);
+            let load = self.load.clone();
             tokio::task::spawn_local(async move {
-                let _share = share;
-                if answered.await.is_ok() {
-                    job.run().await;
+                if answered.await.is_err() {
+                    return;
+                }
+                // Only now: answers that take long do not keep others from being mirrored.
+                match Share::take(&load, 1, 0) {
+                    Some(_share) => job.run().await,
+                    None => tracing::debug!("a request is not mirrored: the mirrors are busy"),
                 }
             });
             response

@@ -2,7 +2,7 @@
 
 use super::Servers;
 use super::connect::{Connection, told};
-use redis::aio::{ConnectionLike, MultiplexedConnection};
+use redis::aio::ConnectionLike;
 use redis::{Cmd, RedisError, Value};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -29,7 +29,7 @@ struct Node {
 
 #[derive(Default)]
 struct Slot {
-    connection: Option<Connection>,
+    connection: Option<Rc<Connection>>,
     /// How many there were, to tell them apart.
     number: u64,
     /// The last time that there was none to be had, and why.
@@ -87,7 +87,9 @@ impl Links {
         let at = node.next.get();
         node.next.set((at + 1) % node.links.len());
         let link = &node.links[at];
-        let (mut commands, number, old) = self.connection(link, address).await.map_err(Failed::Unreachable)?;
+        // Held until the answer is there: who waits for others on it is not cut off when a slot gives it up.
+        let (connection, number, old) = self.connection(link, address).await.map_err(Failed::Unreachable)?;
+        let mut commands = connection.commands.clone();
         let answer = commands.req_packed_command(command);
         let answer = match self.servers.patience {
             Some(patience) => tokio::time::timeout(patience, answer).await.map_err(|_| "no answer in time".to_owned()),
@@ -116,18 +118,20 @@ impl Links {
         let node = Rc::new(Node { links, next: Cell::new(0) });
         self.nodes.borrow_mut().insert(address.to_owned(), node.clone());
         for link in &node.links[..self.servers.early] {
-            // Who needs it meets the error again.
-            let _ = self.connection(link, address).await;
+            // Who needs it meets the error again; this one waits for one server that is away, not for each connection.
+            if self.connection(link, address).await.is_err() {
+                break;
+            }
         }
         node
     }
 
     /// The connection of a link, its number, and whether it was there before.
-    async fn connection(&self, link: &Mutex<Slot>, address: &str) -> Result<(MultiplexedConnection, u64, bool), String> {
+    async fn connection(&self, link: &Mutex<Slot>, address: &str) -> Result<(Rc<Connection>, u64, bool), String> {
         let asked = Instant::now();
         let mut slot = link.lock().await;
         if let Some(connection) = slot.connection.as_ref().filter(|c| !c.is_over()) {
-            return Ok((connection.commands.clone(), slot.number, true));
+            return Ok((connection.clone(), slot.number, true));
         }
         // Who waited while another one failed has failed with it.
         if let Some((when, why)) = &slot.failed
@@ -138,11 +142,11 @@ impl Links {
         slot.connection = None;
         match Connection::open(&self.servers, address).await {
             Ok(connection) => {
-                let commands = connection.commands.clone();
+                let connection = Rc::new(connection);
                 slot.number += 1;
                 slot.failed = None;
-                slot.connection = Some(connection);
-                Ok((commands, slot.number, false))
+                slot.connection = Some(connection.clone());
+                Ok((connection, slot.number, false))
             }
             Err(why) => {
                 slot.failed = Some((Instant::now(), why.clone()));
