@@ -119,3 +119,17 @@ fn a_method_is_sent_as_written_and_host_comes_from_hostname() {
     assert_eq!((built.method.unwrap().as_str(), built.headers.len(), built.hostname.as_str()), ("head", 0, ""));
     assert!(health_check(&check("G ET")).unwrap().method.is_none());
 }
+
+/// Each level takes room on the stack: a document must not be able to use it up.
+#[test]
+fn services_end_at_a_depth() {
+    let chain = |levels: usize| {
+        let mut yaml = String::from("http:\n  services:\n");
+        for i in 0..levels {
+            yaml += &format!("    s{i}: {{weighted: {{services: [{{name: s{}}}]}}}}\n", i + 1);
+        }
+        yaml + &format!("    s{levels}: {{loadBalancer: {{servers: [{{url: 'http://a'}}]}}}}\n")
+    };
+    assert_eq!(built(&chain(60), &["s0@file"]).0, [true]);
+    assert_eq!(built(&chain(5000), &["s0@file"]).0, [false]);
+}
