@@ -1,5 +1,6 @@
 //! The one task that changes what is served.
 
+use crate::behind::muxer;
 use crate::compile::{Compiled, Compiler};
 use crate::resolve::Inputs;
 use crate::said::Said;
@@ -11,7 +12,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::{mpsc, watch};
-use torana_base::Diagnostic;
+use torana_base::{Diagnostic, provider_of};
 use torana_config::routing::RoutingConfig;
 use torana_dataplane::Live;
 use torana_extend::{Document, Event, ProviderStatus};
@@ -344,7 +345,7 @@ impl Apply {
         // Before a provider has delivered there is no configuration that anybody made.
         let delivered = |all: &BTreeMap<_, ProviderStatus>| all.is_empty() || all.values().any(|p| p.delivered);
         if let Some(metrics) = compiler.metrics().filter(|_| delivered(&published.providers.load())) {
-            metrics.reloaded(|name| status.routers.contains_key(name), |name| status.services.contains_key(name));
+            metrics.reloaded(counted(&status), |name| status.services.contains_key(name));
         }
         let old = published.status.swap(status);
         // Freeing ten thousand routers takes its time too.
@@ -442,6 +443,19 @@ async fn sleep_until(at: Option<Instant>) {
     match at {
         Some(at) => tokio::time::sleep_until(at.into()).await,
         None => std::future::pending().await,
+    }
+}
+
+/// Whether requests to a router are counted under a service, as metrics name it: in front of other routers under a name
+/// made of its own.
+pub(crate) fn counted(status: &RuntimeStatus) -> impl Fn(&str, &str) -> bool {
+    // The gateway's own routers lead to no other provider's, whatever those say.
+    let leads = |parent: &str, child: &str| provider_of(parent) != "internal" || provider_of(child) == "internal";
+    let links = status.routers.values().flat_map(|child| child.parents.iter().map(move |parent| (&**parent, &*child.name)));
+    let layered: HashSet<&str> = links.filter(|&(parent, child)| leads(parent, child)).map(|(parent, _)| parent).collect();
+    move |name, service| {
+        let Some(router) = status.routers.get(name) else { return false };
+        if layered.contains(name) { *service == *muxer(name) } else { *service == *router.service }
     }
 }
 

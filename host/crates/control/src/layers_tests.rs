@@ -127,3 +127,35 @@ fn the_gateway_s_own_routers_are_no_parents() {
     let api = compiled.status.routers["api@internal"].errors.join("; ");
     assert!(!api.contains("referenced as a parent"), "{api}");
 }
+
+#[test]
+fn routers_are_counted_under_what_they_lead_to() {
+    let mut inputs = document("internal", "    api: {rule: 'PathPrefix(`/api`)', service: s}\n");
+    let own = "    r: {rule: 'PathPrefix(`/`)'}
+    c: {rule: 'PathPrefix(`/c`)', parentRefs: [r], service: s}
+    plain: {rule: 'PathPrefix(`/p`)', service: s}
+    thief: {rule: 'PathPrefix(`/`)', parentRefs: [api@internal], service: s}
+";
+    inputs.extend(document("file", own));
+    let compiled = compiler().compile(&inputs);
+    let has = crate::apply::counted(&compiled.status);
+    for (router, service) in [
+        ("r@file", "r@file-muxer"),
+        ("sec-r@file", "sec-r@file-muxer"),
+        ("c@file", "s@file"),
+        ("plain@file", "s@file"),
+        ("api@internal", "s@internal"),
+    ] {
+        assert!(has(router, service), "{router} {service}");
+    }
+    for (router, service) in [
+        ("r@file", "s@file"),
+        ("c@file", "c@file-muxer"),
+        ("plain@file", "before@file"),
+        ("plain@file", "plain@file-muxer"),
+        ("api@internal", "api@internal-muxer"),
+        ("gone@file", "s@file"),
+    ] {
+        assert!(!has(router, service), "{router} {service}");
+    }
+}

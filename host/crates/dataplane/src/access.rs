@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 use torana_http::forwarded::X_FORWARDED_FOR;
 use torana_http::{Body, Exchange, Frame, Peer, ProxyError, Response, path, respond};
-use torana_telemetry::access_log::{AccessLog, Entry, Origin, OriginAnswer, Tls};
+use torana_telemetry::access_log::{AccessLog, Entry, Origin, OriginAnswer, Tls, Trace};
 
 /// Where an entry point logs requests.
 #[derive(Clone, Debug)]
@@ -66,6 +66,7 @@ pub(crate) struct Line {
     user: Option<String>,
     origin: Option<torana_http::Origin>,
     retries: u32,
+    trace: Option<Trace>,
     request: HeaderMap,
     response: HeaderMap,
     status: u16,
@@ -98,11 +99,17 @@ impl Line {
             user: None,
             origin: None,
             retries: 0,
+            trace: None,
             request: HeaderMap::new(),
             response: HeaderMap::new(),
             status: 0,
             progress: None,
         })
+    }
+
+    /// The request is traced.
+    pub(crate) fn traced(&mut self, at: &torana_trace::Context) {
+        self.trace = Some(Trace { id: at.trace.0, span: at.span.0 });
     }
 
     /// The response is there, its body not yet.
@@ -203,6 +210,7 @@ impl Line {
             received,
             sent,
             retries: self.retries.into(),
+            trace: self.trace,
             request: &self.request,
             response: &self.response,
         });

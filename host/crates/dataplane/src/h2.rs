@@ -2,7 +2,7 @@
 
 use crate::deadline::Signal;
 use crate::encoder_limit::EncoderLimit;
-use crate::measure::Slot;
+use crate::measure::{Sending, Slot};
 use crate::multiplex::{self, Active, Streams, join_cookies, watch_upload};
 use crate::serve;
 use crate::worker::Connection;
@@ -196,6 +196,8 @@ fn request(request: http::Request<h2::RecvStream>) -> Option<Request> {
 /// Bytes of the body, if all of it was sent; else `cut` is set before the body goes.
 async fn send(answer: Response, asked_head: bool, respond: &RefCell<SendResponse<Bytes>>, cut: &Cell<bool>) -> Option<u64> {
     let (status, headers, mut body) = multiplex::outgoing(answer, asked_head);
+    // After the body, so that it goes first: the time for the response may end at any moment.
+    let sending = Sending::new(cut);
     let mut head = http::Response::new(());
     *head.status_mut() = status;
     *head.headers_mut() = headers;
@@ -205,21 +207,23 @@ async fn send(answer: Response, asked_head: bool, respond: &RefCell<SendResponse
         Ok(s) => s,
         Err(e) => {
             tracing::debug!(error = %e, "response not sent");
-            cut.set(true);
             return None;
         }
     };
     if empty {
+        sending.done();
         return Some(0);
     }
     match h2io::send_body(&mut body, &mut stream, true).await {
-        Ok(sent) => return Some(sent),
+        Ok(sent) => {
+            sending.done();
+            return Some(sent);
+        }
         Err(SendError::Body(e)) => {
             tracing::debug!(error = %e, "response cut short");
             stream.send_reset(h2::Reason::INTERNAL_ERROR);
         }
         Err(SendError::H2(_) | SendError::Reset) => {}
     }
-    cut.set(true);
     None
 }

@@ -188,6 +188,13 @@ impl Record {
         Some(Record { started, received: Received::of(exchange), unsent: 0, tally, line })
     }
 
+    /// The request is traced.
+    pub(crate) fn traced(&mut self, at: &torana_trace::Context) {
+        if let Some(line) = &mut self.line {
+            line.traced(at);
+        }
+    }
+
     /// The response is there, its body not yet.
     pub(crate) fn answered(&mut self, response: &mut Response, exchange: &Exchange) {
         // Somebody took it.
@@ -262,6 +269,29 @@ impl Drop for Record {
     }
 }
 
+/// A response on its way to the client. Unless it is said to be done it has been cut when this goes, whoever lets it
+/// go. The body must go later: what measures it looks at `cut` then, and a part of it that goes earlier, because a
+/// middleware wants no more of it, must find nothing there.
+pub(crate) struct Sending<'a>(Option<&'a Cell<bool>>);
+
+impl<'a> Sending<'a> {
+    pub(crate) fn new(cut: &'a Cell<bool>) -> Self {
+        Sending(Some(cut))
+    }
+
+    pub(crate) fn done(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Sending<'_> {
+    fn drop(&mut self) {
+        if let Some(cut) = self.0 {
+            cut.set(true);
+        }
+    }
+}
+
 /// Shows each frame of a body to `look` on its way.
 pub(crate) fn watched(body: &mut Body, look: impl Fn(&Frame) + Unpin + 'static) {
     let inner = std::mem::take(body);
@@ -284,5 +314,39 @@ impl<F: Fn(&Frame) + Unpin> http_body::Body for Watched<F> {
             (self.look)(frame);
         }
         frame
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::FutureExt;
+
+    /// A part of a body that notes whether it was cut when it went.
+    struct Part<'a>(&'a Cell<bool>, &'a Cell<Option<bool>>);
+
+    impl Drop for Part<'_> {
+        fn drop(&mut self) {
+            self.1.set(Some(self.0.get()));
+        }
+    }
+
+    #[test]
+    fn a_response_is_cut_where_it_is_let_go() {
+        async fn send(body: Part<'_>, inner: Part<'_>, ends: bool) {
+            let sending = Sending::new(body.0);
+            drop(inner);
+            if !ends {
+                std::future::pending::<()>().await;
+            }
+            sending.done();
+        }
+
+        for ends in [true, false] {
+            let (cut, body, inner) = (Cell::new(false), Cell::new(None), Cell::new(None));
+            // What is not ready is dropped, as when its time is over.
+            assert_eq!(send(Part(&cut, &body), Part(&cut, &inner), ends).now_or_never().is_some(), ends);
+            assert_eq!((body.get(), inner.get()), (Some(!ends), Some(false)));
+        }
     }
 }

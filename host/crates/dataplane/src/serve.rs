@@ -3,7 +3,7 @@
 use crate::entry_point::{EntryPoint, HeaderStrategy};
 use crate::layer;
 use crate::measure::Slot;
-use crate::snapshot::View;
+use crate::snapshot::{Router, View};
 use crate::trace;
 use bytestring::ByteString;
 use futures_util::FutureExt;
@@ -137,6 +137,16 @@ fn advertise(headers: &mut HeaderMap, ours: &HeaderValue) {
     }
 }
 
+/// Begins the record and the trace of a request to this router, or to none, if it is to have them.
+fn begin(exchange: &mut Exchange, entry_point: &EntryPoint, router: Option<&Router>, behind: Option<layer::Scopes>, slot: &Slot) {
+    slot.begin(exchange, entry_point, router, behind);
+    trace::begin(exchange, entry_point, router);
+    // Now, for the trace goes to the body of the response when there is one.
+    if let Some(trace) = exchange.trace.as_ref().filter(|_| exchange.logged) {
+        slot.with(|record| record.traced(trace.context()));
+    }
+}
+
 async fn route(exchange: &mut Exchange, entry_point: &EntryPoint, view: &View, hostname: &HeaderValue, slot: &Slot) -> Response {
     let request = &mut exchange.request;
     if &*request.path == "*" {
@@ -144,8 +154,7 @@ async fn route(exchange: &mut Exchange, entry_point: &EntryPoint, view: &View, h
         if request.method == Method::OPTIONS {
             return exchange::status(StatusCode::OK);
         }
-        slot.begin(exchange, entry_point, None, None);
-        trace::begin(exchange, entry_point, None);
+        begin(exchange, entry_point, None, None, slot);
         return not_found();
     }
     if request.method == Method::CONNECT {
@@ -203,8 +212,7 @@ async fn route(exchange: &mut Exchange, entry_point: &EntryPoint, view: &View, h
         table.find(&seen.with_raw_host(&request.host).with_flat_host(flat.as_deref()))
     });
     let behind = router.filter(|r| r.layered).map(|_| layer::enter(exchange, flat));
-    slot.begin(exchange, entry_point, router.map(|r| &**r), behind);
-    trace::begin(exchange, entry_point, router.map(|r| &**r));
+    begin(exchange, entry_point, router.map(|r| &**r), behind, slot);
     let Some(router) = router else { return not_found() };
     if let Some(mark) = &router.recursion_mark
         && exchange.request.headers.insert(X_TRAEFIK_ROUTER, mark.clone()).is_some_and(|before| before == mark)
@@ -229,7 +237,7 @@ async fn route(exchange: &mut Exchange, entry_point: &EntryPoint, view: &View, h
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::snapshot::{Live, Router, Snapshot};
+    use crate::snapshot::{Live, Snapshot};
     use std::rc::Rc;
     use std::sync::Arc;
     use torana_http::{Endpoint, LocalFuture, Peer, Request};

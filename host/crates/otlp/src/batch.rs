@@ -109,7 +109,7 @@ impl Courier {
                 Ok(()) => return self.tell_dropped(None),
                 Err((why, None)) => break why,
                 Err((why, Some(at_least))) => {
-                    let wait = pause.max(at_least).mul_f64(0.5 + fastrand::f64());
+                    let wait = wait(pause, at_least);
                     if *stop.borrow() || begun.elapsed() + wait > PATIENCE {
                         break why;
                     }
@@ -171,5 +171,26 @@ impl Courier {
     }
 }
 
+/// Until the next try, with some chance in it. `at_least` is the collector's word, which may be any number: beyond
+/// twice the patience all are the same, and none can overflow.
+fn wait(pause: Duration, at_least: Duration) -> Duration {
+    pause.max(at_least.min(PATIENCE * 2)).mul_f64(0.5 + fastrand::f64())
+}
+
 /// Of log lines about sending; they are not sent themselves.
 pub(crate) const TARGET: &str = "torana_otlp";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_word_of_a_collector_gives_a_wait() {
+        for seconds in [120, 1 << 40, u64::MAX] {
+            let wait = wait(PAUSE.0, Duration::from_secs(seconds));
+            assert!(wait >= PATIENCE && wait <= PATIENCE * 3, "{seconds}: {wait:?}");
+        }
+        assert!(wait(PAUSE.0, Duration::from_secs(40)) >= Duration::from_secs(20));
+        assert!(wait(PAUSE.1, Duration::ZERO) <= PAUSE.1 * 3 / 2);
+    }
+}

@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use torana_trace::{Limits, Propagator};
 
+/// The longest queue that may be asked for: far more than anybody has room for, and a channel takes it.
+const LONGEST_QUEUE: usize = 1 << 20;
+
 /// A copy of the variables that begin with `OTEL_`.
 #[derive(Clone, Debug, Default)]
 pub struct Environment(BTreeMap<String, String>);
@@ -64,7 +67,7 @@ impl Environment {
     /// `OTEL_BSP_*` (of spans) or `OTEL_BLRP_*` (of log records): sizes, and milliseconds.
     pub(crate) fn batches(&self, of: &str, delay: Duration) -> BatchLimits {
         let number = |what: &str| self.number(&format!("OTEL_{of}_{what}")).filter(|n| *n > 0).and_then(|n| usize::try_from(n).ok());
-        let queue = number("MAX_QUEUE_SIZE").unwrap_or(2048);
+        let queue = number("MAX_QUEUE_SIZE").unwrap_or(2048).min(LONGEST_QUEUE);
         BatchLimits {
             queue,
             batch: number("MAX_EXPORT_BATCH_SIZE").unwrap_or(512).min(queue),
@@ -105,5 +108,14 @@ mod tests {
         let batches =
             Environment::of(&[("OTEL_BSP_MAX_QUEUE_SIZE", "10"), ("OTEL_BSP_SCHEDULE_DELAY", "x")]).batches("BSP", Duration::from_secs(5));
         assert_eq!(batches, BatchLimits { queue: 10, batch: 10, delay: Duration::from_secs(5) });
+    }
+
+    #[test]
+    fn no_queue_is_too_long_for_a_channel() {
+        let most = i64::MAX.to_string();
+        let limits = Environment::of(&[("OTEL_BSP_MAX_QUEUE_SIZE", &most), ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", &most)])
+            .batches("BSP", Duration::from_secs(5));
+        assert_eq!((limits.queue, limits.batch), (LONGEST_QUEUE, LONGEST_QUEUE));
+        let (_sender, _receiver) = tokio::sync::mpsc::channel::<u8>(limits.queue);
     }
 }

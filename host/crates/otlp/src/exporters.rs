@@ -1,6 +1,7 @@
 //! The thread that sends.
 
-use crate::destination::Destination;
+use crate::batch::TARGET;
+use crate::destination::{Destination, Signal};
 use crate::environment::Environment;
 use crate::metrics::{self, Source};
 use crate::resource::Resource;
@@ -18,20 +19,24 @@ type Work = Box<dyn FnOnce(watch::Receiver<bool>) -> Pin<Box<dyn Future<Output =
 /// What is to be sent from one thread; gathered before it starts.
 #[derive(Default)]
 pub struct Exporters {
-    work: Vec<Work>,
+    work: Vec<(Signal, Work)>,
 }
 
 impl Exporters {
     /// Sends spans; they are put into what is given back.
     pub fn spans(&mut self, destination: Destination, resource: Resource, environment: &Environment) -> Arc<dyn Sink> {
+        let signal = destination.signal();
         let (queue, batches) = spans::spans(destination, environment);
-        self.work.push(Box::new(move |stop| Box::pin(spans::run(batches, resource, stop))));
+        let work: Work = Box::new(move |stop| Box::pin(spans::run(batches, resource, stop)));
+        self.work.push((signal, work));
         Arc::new(queue)
     }
 
     /// Reports metrics every `interval`: what `source` says, and `calls`.
     pub fn metrics(&mut self, destination: Destination, resource: Resource, interval: Duration, source: Source, calls: Arc<Calls>) {
-        self.work.push(Box::new(move |stop| Box::pin(metrics::run(destination, resource, interval, source, calls, stop))));
+        let signal = destination.signal();
+        let work: Work = Box::new(move |stop| Box::pin(metrics::run(destination, resource, interval, source, calls, stop)));
+        self.work.push((signal, work));
     }
 
     /// Starts the thread, if there is anything to send.
@@ -54,10 +59,19 @@ impl Exporters {
     }
 }
 
-async fn all(work: Vec<Work>, stopped: watch::Receiver<bool>) {
-    let tasks: Vec<_> = work.into_iter().map(|w| tokio::task::spawn_local(w(stopped.clone()))).collect();
-    for task in tasks {
+async fn all(work: Vec<(Signal, Work)>, stopped: watch::Receiver<bool>) {
+    let watched = work.into_iter().map(|(signal, w)| {
         // A panic of one does not end the others.
+        let task = tokio::task::spawn_local(w(stopped.clone()));
+        // In a task of its own: the others may go on for ever, and it is to be told at once.
+        tokio::task::spawn_local(async move {
+            if let Err(error) = task.await {
+                let signal = signal.name();
+                tracing::error!(target: TARGET, %error, signal, "nothing more is sent to the OpenTelemetry collector because of a bug in Torana");
+            }
+        })
+    });
+    for task in watched.collect::<Vec<_>>() {
         let _ = task.await;
     }
 }
@@ -78,5 +92,75 @@ impl Running {
         {
             let _ = thread.join();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fmt::{Debug, Write};
+    use std::sync::Mutex;
+    use tracing::field::{Field, Visit};
+    use tracing::span::{Attributes, Id, Record};
+    use tracing::{Event, Metadata, Subscriber};
+
+    /// Keeps what is logged.
+    #[derive(Default)]
+    struct Heard(Mutex<String>);
+
+    struct Fields<'a>(&'a mut String);
+
+    impl Visit for Fields<'_> {
+        fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+            write!(self.0, "{field}={value:?} ").unwrap();
+        }
+    }
+
+    impl Subscriber for Heard {
+        fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+            metadata.target() == TARGET
+        }
+
+        fn new_span(&self, _: &Attributes<'_>) -> Id {
+            Id::from_u64(1)
+        }
+
+        fn record(&self, _: &Id, _: &Record<'_>) {}
+
+        fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+        fn event(&self, event: &Event<'_>) {
+            event.record(&mut Fields(&mut self.0.lock().unwrap()));
+        }
+
+        fn enter(&self, _: &Id) {}
+
+        fn exit(&self, _: &Id) {}
+    }
+
+    async fn broken() {
+        panic!("on purpose");
+    }
+
+    #[test]
+    fn an_end_by_a_panic_is_told_while_others_go_on() {
+        let heard = Arc::new(Heard::default());
+        let (_stop, stopped) = watch::channel(false);
+        let until_told = heard.clone();
+        let others: Work = Box::new(|_| {
+            Box::pin(async move {
+                while until_told.0.lock().unwrap().is_empty() {
+                    tokio::task::yield_now().await;
+                }
+            })
+        });
+        let broken: Work = Box::new(|_| Box::pin(broken()));
+        let work = vec![(Signal::Traces, others), (Signal::Metrics, broken)];
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default()).unwrap();
+        tracing::subscriber::with_default(heard.clone(), || {
+            runtime.block_on(async { tokio::time::timeout(Duration::from_secs(20), all(work, stopped)).await.unwrap() });
+        });
+        let told = heard.0.lock().unwrap();
+        assert!(told.contains("signal=\"metrics\"") && told.contains("on purpose"), "{told}");
     }
 }

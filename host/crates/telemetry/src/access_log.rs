@@ -11,7 +11,7 @@ mod format;
 mod time;
 mod writer;
 
-pub use entry::{Entry, Origin, OriginAnswer, Tls};
+pub use entry::{Entry, Origin, OriginAnswer, Tls, Trace};
 pub use fields::FieldOptions;
 pub use filter::Filter;
 pub use format::Format;

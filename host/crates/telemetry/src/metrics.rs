@@ -150,11 +150,12 @@ impl Metrics {
         lock(&self.connections).entry(entry_point.clone()).or_insert_with(|| Arc::new(Level::new(self.options.workers))).clone()
     }
 
-    /// A configuration was applied. What it does not have any more is shown once more and then dropped.
-    pub fn reloaded(&self, has_router: impl Fn(&str) -> bool, has_service: impl Fn(&str) -> bool) {
+    /// A configuration was applied. What it does not have any more is shown once more and then dropped. Of routers it is
+    /// asked by name and service: one that has another service now is another series.
+    pub fn reloaded(&self, has_router: impl Fn(&str, &str) -> bool, has_service: impl Fn(&str) -> bool) {
         self.reloads.fetch_add(1, Relaxed);
         self.last_reload.store(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs()), Relaxed);
-        lock(&self.routers).iter_mut().for_each(|((name, _), kept)| kept.gone = !has_router(name));
+        lock(&self.routers).iter_mut().for_each(|((name, service), kept)| kept.gone = !has_router(name, service));
         lock(&self.services).iter_mut().for_each(|(name, kept)| kept.gone = !has_service(name));
     }
 

@@ -9,6 +9,11 @@ use std::time::Duration;
 /// Kinds of requests that each shard tells apart, so that no client can fill the memory with names of hosts.
 const MOST: usize = 2000;
 const SHARDS: usize = 16;
+/// Bytes of what clients write that a kind of requests may keep for ever: no name of a host is longer, no scheme and
+/// no method that anybody uses either.
+const LONGEST_ADDRESS: usize = 255;
+const LONGEST_SCHEME: usize = 16;
+const LONGEST_METHOD: usize = 32;
 
 /// A kind of requests.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -46,6 +51,13 @@ pub struct Calls {
     shards: [Mutex<Shard>; SHARDS],
 }
 
+impl Call {
+    /// Whether it is small enough to be remembered.
+    fn is_short(&self) -> bool {
+        self.address.len() <= LONGEST_ADDRESS && self.scheme.len() <= LONGEST_SCHEME && self.method.as_str().len() <= LONGEST_METHOD
+    }
+}
+
 impl Durations {
     fn add(&mut self, bounds: &[f64], took: Duration) {
         let seconds = took.as_secs_f64();
@@ -80,7 +92,9 @@ impl Calls {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         thread_local!(static MINE: usize = NEXT.fetch_add(1, Relaxed) % SHARDS);
         let mut shard = self.shards[MINE.with(|m| *m)].lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = shard.kinds.get_mut(&call) {
+        if !call.is_short() {
+            shard.overflow[usize::from(call.received)].add(&self.bounds, took);
+        } else if let Some(known) = shard.kinds.get_mut(&call) {
             known.add(&self.bounds, took);
         } else if shard.kinds.len() < MOST {
             shard.kinds.entry(call).or_default().add(&self.bounds, took);
@@ -89,7 +103,7 @@ impl Calls {
         }
     }
 
-    /// Everything so far; `None` and whether it was received for what there was no room for.
+    /// Everything so far; an error and whether it was received for what there was no room for.
     pub fn totals(&self) -> Vec<(Result<Call, bool>, Durations)> {
         let mut kinds: HashMap<Call, Durations> = HashMap::new();
         let mut overflow: [Durations; 2] = Default::default();
@@ -129,5 +143,19 @@ mod tests {
         assert_eq!((totals.len(), of(Err(true)).count()), (MOST + 1, 3));
         let first = of(Ok(call("0")));
         assert_eq!((first.buckets[1], first.buckets[2]), (1, MOST as u64 + 3));
+    }
+
+    #[test]
+    fn what_is_too_long_is_not_remembered() {
+        let calls = Calls::new(vec![1.0]);
+        let took = Duration::ZERO;
+        let most = Call { scheme: "s".repeat(LONGEST_SCHEME).into(), ..call(&"h".repeat(LONGEST_ADDRESS)) };
+        calls.record(most.clone(), took);
+        calls.record(call(&"h".repeat(LONGEST_ADDRESS + 1)), took);
+        calls.record(Call { scheme: "s".repeat(LONGEST_SCHEME + 1).into(), ..call("h") }, took);
+        calls.record(Call { method: Method::from_bytes("M".repeat(LONGEST_METHOD + 1).as_bytes()).unwrap(), ..call("h") }, took);
+        calls.record(Call { received: false, ..call(&"h".repeat(1 << 20)) }, took);
+        let counts: HashMap<Result<Call, bool>, u64> = calls.totals().into_iter().map(|(key, d)| (key, d.count())).collect();
+        assert_eq!(counts, HashMap::from([(Ok(most), 1), (Err(true), 3), (Err(false), 1)]));
     }
 }

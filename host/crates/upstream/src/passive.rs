@@ -115,8 +115,9 @@ impl Passive {
         if state.failed(self.check.window, now) < self.check.attempts.max(1) {
             return false;
         }
-        if !self.check.active {
-            state.until.get_or_insert(now + self.check.window);
+        // A moment that is over may be left of a balancer that went before its server was brought back.
+        if !self.check.active && state.until.is_none_or(|until| until <= now) {
+            state.until = Some(now + self.check.window);
         }
         failures.out.store(true, Relaxed);
         // Held until the balancer knows, as `bring_back` does: the last one who speaks is right.
@@ -200,6 +201,19 @@ mod tests {
             assert!(p.note(0, false, &b));
             tokio::time::sleep(WINDOW * 3).await;
             assert!(!b.is_up(0) && b.set_up(0, true) && p.note(0, false, &b));
+        });
+    }
+
+    #[test]
+    fn a_moment_that_is_over_brings_no_server_back() {
+        local(async {
+            let (b, p) = (balancer(1), passive(1, false, 1));
+            let over = Instant::now();
+            p.servers[0].lock().until = Some(over);
+            assert!(p.note(0, false, &b) && p.servers[0].lock().until.is_some_and(|until| until >= over + WINDOW));
+            tokio::time::sleep(WINDOW / 2).await;
+            assert!(!b.is_up(0));
+            up_again(&b, 0).await;
         });
     }
 

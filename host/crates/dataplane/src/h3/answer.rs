@@ -1,6 +1,7 @@
 //! What is sent on the stream of a request. quinn holds what the client has not acknowledged; how much that may
 //! be follows what its network has shown to take, so that a client that reads nothing costs little.
 
+use crate::measure::Sending;
 use crate::quic::SEND_WINDOW;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
@@ -82,12 +83,14 @@ impl Answer {
         cut: &Cell<bool>,
         stopped: Pin<&mut impl Future<Output = Stopped>>,
     ) -> Option<u64> {
+        // Goes before the body, which is an argument: the time for the response may end at any moment.
+        let sending = Sending::new(cut);
         let sent = match &mut body {
             Body::Full(data) => self.send_full(begin, std::mem::take(data)).await,
             body => self.send_stream(begin, body, stopped).await,
         };
-        if sent.is_none() {
-            cut.set(true);
+        if sent.is_some() {
+            sending.done();
         }
         sent
     }

@@ -35,6 +35,8 @@ pub struct Entry<'a> {
     /// Bytes of the response's body.
     pub sent: u64,
     pub retries: u64,
+    /// If it is traced, whether anybody sees the trace or not.
+    pub trace: Option<Trace>,
     /// What [`super::AccessLog::kept`] left of the headers.
     pub request: &'a HeaderMap,
     pub response: &'a HeaderMap,
@@ -48,6 +50,14 @@ pub struct Tls<'a> {
     pub cipher: &'a str,
     /// Of the certificate that the client showed.
     pub subject: Option<&'a str>,
+}
+
+/// Where in a trace the request is (W3C Trace Context).
+#[derive(Clone, Copy, Debug)]
+pub struct Trace {
+    pub id: [u8; 16],
+    /// The first span of the request here.
+    pub span: [u8; 8],
 }
 
 /// The server that the request went to.

@@ -33,16 +33,21 @@ pub(super) enum Field {
     ServiceAddr,
     ServiceName,
     ServiceUrl,
+    SpanId,
     StartLocal,
     StartUtc,
     TlsCipher,
     TlsClientSubject,
     TlsVersion,
+    TraceId,
     EntryPointName,
+    /// `SpanId` by the name that OpenTelemetry has for it.
+    OtelSpanId,
+    OtelTraceId,
 }
 
 impl Field {
-    pub(super) const ALL: [Field; 32] = {
+    pub(super) const ALL: [Field; 36] = {
         use Field::*;
         [
             ClientAddr,
@@ -71,12 +76,16 @@ impl Field {
             ServiceAddr,
             ServiceName,
             ServiceUrl,
+            SpanId,
             StartLocal,
             StartUtc,
             TlsCipher,
             TlsClientSubject,
             TlsVersion,
+            TraceId,
             EntryPointName,
+            OtelSpanId,
+            OtelTraceId,
         ]
     };
 
@@ -108,12 +117,16 @@ impl Field {
             Field::ServiceAddr => "ServiceAddr",
             Field::ServiceName => "ServiceName",
             Field::ServiceUrl => "ServiceURL",
+            Field::SpanId => "SpanId",
             Field::StartLocal => "StartLocal",
             Field::StartUtc => "StartUTC",
             Field::TlsCipher => "TLSCipher",
             Field::TlsClientSubject => "TLSClientSubject",
             Field::TlsVersion => "TLSVersion",
+            Field::TraceId => "TraceId",
             Field::EntryPointName => "entryPointName",
+            Field::OtelSpanId => "span_id",
+            Field::OtelTraceId => "trace_id",
         }
     }
 }

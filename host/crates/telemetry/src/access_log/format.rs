@@ -133,11 +133,13 @@ impl Lines {
             Field::ServiceAddr => return e.origin.and_then(|o| Value::text(o.address)),
             Field::ServiceName => return e.origin.and_then(|o| Value::text(o.service)),
             Field::ServiceUrl => return e.origin.and_then(|o| Value::text(o.url)),
+            Field::SpanId | Field::OtelSpanId => Value::Text(format!("{:016x}", u64::from_be_bytes(e.trace?.span)).into_bytes().into()),
             Field::StartLocal => Value::Moment(Moment::local(e.started, &self.zone)),
             Field::StartUtc => Value::Moment(Moment::utc(e.started)),
             Field::TlsCipher => return e.tls.and_then(|t| Value::text(t.cipher)),
             Field::TlsClientSubject => return e.tls.and_then(|t| Value::text(t.subject?)),
             Field::TlsVersion => return e.tls.and_then(|t| Value::text(t.version)),
+            Field::TraceId | Field::OtelTraceId => Value::Text(format!("{:032x}", u128::from_be_bytes(e.trace?.id)).into_bytes().into()),
             Field::EntryPointName => return Value::text(e.entry_point),
         })
     }
@@ -194,8 +196,23 @@ impl Lines {
     fn json(&self, e: &Entry<'_>, line: &mut Vec<u8>) {
         line.push(b'{');
         for field in Field::ALL {
-            if field == Field::EntryPointName {
-                headers("downstream_", e.response, line);
+            // What is no field and comes before it.
+            match field {
+                Field::EntryPointName => headers("downstream_", e.response, line),
+                Field::OtelSpanId => {
+                    line.extend_from_slice(br#""level":"info","msg":"","#);
+                    if e.origin.is_some_and(|o| o.answer.is_some()) {
+                        headers("origin_", e.response, line);
+                    }
+                    headers("request_", e.request, line);
+                }
+                Field::OtelTraceId => {
+                    line.extend_from_slice(br#""time":""#);
+                    let ended = e.started.checked_add(e.took).unwrap_or(SystemTime::UNIX_EPOCH);
+                    Moment::local(ended, &self.zone).rfc3339(false, line);
+                    line.extend_from_slice(br#"","#);
+                }
+                _ => {}
             }
             let Some(value) = self.value(field, e) else { continue };
             line.push(b'"');
@@ -213,15 +230,9 @@ impl Lines {
             }
             line.push(b',');
         }
-        line.extend_from_slice(br#""level":"info","msg":"","#);
-        if e.origin.is_some_and(|o| o.answer.is_some()) {
-            headers("origin_", e.response, line);
-        }
-        headers("request_", e.request, line);
-        line.extend_from_slice(br#""time":""#);
-        let ended = e.started.checked_add(e.took).unwrap_or(SystemTime::UNIX_EPOCH);
-        Moment::local(ended, &self.zone).rfc3339(false, line);
-        line.extend_from_slice(br#""}"#);
+        // There is a comma after each.
+        line.pop();
+        line.push(b'}');
     }
 }
 

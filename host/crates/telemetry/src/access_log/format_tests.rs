@@ -1,5 +1,5 @@
 use super::*;
-use crate::access_log::entry::{Origin, OriginAnswer, Tls};
+use crate::access_log::entry::{Origin, OriginAnswer, Tls, Trace};
 use crate::access_log::fields::FieldOptions;
 use http::{HeaderValue, Method};
 use std::time::UNIX_EPOCH;
@@ -38,6 +38,7 @@ fn entry<'a>(method: &'a Method, headers: &'a HeaderMap) -> Entry<'a> {
         received: 3,
         sent: 5,
         retries: 0,
+        trace: None,
         request: headers,
         response: headers,
     }
@@ -100,6 +101,33 @@ fn json() {
         "\n",
     ];
     assert_eq!(line(&lines(Format::Json, &FieldOptions::default()), &e), expected.concat());
+}
+
+#[test]
+fn traces_are_told_in_json_alone() {
+    let headers = headers_of(&[("x-one", b"1")]);
+    let mut id = [0; 16];
+    (id[0], id[15]) = (0x0a, 0xff);
+    let e = Entry { trace: Some(Trace { id, span: [0, 0, 0, 0, 0, 0, 0, 0xb7] }), ..entry(&Method::GET, &headers) };
+    let (trace, span) = ("0a0000000000000000000000000000ff", "00000000000000b7");
+    let written = line(&lines(Format::Json, &FieldOptions::default()), &e);
+    for text in [
+        format!(r#""ServiceURL":"http://b:1","SpanId":"{span}","StartLocal":""#),
+        format!(r#""StartUTC":"2026-01-02T15:04:05.12Z","TraceId":"{trace}","downstream_X-One":"1","entryPointName":"web","level":"#),
+        format!(r#""request_X-One":"1","span_id":"{span}","time":"2026-01-02T15:04:05Z","trace_id":"{trace}"}}"#),
+    ] {
+        assert!(written.contains(&text), "{text}: {written}");
+    }
+    let some = ["spanid", "TRACE_ID"].map(|name| (name.to_owned(), "drop".to_owned()));
+    let written = line(&lines(Format::Json, &FieldOptions { names: some.into(), ..FieldOptions::default() }), &e);
+    for (key, there) in [("SpanId", false), ("TraceId", true), ("span_id", true), ("trace_id", false)] {
+        assert_eq!(written.contains(&format!(r#""{key}":"#)), there, "{key}: {written}");
+    }
+    assert!(written.ends_with("\"time\":\"2026-01-02T15:04:05Z\"}\n"), "{written}");
+    for format in [Format::Common, Format::Generic] {
+        let lines = lines(format, &FieldOptions::default());
+        assert_eq!(line(&lines, &e), line(&lines, &entry(&Method::GET, &headers)));
+    }
 }
 
 #[test]

@@ -15,7 +15,9 @@ use std::time::Duration;
 const SLOTS: usize = 8;
 /// Sets of header values per kind of request and worker; what comes after them is counted as [`OVERFLOW`].
 const MAX_HEADER_SETS: usize = 2000;
-/// In place of header values when there are too many.
+/// Bytes of a header value that is kept as a label: clients choose them, and what was kept once stays.
+const MAX_HEADER_VALUE: usize = 256;
+/// In place of header values when there are too many, or one is too long.
 pub(crate) const OVERFLOW: &str = "overflow";
 /// Between header values; no header value has it.
 pub(crate) const SEPARATOR: char = '\0';
@@ -153,7 +155,7 @@ impl Series {
             let mut sets = sets.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(n) = sets.get_mut(ended.headers) {
                 *n += 1;
-            } else if sets.len() < MAX_HEADER_SETS {
+            } else if sets.len() < MAX_HEADER_SETS && ended.headers.split(SEPARATOR).all(|v| v.len() <= MAX_HEADER_VALUE) {
                 sets.insert(ended.headers.into(), 1);
             } else {
                 let all = vec![OVERFLOW; shape.headers].join(&SEPARATOR.to_string());
@@ -372,6 +374,20 @@ mod tests {
         let total = scope.totals().remove(&(kind(), 200)).unwrap();
         assert_eq!((total.requests(), total.by_headers.len()), (2007, MAX_HEADER_SETS + 1));
         assert_eq!(total.by_headers["overflow\0overflow"], 7);
+    }
+
+    #[test]
+    fn long_header_values_are_not_kept() {
+        let scope = Scope::new(Arc::new(Shape::new(&[1.0], 1, 2)));
+        let most = format!("{0}{SEPARATOR}{0}", "v".repeat(MAX_HEADER_VALUE));
+        let first = format!("{}{SEPARATOR}x", "v".repeat(MAX_HEADER_VALUE + 1));
+        let last = format!("x{SEPARATOR}{}", "v".repeat(1 << 20));
+        for headers in [&most, &first, &last] {
+            scope.record(&Ended { headers, ..ended(200, Duration::ZERO) });
+        }
+        let total = scope.totals().remove(&(kind(), 200)).unwrap();
+        let expected: BTreeMap<Box<str>, u64> = BTreeMap::from([(most.into(), 1), ("overflow\0overflow".into(), 2)]);
+        assert_eq!(total.by_headers, expected);
     }
 
     #[test]

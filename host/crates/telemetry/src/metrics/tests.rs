@@ -75,7 +75,7 @@ fn what_a_reload_removes_is_shown_once_more() {
     let m = metrics(&[]);
     hit(&m.service(&"old@file".into()).unwrap(), "");
     hit(&m.router(&"old@file".into(), &"old@file".into()).unwrap(), "");
-    m.reloaded(|_| false, |_| false);
+    m.reloaded(|_, _| false, |_| false);
     let first = scrape(&m);
     assert!(first.contains("router=\"old@file\"") && first.contains("traefik_service_requests_total"), "{first}");
     let second = scrape(&m);
@@ -84,12 +84,25 @@ fn what_a_reload_removes_is_shown_once_more() {
 }
 
 #[test]
+fn a_router_that_changes_its_service_leaves_no_series_behind() {
+    let m = metrics(&[]);
+    for service in ["old@file", "new@file"] {
+        hit(&m.router(&"r@file".into(), &service.into()).unwrap(), "");
+    }
+    m.reloaded(|name, service| (name, service) == ("r@file", "new@file"), |_| true);
+    let first = scrape(&m);
+    assert!(first.contains("service=\"old@file\"") && first.contains("service=\"new@file\""), "{first}");
+    let second = scrape(&m);
+    assert!(!second.contains("old@file") && second.contains("router=\"r@file\",service=\"new@file\""), "{second}");
+}
+
+#[test]
 fn what_comes_back_before_a_scrape_goes_on() {
     let m = metrics(&[]);
     hit(&m.service(&"s@file".into()).unwrap(), "");
-    m.reloaded(|_| false, |_| false);
+    m.reloaded(|_, _| false, |_| false);
     let again = m.service(&"s@file".into()).unwrap();
-    m.reloaded(|_| true, |_| true);
+    m.reloaded(|_, _| true, |_| true);
     hit(&again, "");
     for _ in 0..2 {
         assert!(scrape(&m).contains("traefik_service_requests_total{code=\"200\",method=\"GET\",protocol=\"http\",service=\"s@file\"} 2"));

@@ -106,8 +106,11 @@ impl LoadBalancer {
 
     /// Goes on with what an earlier configuration has found out about the servers.
     pub fn take_over(&mut self, before: &LoadBalancer) {
+        // Servers of the same URL are told apart by their order.
+        let mut taken = vec![false; before.servers.len()];
         for (i, server) in self.servers.iter().enumerate() {
-            let Some(j) = before.servers.iter().position(|s| s.url == server.url) else { continue };
+            let Some(j) = before.servers.iter().zip(&taken).position(|(s, taken)| !taken && s.url == server.url) else { continue };
+            taken[j] = true;
             if self.health.is_some() {
                 self.balancer.set_up(i, before.balancer.is_up(j));
                 self.found[i].store(before.found[j].load(Relaxed), Relaxed);
@@ -247,5 +250,42 @@ impl http_body::Body for Counted {
         cx: &mut std::task::Context<'_>,
     ) -> std::task::Poll<Option<Result<torana_http::Frame, torana_http::BodyError>>> {
         self.body.poll_frame(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::balance::Candidate;
+    use crate::target::ServerUrl;
+    use crate::transport::Transport;
+    use std::time::Duration;
+
+    fn service(urls: &[&str]) -> LoadBalancer {
+        let transport = Arc::new(Transport::build(&Default::default()));
+        let server = |url: &&str| {
+            let target = Target::new(&url.parse::<ServerUrl>().unwrap(), transport.clone());
+            Server { url: (*url).into(), target: Arc::new(target), prefix: String::new() }
+        };
+        let candidates = urls.iter().map(|url| Candidate { name: (*url).to_owned(), weight: 1, fenced: false });
+        let balancer = Balancer::new(Strategy::Wrr, candidates.collect());
+        let options = Options { pass_host_header: true, redispatch: false };
+        let mut service = LoadBalancer::new("s@file".into(), Arc::new(balancer), urls.iter().map(server).collect(), None, options, None);
+        // With an active check no server is brought back, which needs a runtime.
+        service.watch(PassiveHealthCheck { window: Duration::from_secs(60), attempts: 1, active: true });
+        service
+    }
+
+    #[test]
+    fn a_reload_tells_servers_of_the_same_url_apart() {
+        let before = service(&["http://a", "http://b", "http://a"]);
+        before.note(2, false);
+        let mut after = service(&["http://a", "http://a", "http://a", "http://b"]);
+        after.take_over(&before);
+        let passive = after.passive.as_ref().unwrap();
+        assert_eq!([0, 1, 2, 3].map(|i| passive.was_out(i)), [false, true, false, false]);
+        // What happens to one of them is no matter of the others.
+        after.note(0, false);
+        assert_eq!([0, 1, 2, 3].map(|i| passive.was_out(i)), [true, true, false, false]);
     }
 }
