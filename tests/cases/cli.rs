@@ -98,12 +98,12 @@ fn check_finds_a_bad_rule() {
 /// What is not built is refused, never ignored.
 #[test]
 fn check_finds_an_option_that_is_not_built() {
-    let install = INSTALL.to_owned() + "hostResolver:\n  cnameFlattening: true\n";
+    let install = INSTALL.to_owned() + "experimental:\n  fastProxy: {}\n";
     let folder = folder(&install, ROUTING);
     let out = check(folder.path(), &[]);
     let text = stdout(&out);
     assert_eq!(out.status.code(), Some(1), "{text}");
-    assert!(text.contains("hostResolver") && text.contains("not built") && text.contains("torana.yml:7:1"), "{text}");
+    assert!(text.contains("experimental.fastProxy") && text.contains("not built") && text.contains("torana.yml:8:3"), "{text}");
 }
 
 #[test]
