@@ -134,3 +134,30 @@ fn a_full_disk_is_told_of_once_and_serves_on() {
     assert_eq!(gateway.log().matches("access log cannot be written").count(), 1, "{}", gateway.log());
     assert!(!gateway.log().contains("dropped"));
 }
+
+/// A compressed answer has two sizes, and traced requests say so in JSON.
+#[test]
+fn lines_name_the_trace_and_what_compression_made_of_a_body() {
+    let backend = Backend::http(|_| Reply::ok("0123456789".repeat(500)).header("Content-Type", "text/plain"));
+    let routing = format!(
+        "http:\n  routers: {{r: {{rule: 'PathPrefix(`/`)', service: s, middlewares: [z]}}}}\n  middlewares: {{z: {{compress: {{}}}}}}\n  \
+         services: {{s: {{loadBalancer: {{servers: [{{url: '{}'}}]}}}}}}\n",
+        backend.url()
+    );
+    let mut gateway = Setup::new()
+        .file("routing.yml", routing)
+        .flag("--accesslog.format=json")
+        .flag("--accesslog.filepath=access.log")
+        .flag("--tracing.otlp.http.endpoint=http://127.0.0.1:9/v1/traces")
+        .start();
+    let trace = "0af7651916cd43dd8448eb211c80319c";
+    let request = format!("GET / HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip\r\ntraceparent: 00-{trace}-b7ad6b7169203331-01\r\n\r\n");
+    assert_eq!(gateway.ask(request).status, 200);
+    assert_eq!(gateway.stop(), Some(0));
+    let text = std::fs::read_to_string(gateway.folder.path().join("access.log")).unwrap();
+    let line: serde_json::Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+    let sent = line["DownstreamContentSize"].as_u64().unwrap();
+    assert!(line["OriginContentSize"] == 5000 && sent < 1000, "{line}");
+    assert!((line["GzipRatio"].as_f64().unwrap() - 5000.0 / sent as f64).abs() < 0.001, "{line}");
+    assert!(line["TraceId"] == trace && line["trace_id"] == trace && line["SpanId"].as_str().is_some_and(|s| s.len() == 16), "{line}");
+}

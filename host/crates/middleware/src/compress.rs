@@ -15,7 +15,7 @@ use http::{Method, Version};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::io;
-use stream::{Encoded, short};
+use stream::{Encoded, measured, short};
 use torana_extend::{BuildCx, BuildError, MiddlewareSpec};
 use torana_http::{Around, Body, Exchange, LocalFuture, Next, Response, Step};
 
@@ -146,6 +146,12 @@ impl Around for Runtime {
                 }
                 return response;
             };
+            // What the server sent stands in the access log, where there is one.
+            if let Some(origin) = &mut exchange.origin {
+                let size = origin.size.get_or_insert_default().clone();
+                let body = std::mem::take(response.body_mut());
+                *response.body_mut() = measured(body, size);
+            }
             self.encode(&mut response, coding, version).await;
             if coding == Coding::Gzip {
                 response.headers_mut().remove(NO_GZIP);

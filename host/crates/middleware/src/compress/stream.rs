@@ -4,8 +4,10 @@ use super::accept::Coding;
 use super::encoder::Encoder;
 use crate::frames::followed_by;
 use bytes::{Buf, Bytes};
+use std::cell::Cell;
 use std::io;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::Sleep;
@@ -103,6 +105,37 @@ impl http_body::Body for Encoded {
         let polled = self.poll(&mut encoder, cx);
         self.encoder = encoder;
         polled
+    }
+}
+
+/// A body that adds up its bytes in `size` as they are read.
+pub(super) fn measured(body: Body, size: Rc<Cell<u64>>) -> Body {
+    match body {
+        Body::Full(b) => {
+            size.set(b.len() as u64);
+            Body::Full(b)
+        }
+        Body::Stream { stream, length } => Body::stream(Measured { body: Body::Stream { stream, length }, size }, length),
+        other => other,
+    }
+}
+
+struct Measured {
+    body: Body,
+    size: Rc<Cell<u64>>,
+}
+
+impl http_body::Body for Measured {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, BodyError>>> {
+        let frame = self.body.poll_frame(cx);
+        if let Poll::Ready(Some(Ok(frame))) = &frame {
+            let read = frame.data_ref().map_or(0, Bytes::len) as u64;
+            self.size.set(self.size.get() + read);
+        }
+        frame
     }
 }
 
