@@ -1,6 +1,6 @@
 //! HTTP/3 with clients (EP-16): messages, TLS options by name, reloads, addresses that change, the stop.
 
-use crate::harness::{Backend, Conn, Gate, Gateway, H3Conn, Pki, Reply, Setup, TlsClient, answer, binary, eventually, exchange};
+use crate::harness::{Backend, Conn, Gate, Gateway, H3Conn, Pki, Reply, Setup, TlsClient, answer, binary, eventually, exchange, free_port};
 use bytes::Bytes;
 use http::{HeaderMap, Request};
 use std::net::{TcpListener, UdpSocket};
@@ -285,8 +285,9 @@ fn a_stop_lets_open_requests_finish() {
 
 #[test]
 fn a_port_that_is_taken_is_told() {
-    let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let port = taken.local_addr().unwrap().port();
+    // One that is free for TCP.
+    let port = free_port();
+    let _taken = UdpSocket::bind(("127.0.0.1", port)).unwrap();
     let mut gateway =
         Setup::new().flag(format!("--entrypoints.web.address=127.0.0.1:{port}")).flag("--entrypoints.web.http3").without_waiting().start();
     assert_eq!(gateway.wait().code(), Some(1));

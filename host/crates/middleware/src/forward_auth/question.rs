@@ -77,9 +77,8 @@ impl Headers {
         let (request, peer) = (&exchange.request, &exchange.peer);
         let keep = self.trust == Trust::All;
         let mut set = |name: HeaderName, value: Option<HeaderValue>| {
-            // One line, and no empty one, as in Traefik: who reads the last one must not judge another request.
-            if keep && let Some(own) = headers.get(&name).filter(|v| !v.is_empty()).cloned() {
-                headers.insert(name, own);
+            // As Traefik 3.7.15: also an empty one, and several.
+            if keep && headers.contains_key(&name) {
                 return;
             }
             match value {
