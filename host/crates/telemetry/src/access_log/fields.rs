@@ -4,131 +4,65 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
 
-/// Fields that are no headers, in the order of their names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Field {
-    ClientAddr,
-    ClientHost,
-    ClientPort,
-    ClientUsername,
-    DownstreamContentSize,
-    DownstreamStatus,
-    Duration,
-    GzipRatio,
-    OriginContentSize,
-    OriginDuration,
-    OriginStatus,
-    Overhead,
-    RequestAddr,
-    RequestContentSize,
-    RequestCount,
-    RequestHost,
-    RequestMethod,
-    RequestPath,
-    RequestPort,
-    RequestProtocol,
-    RequestScheme,
-    RetryAttempts,
-    RouterName,
-    ServiceAddr,
-    ServiceName,
-    ServiceUrl,
-    SpanId,
-    StartLocal,
-    StartUtc,
-    TlsCipher,
-    TlsClientSubject,
-    TlsVersion,
-    TraceId,
-    EntryPointName,
-    /// `SpanId` by the name that OpenTelemetry has for it.
-    OtelSpanId,
-    OtelTraceId,
+macro_rules! fields {
+    ($($(#[$doc:meta])* $field:ident = $name:literal),* $(,)?) => {
+        /// Fields that are no headers.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(super) enum Field {
+            $($(#[$doc])* $field),*
+        }
+
+        impl Field {
+            pub(super) const ALL: [Field; [$($name),*].len()] = [$(Field::$field),*];
+
+            pub(super) fn name(self) -> &'static str {
+                match self {
+                    $(Field::$field => $name),*
+                }
+            }
+        }
+    };
 }
 
-impl Field {
-    pub(super) const ALL: [Field; 36] = {
-        use Field::*;
-        [
-            ClientAddr,
-            ClientHost,
-            ClientPort,
-            ClientUsername,
-            DownstreamContentSize,
-            DownstreamStatus,
-            Duration,
-            GzipRatio,
-            OriginContentSize,
-            OriginDuration,
-            OriginStatus,
-            Overhead,
-            RequestAddr,
-            RequestContentSize,
-            RequestCount,
-            RequestHost,
-            RequestMethod,
-            RequestPath,
-            RequestPort,
-            RequestProtocol,
-            RequestScheme,
-            RetryAttempts,
-            RouterName,
-            ServiceAddr,
-            ServiceName,
-            ServiceUrl,
-            SpanId,
-            StartLocal,
-            StartUtc,
-            TlsCipher,
-            TlsClientSubject,
-            TlsVersion,
-            TraceId,
-            EntryPointName,
-            OtelSpanId,
-            OtelTraceId,
-        ]
-    };
-
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Field::ClientAddr => "ClientAddr",
-            Field::ClientHost => "ClientHost",
-            Field::ClientPort => "ClientPort",
-            Field::ClientUsername => "ClientUsername",
-            Field::DownstreamContentSize => "DownstreamContentSize",
-            Field::DownstreamStatus => "DownstreamStatus",
-            Field::Duration => "Duration",
-            Field::GzipRatio => "GzipRatio",
-            Field::OriginContentSize => "OriginContentSize",
-            Field::OriginDuration => "OriginDuration",
-            Field::OriginStatus => "OriginStatus",
-            Field::Overhead => "Overhead",
-            Field::RequestAddr => "RequestAddr",
-            Field::RequestContentSize => "RequestContentSize",
-            Field::RequestCount => "RequestCount",
-            Field::RequestHost => "RequestHost",
-            Field::RequestMethod => "RequestMethod",
-            Field::RequestPath => "RequestPath",
-            Field::RequestPort => "RequestPort",
-            Field::RequestProtocol => "RequestProtocol",
-            Field::RequestScheme => "RequestScheme",
-            Field::RetryAttempts => "RetryAttempts",
-            Field::RouterName => "RouterName",
-            Field::ServiceAddr => "ServiceAddr",
-            Field::ServiceName => "ServiceName",
-            Field::ServiceUrl => "ServiceURL",
-            Field::SpanId => "SpanId",
-            Field::StartLocal => "StartLocal",
-            Field::StartUtc => "StartUTC",
-            Field::TlsCipher => "TLSCipher",
-            Field::TlsClientSubject => "TLSClientSubject",
-            Field::TlsVersion => "TLSVersion",
-            Field::TraceId => "TraceId",
-            Field::EntryPointName => "entryPointName",
-            Field::OtelSpanId => "span_id",
-            Field::OtelTraceId => "trace_id",
-        }
-    }
+// In the order of their names, as JSON has them.
+fields! {
+    ClientAddr = "ClientAddr",
+    ClientHost = "ClientHost",
+    ClientPort = "ClientPort",
+    ClientUsername = "ClientUsername",
+    DownstreamContentSize = "DownstreamContentSize",
+    DownstreamStatus = "DownstreamStatus",
+    Duration = "Duration",
+    GzipRatio = "GzipRatio",
+    OriginContentSize = "OriginContentSize",
+    OriginDuration = "OriginDuration",
+    OriginStatus = "OriginStatus",
+    Overhead = "Overhead",
+    RequestAddr = "RequestAddr",
+    RequestContentSize = "RequestContentSize",
+    RequestCount = "RequestCount",
+    RequestHost = "RequestHost",
+    RequestMethod = "RequestMethod",
+    RequestPath = "RequestPath",
+    RequestPort = "RequestPort",
+    RequestProtocol = "RequestProtocol",
+    RequestScheme = "RequestScheme",
+    RetryAttempts = "RetryAttempts",
+    RouterName = "RouterName",
+    ServiceAddr = "ServiceAddr",
+    ServiceName = "ServiceName",
+    ServiceUrl = "ServiceURL",
+    SpanId = "SpanId",
+    StartLocal = "StartLocal",
+    StartUtc = "StartUTC",
+    TlsCipher = "TLSCipher",
+    TlsClientSubject = "TLSClientSubject",
+    TlsVersion = "TLSVersion",
+    TraceId = "TraceId",
+    EntryPointName = "entryPointName",
+    /// `SpanId` by the name that OpenTelemetry has for it.
+    OtelSpanId = "span_id",
+    OtelTraceId = "trace_id",
 }
 
 /// `accessLog.fields`, as configured. Modes are `keep`, `drop` and, of headers, `redact`. A default that is none of
