@@ -111,8 +111,10 @@ function navigate() {
   for (const link of at("nav").querySelectorAll("a")) {
     const own = link.getAttribute("href").slice(2);
     const here = own === next.path.slice(0, own ? own.split("/").length : undefined).map(encodeURIComponent).join("/");
-    if (here) link.setAttribute("aria-current", "page");
-    else link.removeAttribute("aria-current");
+    if (here) {
+      link.setAttribute("aria-current", "page");
+      link.scrollIntoView({ block: "nearest", inline: "center" });
+    } else link.removeAttribute("aria-current");
   }
   if (!found) {
     document.title = "Not found - Torana";

@@ -3,11 +3,9 @@
 import { ask } from "./api.js";
 import { h } from "./dom.js";
 import { address, chip, code, facts, heading, nothing, panel, status, time } from "./parts.js";
-import { moment } from "./words.js";
+import { DATE, moment } from "./words.js";
 
 const grouped = (hex) => code(hex.match(/.{1,4}/g)?.join(" ") ?? hex);
-
-const WORD = { enabled: "Valid", warning: "Ends soon", expired: "Expired" };
 
 export const certificate = (fingerprint) => ({
   title: "Certificate",
@@ -16,7 +14,7 @@ export const certificate = (fingerprint) => ({
   draw(c) {
     const early = Date.parse(c.notBefore) > Date.now();
     return [
-      heading(c.commonName || c.sans[0] || "Without a name", h("a", { href: address(["certificates"]) }, "Certificates"), status(early ? "warning" : c.status, early ? "Not valid yet" : WORD[c.status])),
+      heading(c.commonName || c.sans[0] || "Without a name", h("a", { href: address(["certificates"]) }, "Certificates"), status(early ? "warning" : c.status, early ? "Not valid yet" : DATE[c.status])),
       panel("Valid", facts(["From", [moment(c.notBefore), " (", time(c.notBefore), ")"]], ["Until", [moment(c.notAfter), " (", time(c.notAfter), ")"]])),
       panel("Names", facts(["Common name", c.commonName], ["Also for", c.sans.length ? h("span", { class: "chips" }, c.sans.map((n) => chip(n))) : ""], ["Organization", c.organization], ["Country", c.country])),
       panel("Issuer", facts(["Name", c.issuerCN], ["Organization", c.issuerOrg], ["Country", c.issuerCountry])),

@@ -3,7 +3,7 @@
 import { ask } from "./api.js";
 import { h, replace } from "./dom.js";
 import { address, chip, code, heading, linked, named, nothing, status, table, time } from "./parts.js";
-import { PROTOCOL, TITLE, count, parted, plural, qualified, type } from "./words.js";
+import { DATE, PROTOCOL, TITLE, count, parted, plural, qualified, type } from "./words.js";
 
 const PER_PAGE = 50;
 
@@ -19,10 +19,10 @@ const servers = (s) => {
 /** Columns: by what the API sorts, title, cell. */
 const COLUMNS = {
   status: ["status", "Status", (o) => status(o.status)],
-  name: (protocol, kind) => ["name", "Name", (o) => linked(protocol, kind, o.name), "wide"],
+  name: (protocol, kind) => ["name", "Name", (o) => linked(protocol, kind, o.name, o.provider), "wide"],
   rule: ["rule", "Rule", (o) => (o.rule ? code(o.rule) : o.parentRefs ? h("span", { class: "quiet" }, "behind ", o.parentRefs.join(", ")) : ""), "rule"],
   entryPoints: ["entryPoints", "Entry points", (o) => chips(o.using ?? o.entryPoints)],
-  service: (protocol) => ["service", "Service", (o) => (o.service ? linked(protocol, "services", qualified(o.service, o.provider)) : "")],
+  service: (protocol) => ["service", "Service", (o) => (o.service ? linked(protocol, "services", qualified(o.service, o.provider), o.provider) : ""), "wide"],
   tls: [undefined, "TLS", (o) => (o.tls ? chip("TLS") : "")],
   provider: ["provider", "Provider", (o) => o.provider ?? ""],
   priority: ["priority", "Priority", (o) => h("span", { title: o.priorityStr }, priority(o.priorityStr ?? String(o.priority ?? ""))), "number"],
@@ -32,6 +32,7 @@ const COLUMNS = {
   common: ["name", "Name", (c) => h("a", { href: address(["certificates", c.name]) }, h("span", { class: "name" }, c.commonName || c.sans[0] || "without a name")), "wide"],
   sans: [undefined, "Also for", (c) => chips(c.sans.filter((n) => n !== c.commonName).slice(0, 4).concat(c.sans.length > 5 ? ["…"] : []))],
   issuer: ["issuer", "Issuer", (c) => c.issuerOrg || c.issuerCN || ""],
+  dates: ["status", "Status", (c) => status(c.status, DATE[c.status])],
   until: ["validUntil", "Ends", (c) => time(c.notAfter)],
 };
 
@@ -66,7 +67,7 @@ export const certificates = (parameters) =>
     path: ["certificates"],
     of: (all) => all.certificates,
     what: "certificate",
-    names: ["status", "common", "sans", "issuer", "until"],
+    names: ["dates", "common", "sans", "issuer", "until"],
     column: (name) => COLUMNS[name],
     states: DATES,
     search: "Name or issuer",

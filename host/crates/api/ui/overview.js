@@ -16,7 +16,7 @@ function ring({ total, warnings, errors }) {
     before += length;
     return part;
   };
-  return svg("svg", { viewBox: "0 0 40 40", width: 56, height: 56, class: "ring", "aria-hidden": "true" }, [
+  return svg("svg", { viewBox: "0 0 40 40", width: 48, height: 48, class: "ring", "aria-hidden": "true" }, [
     svg("circle", { cx: 20, cy: 20, r: 15 }),
     svg("g", { transform: "rotate(-90 20 20)" }, arc("good", total - warnings - errors), arc("odd", warnings), arc("bad", errors)),
   ]);

@@ -30,8 +30,11 @@ export function named(name) {
   return [h("span", { class: "name" }, own), provider && h("span", { class: "at" }, `@${provider}`)];
 }
 
-/** A link to the page of an object. */
-export const linked = (protocol, kind, name) => h("a", { href: address([protocol, kind, name]) }, named(name));
+/** A link to the page of an object; the provider is left out where it is told already. */
+export const linked = (protocol, kind, name, told) => {
+  const [own, provider] = parted(name);
+  return h("a", { href: address([protocol, kind, name]) }, provider === told ? h("span", { class: "name" }, own) : named(name));
+};
 
 export const chip = (...content) => h("span", { class: "chip" }, ...content);
 
@@ -62,14 +65,21 @@ export function options(value) {
   return code(value === "" ? "“”" : String(value));
 }
 
+function outdented(lines) {
+  const indent = Math.min(...lines.map((l) => l.search(/\S|$/)));
+  return lines.map((l) => l.slice(indent)).join("\n");
+}
+
 /** One thing that is wrong: what, where, and what to do. */
 export function problem({ severity, message, key, source, line, column, hint }) {
+  // Below its first line a message may point into a rule.
+  const [first, ...more] = message.split("\n");
   const place = source && [source, line, line && column].filter(Boolean).join(":");
   return h(
     "li",
     { class: `problem ${severity === "warning" ? "odd" : "bad"}` },
     sign(severity === "warning" ? "odd" : "bad"),
-    h("div", {}, h("p", { class: "what" }, message), key || place ? h("p", { class: "where" }, key && code(key), key && place ? " in " : "", place && code(place)) : "", hint && h("p", { class: "hint" }, hint)),
+    h("div", {}, h("p", { class: "what" }, first), more.length ? h("pre", {}, outdented(more)) : "", key || place ? h("p", { class: "where" }, key && code(key), key && place ? " in " : "", place && code(place)) : "", hint && h("p", { class: "hint" }, hint)),
   );
 }
 

@@ -2,7 +2,7 @@
 
 import { ask, askAll, askMaybe, wrongWith } from "./api.js";
 import { h } from "./dom.js";
-import { address, chip, code, facts, heading, linked, named, nothing, options, panel, problems, status } from "./parts.js";
+import { address, chip, code, facts, heading, linked, named, nothing, panel, problems, status } from "./parts.js";
 import { PROTOCOL, plural, qualified, type } from "./words.js";
 
 /** A middleware with those that a chain is made of; a chain may lead to itself. */
@@ -51,6 +51,11 @@ function health(service) {
   return [", ", down ? `${servers - down} of ${plural(servers, "server")} up` : plural(servers, "server"), " ", service.status === "enabled" ? (down === servers ? status("DOWN") : "") : status(service.status)];
 }
 
+function recorded(o) {
+  const on = [["access log", o.accessLogs], ["metrics", o.metrics], [`tracing (${o.traceVerbosity})`, o.tracing]].filter(([, on]) => on);
+  return on.length ? on.map(([word]) => word).join(", ") : "nothing";
+}
+
 function tls({ tls }) {
   if (!tls) return "";
   const domains = (tls.domains ?? []).map((d) => h("span", { class: "chips" }, chip(d.main), (d.sans ?? []).map((s) => chip(s))));
@@ -79,7 +84,7 @@ export const router = (protocol, name) => ({
       heading(named(name), h("a", { href: address([protocol, "routers"]) }, `${PROTOCOL[protocol]} routers`), status(router.status)),
       problems(router, diagnostics),
       panel("The way of a request", flow(protocol, data)),
-      panel("Router", facts(["Rule", router.rule && code(router.rule)], ["Priority", priority(router)], ["Rule syntax", router.ruleSyntax], ["Provider", router.provider], ["Observability", o && options(o)])),
+      panel("Router", facts(["Rule", router.rule && code(router.rule)], ["Priority", priority(router)], ["Rule syntax", router.ruleSyntax], ["Provider", router.provider], ["Recorded", o && recorded(o)])),
       tls(router),
     ];
   },

@@ -45,6 +45,9 @@ export const STATUS = {
   DOWN: "Down",
 };
 
+/** What the status of a certificate is called. */
+export const DATE = { enabled: "Valid", warning: "Ends soon", expired: "Expired" };
+
 export const PROTOCOL = { http: "HTTP", tcp: "TCP", udp: "UDP" };
 
 export const TITLE = {
