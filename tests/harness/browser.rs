@@ -5,8 +5,8 @@ use super::{PATIENCE, eventually, lock, root};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::{Condvar, Mutex};
 use std::sync::Arc;
+use std::sync::{Condvar, Mutex};
 
 /// What the browser has said and nobody has taken.
 #[derive(Default)]
@@ -139,7 +139,10 @@ impl Page<'_> {
         for kind in ["keyDown", "keyUp"] {
             let text = if key == "Enter" { "\r" } else { "" };
             let code = if key == "Enter" { 13 } else { 9 };
-            self.command("Input.dispatchKeyEvent", json!({"type": kind, "key": key, "code": key, "text": text, "windowsVirtualKeyCode": code}));
+            self.command(
+                "Input.dispatchKeyEvent",
+                json!({"type": kind, "key": key, "code": key, "text": text, "windowsVirtualKeyCode": code}),
+            );
         }
     }
 

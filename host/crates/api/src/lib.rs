@@ -16,6 +16,7 @@ mod query;
 mod route;
 mod time;
 mod view;
+mod written;
 
 pub use crate::dashboard::Dashboard;
 pub use crate::prometheus::{Prometheus, servers};
@@ -276,7 +277,7 @@ impl Shared {
                 raw
             }
         };
-        Ok(document(raw.json.clone().into()))
+        Ok(document(raw.json.clone()))
     }
 
     fn providers(&self) -> Vec<ProviderView> {
@@ -347,12 +348,12 @@ fn encode(value: &impl Serialize) -> Result<Vec<u8>, Refusal> {
     Ok(out)
 }
 
-fn document(body: Body) -> Response {
-    respond::with_header(Response::new(body), CONTENT_TYPE, HeaderValue::from_static("application/json"))
+fn document(json: Bytes) -> Response {
+    respond::with_header(Response::new(written::body(json)), CONTENT_TYPE, HeaderValue::from_static("application/json"))
 }
 
 fn json(value: &impl Serialize) -> Result<Response, Refusal> {
-    Ok(document(Body::Full(encode(value)?.into())))
+    Ok(document(encode(value)?.into()))
 }
 
 /// A page of a list, and where the next one is.

@@ -68,7 +68,7 @@ export const overview = () => ({
       wrong.length ? panel("What is wrong", h("ul", { class: "problems" }, wrong.slice(0, SOME).map(problem)), wrong.length > SOME ? h("p", {}, h("a", { href: address(["problems"]) }, "All problems")) : "") : "",
       panel("Entry points", entryPoints.length ? h("ul", { class: "cards" }, entryPoints.map(entryPoint)) : nothing("There are none.")),
       protocol("http", all.http),
-      h("div", { class: "beside" }, protocol("tcp", all.tcp), protocol("udp", all.udp)),
+      h("div", { class: "beside uneven" }, protocol("tcp", all.tcp), protocol("udp", all.udp)),
       h(
         "div",
         { class: "beside" },
