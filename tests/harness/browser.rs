@@ -55,9 +55,9 @@ impl Browser {
         Some(Browser { child, to: Mutex::new((to, 0)), said, _folder: folder })
     }
 
-    /// The result of a command; panics with the browser's error.
+    /// The result of a command, or the browser's error.
     #[track_caller]
-    fn command(&self, session: Option<&str>, method: &str, params: Value) -> Value {
+    fn command(&self, session: Option<&str>, method: &str, params: Value) -> Result<Value, Value> {
         let id = {
             let mut to = lock(&self.to);
             to.1 += 1;
@@ -75,15 +75,14 @@ impl Browser {
         };
         drop(self.said.more.wait_timeout_while(lock(&self.said.messages), PATIENCE, find));
         let mut answer = answer.unwrap_or_else(|| panic!("the browser does not answer {method}"));
-        assert!(answer["error"].is_null(), "{method}: {}", answer["error"]);
-        answer["result"].take()
+        if answer["error"].is_null() { Ok(answer["result"].take()) } else { Err(answer["error"].take()) }
     }
 
     /// A new page, `width` points wide.
     #[track_caller]
     pub(crate) fn page(&self, width: u32) -> Page<'_> {
-        let target = self.command(None, "Target.createTarget", json!({"url": "about:blank"}))["targetId"].clone();
-        let attached = self.command(None, "Target.attachToTarget", json!({"targetId": target, "flatten": true}));
+        let target = self.command(None, "Target.createTarget", json!({"url": "about:blank"})).unwrap()["targetId"].clone();
+        let attached = self.command(None, "Target.attachToTarget", json!({"targetId": target, "flatten": true})).unwrap();
         let page = Page { browser: self, session: attached["sessionId"].as_str().unwrap().to_owned() };
         let metrics = json!({"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600});
         page.command("Emulation.setDeviceMetricsOverride", metrics);
@@ -104,7 +103,7 @@ impl Drop for Browser {
 impl Page<'_> {
     #[track_caller]
     fn command(&self, method: &str, params: Value) -> Value {
-        self.browser.command(Some(&self.session), method, params)
+        self.browser.command(Some(&self.session), method, params).unwrap_or_else(|e| panic!("{method}: {e}"))
     }
 
     #[track_caller]
@@ -116,16 +115,20 @@ impl Page<'_> {
     /// The value of an expression, which may be a promise.
     #[track_caller]
     pub(crate) fn eval(&self, expression: &str) -> Value {
-        let params = json!({"expression": expression, "returnByValue": true, "awaitPromise": true});
-        let mut told = self.command("Runtime.evaluate", params);
-        assert!(told["exceptionDetails"].is_null(), "{expression}: {}", told["exceptionDetails"]);
-        told["result"]["value"].take()
+        self.try_eval(expression).unwrap_or_else(|e| panic!("{expression}: {e}"))
     }
 
-    /// Waits until an expression is true.
+    #[track_caller]
+    fn try_eval(&self, expression: &str) -> Result<Value, Value> {
+        let params = json!({"expression": expression, "returnByValue": true, "awaitPromise": true});
+        let mut told = self.browser.command(Some(&self.session), "Runtime.evaluate", params)?;
+        if told["exceptionDetails"].is_null() { Ok(told["result"]["value"].take()) } else { Err(told["exceptionDetails"].take()) }
+    }
+
+    /// Waits until an expression is true. While a page loads there may be nothing yet that it speaks of.
     #[track_caller]
     pub(crate) fn wait(&self, expression: &str) {
-        eventually(expression, || (self.eval(expression) == true).then_some(()));
+        eventually(expression, || (self.try_eval(expression) == Ok(Value::Bool(true))).then_some(()));
     }
 
     /// Waits until the page shows a text.

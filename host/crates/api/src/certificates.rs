@@ -3,44 +3,40 @@
 use crate::query::{Key, Row};
 use crate::time::rfc3339;
 use serde::Serialize;
-use std::cmp::Ordering;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 use torana_tls::{Certificate, Details, Validity};
 
-/// A certificate with what is costly to find out; found out once per generation.
+/// What is said of a certificate, found out once per generation. Holds no key: an index may outlive what it is of.
 pub(crate) struct Known {
-    certificate: Arc<Certificate>,
-    details: Details,
+    common_name: String,
     /// Sorted.
     sans: Vec<String>,
+    serial: String,
+    not_before: SystemTime,
+    not_after: SystemTime,
+    details: Details,
 }
 
-/// All, by common name.
+/// All, by common name. Traefik has those of one name in any order, new with each request; here the fingerprint decides.
 pub(crate) fn known(all: &[Arc<Certificate>]) -> Vec<Known> {
-    let known = |c: &Arc<Certificate>| {
-        let mut sans = c.sans().to_vec();
-        sans.sort_unstable();
-        Known { certificate: c.clone(), details: c.details(), sans }
-    };
-    let mut all: Vec<Known> = all.iter().map(known).collect();
-    all.sort_by(Known::order);
+    let mut all: Vec<Known> = all.iter().map(|c| Known::new(c)).collect();
+    all.sort_by(|a, b| (&a.common_name, a.fingerprint()).cmp(&(&b.common_name, b.fingerprint())));
     all
 }
 
-pub(crate) fn status(validity: Validity) -> &'static str {
-    match validity {
-        Validity::Enabled => "enabled",
-        Validity::Expired => "expired",
-        Validity::Warning => "warning",
-    }
-}
-
 impl Known {
-    /// Traefik has those of one common name in any order, new with each request; here the fingerprint decides.
-    fn order(&self, other: &Self) -> Ordering {
-        let by = |k: &Self| (k.certificate.common_name().to_owned(), k.details.fingerprint.clone());
-        by(self).cmp(&by(other))
+    fn new(c: &Certificate) -> Self {
+        let mut sans = c.sans().to_vec();
+        sans.sort_unstable();
+        Known {
+            common_name: c.common_name().to_owned(),
+            sans,
+            serial: c.serial().to_owned(),
+            not_before: c.not_before(),
+            not_after: c.not_after(),
+            details: c.details(),
+        }
     }
 
     pub(crate) fn fingerprint(&self) -> &str {
@@ -54,14 +50,14 @@ impl Known {
     }
 
     pub(crate) fn view(&self) -> View<'_> {
-        let (c, d) = (&*self.certificate, &self.details);
+        let d = &self.details;
         View {
             name: &d.fingerprint,
             sans: &self.sans,
-            not_after: rfc3339(c.not_after()),
-            not_before: rfc3339(c.not_before()),
-            serial_number: c.serial(),
-            common_name: c.common_name(),
+            not_after: rfc3339(self.not_after),
+            not_before: rfc3339(self.not_before),
+            serial_number: &self.serial,
+            common_name: &self.common_name,
             issuer_org: &d.issuer_organization,
             issuer_cn: &d.issuer_common_name,
             issuer_country: &d.issuer_country,
@@ -78,7 +74,7 @@ impl Known {
     }
 
     fn status(&self) -> &'static str {
-        status(self.certificate.validity(SystemTime::now()))
+        Validity::of(self.not_after, SystemTime::now()).name()
     }
 }
 
@@ -118,7 +114,7 @@ fn is_zero(n: &usize) -> bool {
 
 impl Row for &Known {
     fn name(&self) -> &str {
-        self.certificate.common_name()
+        &self.common_name
     }
 
     fn provider(&self) -> &str {
@@ -131,7 +127,7 @@ impl Row for &Known {
 
     fn is_found(&self, found: &dyn Fn(&str) -> bool) -> bool {
         let Details { issuer_organization: organization, issuer_common_name: issuer, .. } = &self.details;
-        found(self.certificate.common_name()) || found(organization) || found(issuer) || self.sans.iter().any(|n| found(n))
+        found(&self.common_name) || found(organization) || found(issuer) || self.sans.iter().any(|n| found(n))
     }
 
     fn key(&self, by: &str) -> Option<Key<'_>> {
@@ -140,7 +136,7 @@ impl Row for &Known {
             "validUntil" => {
                 // Seconds before 1970 are negative.
                 let seconds = |d: std::time::Duration| i64::try_from(d.as_secs()).unwrap_or(i64::MAX);
-                Some(Key::Number(match self.certificate.not_after().duration_since(UNIX_EPOCH) {
+                Some(Key::Number(match self.not_after.duration_since(UNIX_EPOCH) {
                     Ok(after) => seconds(after),
                     Err(before) => -seconds(before.duration()),
                 }))

@@ -112,7 +112,7 @@ pub(crate) fn overview(install: &InstallConfig, status: &RuntimeStatus) -> Overv
 
 fn certificates(all: &[Arc<Certificate>]) -> Section {
     let now = SystemTime::now();
-    Section::of(all.iter().map(|c| match c.validity(now) {
+    Section::of(all.iter().map(|c| match Validity::of(c.not_after(), now) {
         Validity::Enabled => State::Enabled,
         Validity::Warning => State::Warning,
         Validity::Expired => State::Disabled,

@@ -23,7 +23,15 @@ const NAV = [
       .filter(([kind]) => protocol !== "udp" || kind !== "middlewares")
       .map(([kind, title]) => [title, [protocol, kind]]),
   ]),
-  ["Gateway", [["Certificates", ["certificates"]], ["Providers", ["providers"]], ["Plugins", ["plugins"]], ["Problems", ["problems"]]]],
+  [
+    "Gateway",
+    [
+      ["Certificates", ["certificates"]],
+      ["Providers", ["providers"]],
+      ["Plugins", ["plugins"]],
+      ["Problems", ["problems"]],
+    ],
+  ],
 ];
 
 const ONE = { routers: router, services: service, middlewares: middleware };
@@ -36,7 +44,8 @@ function page({ path, parameters }) {
   if (more.length === 0 && first in PROTOCOL && kind in TITLE && !(first === "udp" && kind === "middlewares")) {
     return name === undefined ? list(first, kind, parameters) : ONE[kind](first, name);
   }
-  if (first === "certificates" && name === undefined) return kind === undefined ? certificates(parameters) : certificate(kind);
+  if (first === "certificates" && name === undefined)
+    return kind === undefined ? certificates(parameters) : certificate(kind);
   if (first in SINGLE && kind === undefined) return SINGLE[first](parameters);
   return undefined;
 }
@@ -44,7 +53,10 @@ function page({ path, parameters }) {
 function place() {
   const [path, query] = location.hash.replace(/^#\/?/, "").split("?", 2);
   try {
-    return { path: path.split("/").filter(Boolean).map(decodeURIComponent), parameters: Object.fromEntries(new URLSearchParams(query)) };
+    return {
+      path: path.split("/").filter(Boolean).map(decodeURIComponent),
+      parameters: Object.fromEntries(new URLSearchParams(query)),
+    };
   } catch {
     return { path: ["?"], parameters: {} };
   }
@@ -62,8 +74,13 @@ function trouble(error) {
   if (before === text) return;
   at("trouble").dataset.text = text;
   const denied = error?.status === 401 || error?.status === 403;
-  const hint = denied ? "What stands before the API wants you to sign in, or does not let you in." : "What is shown may be old. The dashboard goes on asking.";
-  replace(at("trouble"), error ? h("div", { class: "trouble" }, h("b", {}, "The API does not answer as it should. "), text, ". ", hint) : []);
+  const hint = denied
+    ? "What stands before the API wants you to sign in, or does not let you in."
+    : "What is shown may be old. The dashboard goes on asking.";
+  replace(
+    at("trouble"),
+    error ? h("div", { class: "trouble" }, h("b", {}, "The API does not answer as it should. "), text, ". ", hint) : [],
+  );
   at("live").textContent = before && !text ? "The API answers again." : "";
 }
 
@@ -110,7 +127,12 @@ function navigate() {
   shown = { path: next.path, page: found, body: before.body };
   for (const link of at("nav").querySelectorAll("a")) {
     const own = link.getAttribute("href").slice(2);
-    const here = own === next.path.slice(0, own ? own.split("/").length : undefined).map(encodeURIComponent).join("/");
+    const here =
+      own ===
+      next.path
+        .slice(0, own ? own.split("/").length : undefined)
+        .map(encodeURIComponent)
+        .join("/");
     if (here) {
       link.setAttribute("aria-current", "page");
       link.scrollIntoView({ block: "nearest", inline: "center" });
@@ -173,7 +195,26 @@ function start() {
   });
   at("skip").addEventListener("click", () => at("main").focus());
   const group = ([title, links]) =>
-    h("div", { class: "group" }, title && h("h2", {}, title), h("ul", {}, links.map(([word, path]) => h("li", {}, h("a", { href: address(path), "aria-label": title && title !== "Gateway" ? `${title} ${word}` : undefined }, word)))));
+    h(
+      "div",
+      { class: "group" },
+      title && h("h2", {}, title),
+      h(
+        "ul",
+        {},
+        links.map(([word, path]) =>
+          h(
+            "li",
+            {},
+            h(
+              "a",
+              { href: address(path), "aria-label": title && title !== "Gateway" ? `${title} ${word}` : undefined },
+              word,
+            ),
+          ),
+        ),
+      ),
+    );
   replace(at("nav"), NAV.map(group));
   addEventListener("hashchange", navigate);
   document.addEventListener("visibilitychange", () => {

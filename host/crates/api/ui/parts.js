@@ -5,11 +5,21 @@ import { STATUS, ago, moment, parted } from "./words.js";
 
 /** The address of a page of this dashboard. */
 export function address(path, parameters = {}) {
-  const query = new URLSearchParams(Object.entries(parameters).filter(([, v]) => v !== undefined && v !== "" && v !== 1));
+  const query = new URLSearchParams(
+    Object.entries(parameters).filter(([, v]) => v !== undefined && v !== "" && v !== 1),
+  );
   return `#/${path.map(encodeURIComponent).join("/")}${query.size ? `?${query}` : ""}`;
 }
 
-const KIND = { enabled: "good", UP: "good", warning: "odd", loading: "odd", disabled: "bad", expired: "bad", DOWN: "bad" };
+const KIND = {
+  enabled: "good",
+  UP: "good",
+  warning: "odd",
+  loading: "odd",
+  disabled: "bad",
+  expired: "bad",
+  DOWN: "bad",
+};
 const SIGN = { good: "M4 8.5l2.7 2.7L12 5.5", odd: "M8 4.2v4.6M8 11.5v.1", bad: "M5 5l6 6M11 5l-6 6" };
 
 const sign = (kind) =>
@@ -33,7 +43,11 @@ export function named(name) {
 /** A link to the page of an object; the provider is left out where it is told already. */
 export const linked = (protocol, kind, name, told) => {
   const [own, provider] = parted(name);
-  return h("a", { href: address([protocol, kind, name]) }, provider === told ? h("span", { class: "name" }, own) : named(name));
+  return h(
+    "a",
+    { href: address([protocol, kind, name]) },
+    provider === told ? h("span", { class: "name" }, own) : named(name),
+  );
 };
 
 export const chip = (...content) => h("span", { class: "chip" }, ...content);
@@ -47,20 +61,41 @@ export const panel = (title, ...content) => h("section", { class: "panel" }, h("
 
 /** Terms and what they are; those without a value are left out. */
 export function facts(...pairs) {
-  const there = pairs.filter(([, value]) => value !== undefined && value !== null && value !== "" && value?.length !== 0);
-  return there.length ? h("dl", { class: "facts" }, there.map(([term, value]) => h("div", {}, h("dt", {}, term), h("dd", {}, value)))) : "";
+  const there = pairs.filter(
+    ([, value]) => value !== undefined && value !== null && value !== "" && value?.length !== 0,
+  );
+  return there.length
+    ? h(
+        "dl",
+        { class: "facts" },
+        there.map(([term, value]) => h("div", {}, h("dt", {}, term), h("dd", {}, value))),
+      )
+    : "";
 }
 
 /** Any value of the configuration, as it is written. */
 export function options(value) {
   if (Array.isArray(value)) {
-    if (value.every((v) => typeof v !== "object")) return h("span", { class: "chips" }, value.map((v) => chip(code(String(v)))));
-    return h("ol", { class: "tree" }, value.map((v) => h("li", {}, options(v))));
+    if (value.every((v) => typeof v !== "object"))
+      return h(
+        "span",
+        { class: "chips" },
+        value.map((v) => chip(code(String(v)))),
+      );
+    return h(
+      "ol",
+      { class: "tree" },
+      value.map((v) => h("li", {}, options(v))),
+    );
   }
   if (value !== null && typeof value === "object") {
     const entries = Object.entries(value);
     if (!entries.length) return h("span", { class: "quiet" }, "defaults");
-    return h("dl", { class: "tree" }, entries.map(([key, v]) => h("div", {}, h("dt", {}, key), h("dd", {}, options(v)))));
+    return h(
+      "dl",
+      { class: "tree" },
+      entries.map(([key, v]) => h("div", {}, h("dt", {}, key), h("dd", {}, options(v)))),
+    );
   }
   return code(value === "" ? "“”" : String(value));
 }
@@ -79,7 +114,16 @@ export function problem({ severity, message, key, source, line, column, hint }) 
     "li",
     { class: `problem ${severity === "warning" ? "odd" : "bad"}` },
     sign(severity === "warning" ? "odd" : "bad"),
-    h("div", {}, h("p", { class: "what" }, first), more.length ? h("pre", {}, outdented(more)) : "", key || place ? h("p", { class: "where" }, key && code(key), key && place ? " in " : "", place && code(place)) : "", hint && h("p", { class: "hint" }, hint)),
+    h(
+      "div",
+      {},
+      h("p", { class: "what" }, first),
+      more.length ? h("pre", {}, outdented(more)) : "",
+      key || place
+        ? h("p", { class: "where" }, key && code(key), key && place ? " in " : "", place && code(place))
+        : "",
+      hint && h("p", { class: "hint" }, hint),
+    ),
   );
 }
 
@@ -94,13 +138,20 @@ export function problems(object, told) {
 
 /** The head of a page. */
 export const heading = (title, above, ...rest) =>
-  h("div", { class: "heading" }, above && h("p", { class: "above" }, above), h("div", { class: "titled" }, h("h1", {}, title), ...rest));
+  h(
+    "div",
+    { class: "heading" },
+    above && h("p", { class: "above" }, above),
+    h("div", { class: "titled" }, h("h1", {}, title), ...rest),
+  );
 
 export const nothing = (...text) => h("p", { class: "nothing" }, ...text);
 
 /** A table whose cells know their column, for screens that are too narrow for one. */
 export function table(caption, columns, rows) {
-  const head = columns.map((c) => (c.head instanceof Node ? c.head : h("th", { scope: "col", class: c.class }, c.title)));
+  const head = columns.map((c) =>
+    c.head instanceof Node ? c.head : h("th", { scope: "col", class: c.class }, c.title),
+  );
   const cell = (c, row) => h("td", { "data-title": c.title, class: c.class }, c.cell(row));
   return h(
     "div",
@@ -110,7 +161,17 @@ export function table(caption, columns, rows) {
       {},
       h("caption", { class: "unseen" }, caption),
       h("thead", {}, h("tr", {}, head)),
-      h("tbody", {}, rows.map((row) => h("tr", {}, columns.map((c) => cell(c, row))))),
+      h(
+        "tbody",
+        {},
+        rows.map((row) =>
+          h(
+            "tr",
+            {},
+            columns.map((c) => cell(c, row)),
+          ),
+        ),
+      ),
     ),
   );
 }

@@ -2,7 +2,20 @@
 
 import { ask, wrongWith } from "./api.js";
 import { h } from "./dom.js";
-import { address, code, facts, heading, linked, named, nothing, options, panel, problems, status, table } from "./parts.js";
+import {
+  address,
+  code,
+  facts,
+  heading,
+  linked,
+  named,
+  nothing,
+  options,
+  panel,
+  problems,
+  status,
+  table,
+} from "./parts.js";
 import { PROTOCOL, parted, qualified, type } from "./words.js";
 
 function servers(service) {
@@ -19,7 +32,13 @@ function servers(service) {
     weighted && { title: "Weight", class: "number", cell: (s) => String(s.weight ?? 1) },
   ].filter(Boolean);
   const checked = service.loadBalancer.healthCheck || service.loadBalancer.passiveHealthCheck;
-  return panel("Servers", table("Servers", columns, all), checked ? "" : h("p", { class: "quiet" }, "No health check is configured: what is not known to be down counts as up."));
+  return panel(
+    "Servers",
+    table("Servers", columns, all),
+    checked
+      ? ""
+      : h("p", { class: "quiet" }, "No health check is configured: what is not known to be down counts as up."),
+  );
 }
 
 /** Services that a service is made of, with what is said of each. */
@@ -29,16 +48,41 @@ function parts(protocol, service) {
   const rows = [
     ...(service.weighted?.services ?? []).map((s) => row(s.name, `weight ${s.weight ?? 1}`)),
     ...(service.highestRandomWeight?.services ?? []).map((s) => row(s.name, `weight ${s.weight ?? 1}`)),
-    ...(service.mirroring ? [row(service.mirroring.service, "answers"), ...(service.mirroring.mirrors ?? []).map((m) => row(m.name, `mirror of ${m.percent ?? 0} %`))] : []),
+    ...(service.mirroring
+      ? [
+          row(service.mirroring.service, "answers"),
+          ...(service.mirroring.mirrors ?? []).map((m) => row(m.name, `mirror of ${m.percent ?? 0} %`)),
+        ]
+      : []),
     ...(service.failover ? [row(service.failover.service, "first"), row(service.failover.fallback, "fallback")] : []),
   ].filter((r) => r.name);
   if (!rows.length) return "";
-  return panel("Services", table("Services", [{ title: "Service", class: "wide", cell: (r) => to(r.name) }, { title: "Part", cell: (r) => r.said }], rows));
+  return panel(
+    "Services",
+    table(
+      "Services",
+      [
+        { title: "Service", class: "wide", cell: (r) => to(r.name) },
+        { title: "Part", cell: (r) => r.said },
+      ],
+      rows,
+    ),
+  );
 }
 
 export function users(protocol, object, none) {
   const all = [...new Set(object.usedBy ?? [])];
-  return panel("Used by", all.length ? h("ul", { class: "links" }, all.slice(0, 100).map((r) => h("li", {}, linked(protocol, "routers", r))), all.length > 100 ? h("li", {}, `and ${all.length - 100} more`) : "") : nothing(none));
+  return panel(
+    "Used by",
+    all.length
+      ? h(
+          "ul",
+          { class: "links" },
+          all.slice(0, 100).map((r) => h("li", {}, linked(protocol, "routers", r))),
+          all.length > 100 ? h("li", {}, `and ${all.length - 100} more`) : "",
+        )
+      : nothing(none),
+  );
 }
 
 /** Options beside what has a place of its own. */
@@ -52,16 +96,33 @@ function rest({ loadBalancer, weighted, highestRandomWeight, mirroring, failover
 export const service = (protocol, name) => ({
   title: name,
   async load(signal) {
-    const [service, diagnostics] = await Promise.all([ask(`${protocol}/services/${encodeURIComponent(name)}`, signal), wrongWith(protocol, "services", name, signal)]);
+    const [service, diagnostics] = await Promise.all([
+      ask(`${protocol}/services/${encodeURIComponent(name)}`, signal),
+      wrongWith(protocol, "services", name, signal),
+    ]);
     return { service: service.value, diagnostics };
   },
-  missing: (error) => error.status === 404 && [heading(named(name), `${PROTOCOL[protocol]} service`), nothing("There is no such service, or not any more. ", h("a", { href: address([protocol, "services"]) }, "All services"))],
+  missing: (error) =>
+    error.status === 404 && [
+      heading(named(name), `${PROTOCOL[protocol]} service`),
+      nothing(
+        "There is no such service, or not any more. ",
+        h("a", { href: address([protocol, "services"]) }, "All services"),
+      ),
+    ],
   draw({ service, diagnostics }) {
     const own = parted(name)[1] === "internal";
     return [
-      heading(named(name), h("a", { href: address([protocol, "services"]) }, `${PROTOCOL[protocol]} services`), status(service.status)),
+      heading(
+        named(name),
+        h("a", { href: address([protocol, "services"]) }, `${PROTOCOL[protocol]} services`),
+        status(service.status),
+      ),
       problems(service, diagnostics),
-      panel("Service", facts(["Type", own ? "of the gateway itself" : type(service.type)], ["Provider", service.provider])),
+      panel(
+        "Service",
+        facts(["Type", own ? "of the gateway itself" : type(service.type)], ["Provider", service.provider]),
+      ),
       servers(service),
       parts(protocol, service),
       rest(service),

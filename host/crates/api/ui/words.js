@@ -30,7 +30,11 @@ export function ago(text) {
 export const moment = (text) => (Number.isNaN(Date.parse(text)) ? text : date.format(new Date(text)));
 
 export function bytes(n) {
-  const [unit, size] = [["GiB", 2 ** 30], ["MiB", 2 ** 20], ["KiB", 1024]].find(([, s]) => n >= s) ?? ["B", 1];
+  const [unit, size] = [
+    ["GiB", 2 ** 30],
+    ["MiB", 2 ** 20],
+    ["KiB", 1024],
+  ].find(([, s]) => n >= s) ?? ["B", 1];
   return `${number.format(Math.round((n / size) * 10) / 10)} ${unit}`;
 }
 

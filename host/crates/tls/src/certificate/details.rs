@@ -49,15 +49,27 @@ pub struct Details {
     pub public_key_fingerprint: String,
 }
 
-impl Certificate {
-    pub fn validity(&self, now: SystemTime) -> Validity {
-        match self.not_after().duration_since(now) {
+impl Validity {
+    /// Of a certificate that ends at `not_after`. One that is not valid yet counts as good, as in Traefik.
+    pub fn of(not_after: SystemTime, now: SystemTime) -> Self {
+        match not_after.duration_since(now) {
             Err(_) => Validity::Expired,
             Ok(rest) if rest < EXPIRES_SOON => Validity::Warning,
             Ok(_) => Validity::Enabled,
         }
     }
 
+    /// As Traefik calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Validity::Enabled => "enabled",
+            Validity::Expired => "expired",
+            Validity::Warning => "warning",
+        }
+    }
+}
+
+impl Certificate {
     /// Parses the certificate again: this is for lists, not for handshakes.
     pub fn details(&self) -> Details {
         // It was parsed when it was loaded.
