@@ -64,7 +64,7 @@ export async function ask(path, signal, parameters = {}) {
       refused = error;
     }
   }
-  throw new Refused(404, `There is no API at ${candidates().join(" or ")}. ${refused.message}`);
+  throw new Refused(0, `There is no API at ${candidates().join(" or ")}. ${refused.message}`);
 }
 
 /** A document, or `undefined` where there is none of that name. */

@@ -124,7 +124,7 @@ function navigate() {
   shown.asking?.abort();
   const found = page(next);
   const before = shown;
-  shown = { path: next.path, page: found, body: before.body };
+  shown = { ...next, page: found, body: before.body };
   for (const link of at("nav").querySelectorAll("a")) {
     const own = link.getAttribute("href").slice(2);
     const here =
@@ -148,6 +148,7 @@ function navigate() {
     // Another part of the same list: the tools above it stay, and who types in them is not disturbed.
     before.page.keep(found);
     shown.page = before.page;
+    if (before.parameters.page !== next.parameters.page) scrollTo(0, 0);
   } else {
     shown.body = h("div", { class: "body" }, nothing("Loading…"));
     replace(at("page"), found.frame ? found.frame(shown.body) : shown.body);

@@ -139,6 +139,7 @@ function paged({ title, path, of, what, names, column, states, search, parameter
   let wanted = parameters;
   const here = (changes) => address(path, { ...wanted, ...changes });
   const go = (changes) => location.assign(here({ page: 1, ...changes }));
+  const user = () => wanted.serviceName ?? wanted.middlewareName;
   let timer;
   const field = h("input", {
     type: "search",
@@ -154,16 +155,20 @@ function paged({ title, path, of, what, names, column, states, search, parameter
 
   function typed() {
     clearTimeout(timer);
-    timer = setTimeout(() => go({ search: field.value }), 250);
+    // Each letter is no page of its own in the browser's history; who has left is not called back.
+    timer = setTimeout(() => field.isConnected && location.replace(here({ page: 1, search: field.value })), 250);
   }
 
   function tools(section) {
-    const n = {
-      "": section?.total,
-      enabled: section && section.total - section.warnings - section.errors,
-      warning: section?.warnings,
-      [states.at(-1)[0]]: section?.errors,
-    };
+    // The overview counts all of them.
+    const n = user()
+      ? {}
+      : {
+          "": section?.total,
+          enabled: section && section.total - section.warnings - section.errors,
+          warning: section?.warnings,
+          [states.at(-1)[0]]: section?.errors,
+        };
     const button = ([state, word]) =>
       h(
         "button",
@@ -176,7 +181,20 @@ function paged({ title, path, of, what, names, column, states, search, parameter
         word,
         n[state] === undefined ? "" : h("span", { class: "count" }, count(n[state])),
       );
-    replace(filter, states.map(button));
+    const off =
+      user() &&
+      h(
+        "a",
+        {
+          class: "button",
+          href: here({ page: 1, serviceName: undefined, middlewareName: undefined }),
+          "aria-label": `Not only with ${user()}`,
+        },
+        "with ",
+        named(user()),
+        " ✕",
+      );
+    replace(filter, states.map(button), off);
   }
 
   function head([by, word, , look]) {
@@ -201,7 +219,8 @@ function paged({ title, path, of, what, names, column, states, search, parameter
   function pages(next, section) {
     const page = Number(wanted.page ?? 1);
     // The API does not say how many are found; without a search the overview does.
-    const all = !wanted.search && section && { "": section.total, warning: section.warnings }[wanted.status ?? ""];
+    const all =
+      !wanted.search && !user() && section && { "": section.total, warning: section.warnings }[wanted.status ?? ""];
     const last = all ? Math.max(1, Math.ceil(all / PER_PAGE)) : undefined;
     if (page === 1 && next === 1) return "";
     const link = (word, to, on) =>
@@ -238,16 +257,13 @@ function paged({ title, path, of, what, names, column, states, search, parameter
     },
     async load(signal) {
       const asked = { ...wanted, per_page: PER_PAGE };
-      const overview = ask("overview", signal);
-      let found;
-      try {
-        found = await ask(path.join("/"), signal, asked);
-      } catch (error) {
+      const page = ask(path.join("/"), signal, asked).catch((error) => {
         // The list has become shorter than this page is far.
-        if (error.status !== 400 || !(wanted.page > 1)) throw error;
-        found = { value: [], next: 1 };
-      }
-      return { rows: found.value, next: found.next, section: of((await overview).value), wanted };
+        if (error.status === 400 && wanted.page > 1) return { value: [], next: 1 };
+        throw error;
+      });
+      const [found, overview] = await Promise.all([page, ask("overview", signal)]);
+      return { rows: found.value, next: found.next, section: of(overview.value), wanted };
     },
     draw({ rows, next, section }) {
       tools(section);
@@ -255,7 +271,9 @@ function paged({ title, path, of, what, names, column, states, search, parameter
         if (wanted.page > 1)
           return nothing("The list ends before this page. ", h("a", { href: here({ page: 1 }) }, "To its first page"));
         const all = h("a", { href: address(path) }, "Show all");
-        return wanted.search || wanted.status ? nothing(`No ${what} fits. `, all) : nothing(`There is no ${what}.`);
+        return wanted.search || wanted.status || user()
+          ? nothing(`No ${what} fits. `, all)
+          : nothing(`There is no ${what}.`);
       }
       const columns = names.map(column).map((c) => ({ title: c[1], class: c[3], cell: c[2], head: head(c) }));
       return [table(title, columns, rows), pages(next, section)];

@@ -48,7 +48,7 @@ export const middleware = (protocol, name) => ({
           )
         : panel("Options", options(Object.keys(written).length > 1 ? written : value)),
       // The API does not say it of TCP.
-      protocol === "http" ? users(protocol, m, "No router has it directly.") : "",
+      protocol === "http" ? users(protocol, m, { middlewareName: name }, "No router has it directly.") : "",
     ];
   },
 });

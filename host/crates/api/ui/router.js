@@ -153,10 +153,12 @@ export const router = (protocol, name) => ({
       wrongWith(protocol, "routers", name, signal),
     ]);
     const r = router.value;
-    const service =
-      r.service && askMaybe(`${protocol}/services/${encodeURIComponent(qualified(r.service, r.provider))}`, signal);
-    const middlewares = Promise.all((r.middlewares ?? []).map((m) => chained(protocol, m, signal)));
-    return { router: r, entryPoints, diagnostics, service: await service, middlewares: await middlewares };
+    const led = r.service && `${protocol}/services/${encodeURIComponent(qualified(r.service, r.provider))}`;
+    const [service, ...middlewares] = await Promise.all([
+      led && askMaybe(led, signal),
+      ...(r.middlewares ?? []).map((m) => chained(protocol, m, signal)),
+    ]);
+    return { router: r, entryPoints, diagnostics, service, middlewares };
   },
   missing: (error) =>
     error.status === 404 && [

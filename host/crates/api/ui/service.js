@@ -16,7 +16,7 @@ import {
   status,
   table,
 } from "./parts.js";
-import { PROTOCOL, parted, qualified, type } from "./words.js";
+import { PROTOCOL, count, parted, qualified, type } from "./words.js";
 
 function servers(service) {
   const all = service.loadBalancer?.servers;
@@ -70,7 +70,8 @@ function parts(protocol, service) {
   );
 }
 
-export function users(protocol, object, none) {
+/** Routers that use an object, `by` being how the list of routers finds all of them. */
+export function users(protocol, object, by, none) {
   const all = [...new Set(object.usedBy ?? [])];
   return panel(
     "Used by",
@@ -79,7 +80,9 @@ export function users(protocol, object, none) {
           "ul",
           { class: "links" },
           all.slice(0, 100).map((r) => h("li", {}, linked(protocol, "routers", r))),
-          all.length > 100 ? h("li", {}, `and ${all.length - 100} more`) : "",
+          all.length > 100
+            ? h("li", {}, h("a", { href: address([protocol, "routers"], by) }, `all ${count(all.length)}`))
+            : "",
         )
       : nothing(none),
   );
@@ -126,7 +129,7 @@ export const service = (protocol, name) => ({
       servers(service),
       parts(protocol, service),
       rest(service),
-      users(protocol, service, "No router leads to it directly."),
+      users(protocol, service, { serviceName: name }, "No router leads to it directly."),
     ];
   },
 });
