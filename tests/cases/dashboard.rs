@@ -109,6 +109,7 @@ fn pages_show_what_is_served_and_what_is_wrong() {
         show("#/tcp/routers", &["There is no router."]);
         show("#/certificates", &["There is no certificate."]);
         show("#/providers", &["file", "Last change"]);
+        show("#/resolvers", &["None is configured"]);
         show("#/plugins", &["No plugin is loaded"]);
         show("#/problems", &["unknown middleware `gone@file`"]);
         assert_eq!(page.eval("document.querySelector('.problem img, .problem script, main img, main b b')"), serde_json::Value::Null);

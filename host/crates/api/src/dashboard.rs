@@ -22,7 +22,7 @@ macro_rules! files {
 }
 
 /// Names, types and texts.
-const FILES: [(&str, &str, &str); 15] = files! {
+const FILES: [(&str, &str, &str); 16] = files! {
     "index.html": "text/html; charset=utf-8",
     "style.css": "text/css; charset=utf-8",
     "icon.svg": "image/svg+xml",
@@ -37,6 +37,7 @@ const FILES: [(&str, &str, &str); 15] = files! {
     "service.js": SCRIPT,
     "middleware.js": SCRIPT,
     "certificate.js": SCRIPT,
+    "resolvers.js": SCRIPT,
     "sources.js": SCRIPT,
 };
 

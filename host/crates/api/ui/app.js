@@ -10,6 +10,7 @@ import { router } from "./router.js";
 import { service } from "./service.js";
 import { middleware } from "./middleware.js";
 import { certificate } from "./certificate.js";
+import { resolvers } from "./resolvers.js";
 import { diagnostics, plugins, providers } from "./sources.js";
 
 /** Milliseconds between two looks at the API. */
@@ -27,6 +28,7 @@ const NAV = [
     "Gateway",
     [
       ["Certificates", ["certificates"]],
+      ["Resolvers", ["resolvers"]],
       ["Providers", ["providers"]],
       ["Plugins", ["plugins"]],
       ["Problems", ["problems"]],
@@ -35,7 +37,7 @@ const NAV = [
 ];
 
 const ONE = { routers: router, services: service, middlewares: middleware };
-const SINGLE = { providers, plugins, problems: diagnostics };
+const SINGLE = { resolvers, providers, plugins, problems: diagnostics };
 
 /** A page has a title, `load(signal)`, which resolves to what it shows, `draw(data)`, and maybe a frame around it. */
 function page({ path, parameters }) {
