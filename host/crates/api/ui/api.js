@@ -19,16 +19,28 @@ function candidates() {
   return [...new Set(all)];
 }
 
+/** Milliseconds that an answer may take. */
+const PATIENCE = 15_000;
+
 let found;
 
 async function fetched(url, signal) {
   let response;
   try {
-    response = await fetch(url, { signal, headers: { accept: "application/json" } });
+    const patience = AbortSignal.timeout(PATIENCE);
+    response = await fetch(url, {
+      signal: signal ? AbortSignal.any([signal, patience]) : patience,
+      headers: { accept: "application/json" },
+      redirect: "manual",
+    });
   } catch (error) {
-    if (error.name === "AbortError") throw error;
-    throw new Refused(0, "The gateway cannot be reached.");
+    if (signal?.aborted) throw error;
+    if (error.name === "TimeoutError") throw new Refused(0, `There was no answer within ${PATIENCE / 1000} seconds`);
+    throw new Refused(0, "The gateway cannot be reached");
   }
+  // The API leads nowhere else; who stands before it may.
+  if (response.type === "opaqueredirect")
+    throw new Refused(401, "The request was sent elsewhere: load this page again");
   const text = await response.text();
   if (!response.ok) {
     let message = text.trim();

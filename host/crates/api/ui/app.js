@@ -190,11 +190,11 @@ async function who() {
 }
 
 function start() {
-  theme(remembered("theme"));
+  theme(remembered("torana-theme"));
   at("theme").value = document.documentElement.dataset.theme ?? "";
   at("theme").addEventListener("change", (e) => {
     theme(e.target.value);
-    remembered("theme", e.target.value);
+    remembered("torana-theme", e.target.value);
   });
   at("skip").addEventListener("click", () => at("main").focus());
   const group = ([title, links]) =>
