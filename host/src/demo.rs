@@ -23,7 +23,7 @@ pub(crate) fn run(args: &[String]) -> ExitCode {
         }
         Ok(routing) => {
             print(&format!(
-                "torana demo: the gateway on http://127.0.0.1:8000, its API on http://127.0.0.1:8080\n\n  \
+                "torana demo: the gateway on http://127.0.0.1:8000, its dashboard on http://127.0.0.1:8080/dashboard/\n\n  \
                  curl http://127.0.0.1:8000/                       two services in turn\n  \
                  curl -i http://127.0.0.1:8000/api/users            prefix stripped, headers added by a plugin\n  \
                  curl -u demo:test http://127.0.0.1:8000/private    behind a password\n  \

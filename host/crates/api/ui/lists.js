@@ -3,7 +3,7 @@
 import { ask } from "./api.js";
 import { h, replace } from "./dom.js";
 import { address, chip, code, heading, linked, named, nothing, status, table, time } from "./parts.js";
-import { DATE, PROTOCOL, TITLE, count, parted, plural, qualified, type } from "./words.js";
+import { DATE, PROTOCOL, TITLE, count, plural, qualified, type } from "./words.js";
 
 const PER_PAGE = 50;
 

@@ -2,7 +2,7 @@
 
 import { ask, askAll } from "./api.js";
 import { h } from "./dom.js";
-import { address, code, facts, heading, nothing, panel, problem, status, table, time } from "./parts.js";
+import { address, code, facts, heading, nothing, options, problem, status, time } from "./parts.js";
 import { bytes, count, plural } from "./words.js";
 
 function provider(p) {
@@ -48,16 +48,7 @@ export const providers = () => ({
   ],
 });
 
-const figures = (p) =>
-  facts(
-    ["Calls", count(p.calls)],
-    ["Traps", p.traps ? count(p.traps) : ""],
-    ["Deadline hits", p.deadlineHits ? count(p.deadlineHits) : ""],
-    ["Refused calls", p.refused ? count(p.refused) : ""],
-    ["Instances", `${count(p.instances)} with ${bytes(p.memory)}`],
-    ["Versions loaded", count(p.loads)],
-    ["Files refused", p.loadFailures ? count(p.loadFailures) : ""],
-  );
+const some = (n) => (n ? count(n) : "");
 
 const plugin = (p) =>
   h(
@@ -75,11 +66,18 @@ const plugin = (p) =>
     facts(
       ["Kind", p.kind],
       ["Version", p.version],
-      ["File", code(p.path)],
       ["Size", bytes(p.size)],
+      ["Calls", count(p.calls)],
+      ["Traps", some(p.traps)],
+      ["Deadline hits", some(p.deadlineHits)],
+      ["Refused calls", some(p.refused)],
+      ["Instances", p.instances ? `${count(p.instances)} with ${bytes(p.memory)}` : "none"],
+      ["Versions loaded", count(p.loads)],
+      ["Files refused", some(p.loadFailures)],
+      ["File", code(p.path)],
       ["SHA-256", p.digest && code(p.digest)],
     ),
-    figures(p),
+    p.rollout ? [h("h3", {}, "Rollout of a new version"), options(p.rollout)] : "",
     p.metrics && Object.keys(p.metrics).length
       ? [h("h3", {}, "Its own figures"), facts(...Object.entries(p.metrics).map(([name, n]) => [name, count(n)]))]
       : "",
