@@ -42,7 +42,8 @@ fn files_are_served_with_tags_and_the_policy() {
         std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(&gzip.body[..]), &mut text).unwrap();
         assert_eq!(text, plain.text(), "{name}");
         let tag = plain.header("etag").unwrap();
-        for known in [tag.to_owned(), format!("\"x\", W/{tag}"), "*".to_owned()] {
+        let opaque = tag.strip_prefix("W/").unwrap();
+        for known in [tag, opaque, &format!("\"x\", {tag}"), "*"] {
             let same = get(&gateway, &path, &format!("If-None-Match: {known}\r\n"));
             assert_eq!((same.status, same.header("etag"), same.body.len()), (304, Some(tag), 0), "{name} {known}");
         }

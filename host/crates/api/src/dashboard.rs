@@ -8,7 +8,7 @@ use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION, VARY};
-use http::{HeaderValue, StatusCode};
+use http::{HeaderValue, Method, StatusCode};
 use rustc_hash::FxHasher;
 use std::hash::Hasher;
 use std::io::Write;
@@ -51,7 +51,20 @@ struct File {
     kind: HeaderValue,
     plain: Bytes,
     gzip: Bytes,
+    /// Weak: the same plain and compressed.
     tag: HeaderValue,
+}
+
+impl File {
+    /// Whether the client has it already (RFC 9110, 13.1.2).
+    fn is_known(&self, request: &Request) -> bool {
+        fn opaque(tag: &[u8]) -> &[u8] {
+            tag.strip_prefix(b"W/").unwrap_or(tag)
+        }
+        let all = request.headers.get_all(IF_NONE_MATCH).iter().flat_map(|v| v.as_bytes().split(|b| *b == b','));
+        matches!(request.method, Method::GET | Method::HEAD)
+            && all.map(<[u8]>::trim_ascii).any(|known| known == b"*" || opaque(known) == opaque(self.tag.as_bytes()))
+    }
 }
 
 /// The endpoint of `dashboard@internal`.
@@ -71,7 +84,7 @@ impl Dashboard {
                 name,
                 kind: HeaderValue::from_static(kind),
                 gzip: compressed(plain.as_bytes()).into(),
-                tag: HeaderValue::try_from(format!("\"{:016x}\"", hasher.finish())).unwrap_or(HeaderValue::from_static("\"\"")),
+                tag: HeaderValue::try_from(format!("W/\"{:016x}\"", hasher.finish())).unwrap_or(HeaderValue::from_static("W/\"\"")),
                 plain: plain.into(),
             }
         };
@@ -96,8 +109,7 @@ impl Dashboard {
     fn file(&self, request: &Request, name: &str) -> Response {
         let Some(file) = self.files.iter().find(|f| f.name == name) else { return respond::not_found() };
         let gzip = crate::takes_gzip(&request.headers);
-        let known = request.headers.get_all(IF_NONE_MATCH).iter().filter_map(|v| v.to_str().ok());
-        let mut response = if known.flat_map(|v| v.split(',')).any(|t| is_same(t.trim(), &file.tag)) {
+        let mut response = if file.is_known(request) {
             let mut response = Response::new(Body::Empty);
             *response.status_mut() = StatusCode::NOT_MODIFIED;
             response
@@ -122,11 +134,6 @@ impl Endpoint for Dashboard {
     fn serve<'a>(&'a self, exchange: &'a mut Exchange) -> LocalFuture<'a, Response> {
         Box::pin(std::future::ready(self.answer(&exchange.request, &exchange.request.path)))
     }
-}
-
-/// RFC 9110, 13.1.2: compared weakly.
-fn is_same(asked: &str, tag: &HeaderValue) -> bool {
-    asked == "*" || asked.strip_prefix("W/").unwrap_or(asked).as_bytes() == tag.as_bytes()
 }
 
 fn compressed(plain: &[u8]) -> Vec<u8> {
