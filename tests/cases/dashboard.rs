@@ -188,7 +188,8 @@ fn the_api_is_found_below_prefixes() {
     let page = browser.page(1280);
     let web = format!("http://{}", gateway.web());
     let paths = ["/base", "/base/dashboard/", "/pre/base/dashboard/", "/page/"].map(|p| format!("{web}{p}"));
-    for path in paths.into_iter().chain([url(&gateway, "/"), url(&gateway, "/base/dashboard/")]) {
+    let insecure = ["/", "/dashboard", "/base/dashboard/"].map(|p| url(&gateway, p));
+    for path in paths.into_iter().chain(insecure) {
         page.open("about:blank");
         page.open(&path);
         page.wait_text("Entry points");

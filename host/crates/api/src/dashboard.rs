@@ -21,13 +21,14 @@ macro_rules! files {
     ($($name:literal: $kind:expr,)*) => { [$(($name, $kind, include_str!(concat!("../ui/", $name)))),*] };
 }
 
-/// Names, types and texts.
+/// Names, types and texts. From `/dashboard` without a slash they are asked for at `/`: no name may begin like
+/// a path that is routed elsewhere (`/api`, `/ping`, `/metrics`).
 const FILES: [(&str, &str, &str); 16] = files! {
     "index.html": "text/html; charset=utf-8",
     "style.css": "text/css; charset=utf-8",
     "icon.svg": "image/svg+xml",
     "app.js": SCRIPT,
-    "api.js": SCRIPT,
+    "client.js": SCRIPT,
     "dom.js": SCRIPT,
     "words.js": SCRIPT,
     "parts.js": SCRIPT,

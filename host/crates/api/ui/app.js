@@ -1,6 +1,6 @@
 // The frame: which page is shown, and how it is kept fresh.
 
-import { Refused, ask } from "./api.js";
+import { Refused, ask } from "./client.js";
 import { h, replace } from "./dom.js";
 import { address, heading, nothing } from "./parts.js";
 import { PROTOCOL, TITLE, ago, moment } from "./words.js";

@@ -1,6 +1,6 @@
 // One certificate.
 
-import { ask } from "./api.js";
+import { ask } from "./client.js";
 import { h } from "./dom.js";
 import { address, chip, code, facts, heading, nothing, panel, status, time } from "./parts.js";
 import { DATE, moment } from "./words.js";

@@ -1,6 +1,6 @@
 // Lists of objects: the API searches, filters, sorts and cuts them.
 
-import { ask } from "./api.js";
+import { ask } from "./client.js";
 import { h, replace } from "./dom.js";
 import { address, chip, code, heading, linked, named, nothing, status, table, time } from "./parts.js";
 import { DATE, PROTOCOL, TITLE, count, plural, qualified, type } from "./words.js";

@@ -1,6 +1,6 @@
 // One middleware: its options, and who uses it.
 
-import { ask, wrongWith } from "./api.js";
+import { ask, wrongWith } from "./client.js";
 import { h } from "./dom.js";
 import { address, facts, heading, linked, named, nothing, options, panel, problems, status } from "./parts.js";
 import { users } from "./service.js";

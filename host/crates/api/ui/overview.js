@@ -1,6 +1,6 @@
 // The first page: how everything is doing.
 
-import { ask, askAll } from "./api.js";
+import { ask, askAll } from "./client.js";
 import { h, svg } from "./dom.js";
 import { address, chip, code, heading, nothing, panel, problem, status, time } from "./parts.js";
 import { PROTOCOL, TITLE, count, plural } from "./words.js";

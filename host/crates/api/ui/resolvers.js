@@ -1,6 +1,6 @@
 // Resolvers: what was ordered of a CA, and what could not be had.
 
-import { askAll } from "./api.js";
+import { askAll } from "./client.js";
 import { h } from "./dom.js";
 import { chip, code, facts, heading, nothing, problem, status, table, time } from "./parts.js";
 import { count, plural } from "./words.js";

@@ -1,6 +1,6 @@
 // One router: the whole way of a request, and what is wrong with it.
 
-import { ask, askAll, askMaybe, wrongWith } from "./api.js";
+import { ask, askAll, askMaybe, wrongWith } from "./client.js";
 import { h } from "./dom.js";
 import { address, chip, code, facts, heading, linked, named, nothing, panel, problems, status } from "./parts.js";
 import { PROTOCOL, plural, qualified, type } from "./words.js";

@@ -1,6 +1,6 @@
 // One service: its servers, or the services that it is made of.
 
-import { ask, wrongWith } from "./api.js";
+import { ask, wrongWith } from "./client.js";
 import { h } from "./dom.js";
 import {
   address,

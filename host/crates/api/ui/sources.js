@@ -1,6 +1,6 @@
 // Where the configuration comes from: providers, plugins, and all that is wrong with it.
 
-import { ask, askAll } from "./api.js";
+import { ask, askAll } from "./client.js";
 import { h } from "./dom.js";
 import { address, code, facts, heading, nothing, options, problem, status, time } from "./parts.js";
 import { bytes, count, plural } from "./words.js";

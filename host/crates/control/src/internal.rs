@@ -94,9 +94,9 @@ fn middleware<'a>(config: &mut RoutingConfig, name: &str, kind: &str, options: i
 fn dashboard(config: &mut RoutingConfig, base: &str) {
     let redirect = [("regex", r"^(http:\/\/(\[[\w:.]+\]|[\w\._-]+)(:\d+)?)\/$"), ("replacement", "${1}/dashboard/"), ("permanent", "true")];
     middleware(config, "dashboard_redirect", "redirectRegex", redirect.map(|(key, value)| (key, Node::plain(here(), value))));
-    let own = ["/dashboard/", "/dashboard"].map(str::to_owned);
-    let below = own.iter().filter(|_| !base.is_empty()).map(|p| format!("{base}{p}"));
-    let prefixes = below.chain(own.iter().cloned()).map(|p| Node::plain(here(), p)).collect();
+    // Without its slash, what the page is made of would be looked for beside it.
+    let below = (!base.is_empty()).then(|| format!("{base}/dashboard/"));
+    let prefixes = below.into_iter().chain(["/dashboard/", "/dashboard"].map(str::to_owned)).map(|p| Node::plain(here(), p)).collect();
     middleware(config, "dashboard_stripprefix", "stripPrefix", [("prefixes", Node::new(here(), Value::List(prefixes)))]);
     let middlewares = ["dashboard_redirect", "dashboard_stripprefix"].map(str::to_owned).to_vec();
     router(config, "dashboard", "traefik", "PathPrefix(`/`)".into(), "dashboard@internal", middlewares, i64::MAX - 2);
