@@ -12,6 +12,7 @@ mod cases {
     mod acme_renewal;
     mod catalog;
     mod cli;
+    mod dashboard;
     mod deployment;
     mod docker;
     mod examples;

@@ -65,10 +65,11 @@ fn compiler(of: Ingredients<'_>) -> Result<Compiler, Diagnostic> {
     let ready = published.clone();
     let mut internals = internal_services(install, drain, move || ready.is_ready());
     if install.api.is_some() {
-        internals.insert(
-            "api",
-            Arc::new(torana_api::Api::new(install.shown(), published.clone(), Arc::new(plugins.clone()), resolvers.clone())),
-        );
+        let api = torana_api::Api::new(install.shown(), published.clone(), Arc::new(plugins.clone()), resolvers.clone());
+        if let Some(dashboard) = api.dashboard() {
+            internals.insert("dashboard", dashboard);
+        }
+        internals.insert("api", Arc::new(api));
     }
     internals.insert("acme-http", resolvers.endpoint());
     if install.providers.rest.is_some() {

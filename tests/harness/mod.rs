@@ -10,6 +10,7 @@
 //! No test sleeps: it waits for an event, or asks again until a deadline ([`eventually`]).
 
 mod backend;
+mod browser;
 mod client;
 mod gateway;
 mod guests;
@@ -22,6 +23,7 @@ mod peer;
 mod pki;
 
 pub(crate) use backend::{Backend, Raw, Reply};
+pub(crate) use browser::Browser;
 pub(crate) use client::{Conn, Response};
 pub(crate) use gateway::{Gateway, Setup, binary, command, run};
 pub(crate) use guests::{Guests, first_party, guests, python_packages, retouched, toolchains};

@@ -1,5 +1,6 @@
 //! Who uses what, counted once per generation.
 
+use crate::certificates::{self, Known};
 use crate::l4::L4Index;
 use crate::list::internal_services;
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -24,6 +25,7 @@ pub(crate) struct Index {
     made: FxHashSet<Arc<str>>,
     chains: FxHashSet<Arc<str>>,
     pub(crate) l4: L4Index,
+    pub(crate) certificates: Vec<Known>,
 }
 
 impl Index {
@@ -36,6 +38,7 @@ impl Index {
             made: FxHashSet::default(),
             chains: FxHashSet::default(),
             l4: L4Index::new(status),
+            certificates: certificates::known(&status.certificates),
         };
         for router in status.routers.values() {
             index.services.entry(router.service.clone()).or_default().push(router.name.clone());

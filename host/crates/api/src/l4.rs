@@ -1,6 +1,6 @@
 //! Objects of `tcp` and `udp` as rows and as JSON. Fields stand in Traefik's order; empty ones are left out.
 
-use crate::query::{Key, Row};
+use crate::query::{Key, Row, state_name};
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde::Serialize;
 use std::borrow::Cow;
@@ -305,9 +305,9 @@ macro_rules! row {
                 &$object.provider
             }
 
-            fn state(&self) -> State {
+            fn status(&self) -> &'static str {
                 let $row = self;
-                $object.state
+                state_name($object.state)
             }
 
             $($more)*
@@ -316,8 +316,8 @@ macro_rules! row {
 }
 
 row!(TcpRouterStatus, r => r.object, {
-    fn rule(&self) -> &str {
-        &self.object.item.config.rule
+    fn is_found(&self, found: &dyn Fn(&str) -> bool) -> bool {
+        found(self.name()) || found(&self.object.item.config.rule)
     }
 
     fn key(&self, by: &str) -> Option<Key<'_>> {

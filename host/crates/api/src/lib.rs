@@ -5,6 +5,8 @@
 //! A request costs the worker one page of JSON. What is counted over all objects is counted once per
 //! generation, on a blocking thread.
 
+mod certificates;
+mod dashboard;
 mod index;
 mod l4;
 mod list;
@@ -14,10 +16,13 @@ mod query;
 mod route;
 mod time;
 mod view;
+mod written;
 
+pub use crate::dashboard::Dashboard;
 pub use crate::prometheus::{Prometheus, servers};
 
 use crate::index::Index;
+use crate::prometheus::takes_gzip;
 use crate::query::Query;
 use crate::route::{Kind, Route};
 use crate::time::rfc3339;
@@ -49,6 +54,7 @@ struct Shared {
     resolvers: Resolvers,
     /// What goes before `/api`.
     base: String,
+    dashboard: Option<Arc<Dashboard>>,
     started: SystemTime,
     index: ArcSwapOption<Index>,
     raw: ArcSwapOption<Raw>,
@@ -84,6 +90,7 @@ impl Api {
     /// `install` says what the gateway was started with, `published` what it does now.
     pub fn new(install: Arc<InstallConfig>, published: Published, plugins: Arc<dyn PluginHost>, resolvers: Resolvers) -> Self {
         let base = install.api.as_ref().map_or("", |a| a.base_path.trim_end_matches('/')).to_owned();
+        let dashboard = install.api.as_ref().is_some_and(|a| a.dashboard).then(|| Arc::new(Dashboard::new(&base)));
         let started = SystemTime::now();
         Api {
             shared: Arc::new(Shared {
@@ -92,11 +99,17 @@ impl Api {
                 plugins,
                 resolvers,
                 base,
+                dashboard,
                 started,
                 index: ArcSwapOption::empty(),
                 raw: ArcSwapOption::empty(),
             }),
         }
+    }
+
+    /// The endpoint of `dashboard@internal`, if it is enabled.
+    pub fn dashboard(&self) -> Option<Arc<Dashboard>> {
+        self.shared.dashboard.clone()
     }
 }
 
@@ -108,7 +121,12 @@ impl Endpoint for Api {
 
 impl Shared {
     async fn answer(self: &Arc<Self>, request: &Request) -> Result<Response, Refusal> {
-        let path = request.path.strip_prefix(self.base.as_str()).and_then(|p| p.strip_prefix("/api/")).ok_or(Refusal::Path)?;
+        if let Some(dashboard) = &self.dashboard
+            && let Some(answer) = self.dashboard(dashboard, request)
+        {
+            return answer;
+        }
+        let path = self.below(&request.path).and_then(|p| p.strip_prefix("/api/")).ok_or(Refusal::Path)?;
         let route = route::find(path).ok_or(Refusal::Path)?;
         if request.method != Method::GET {
             return Err(Refusal::Method);
@@ -132,8 +150,15 @@ impl Shared {
                     self.install.entry_points.get(&name).ok_or_else(|| Refusal::Unknown(format!("entry point not found: {name}")))?;
                 json(&EntryPointView { config, name: &name })
             }
-            Route::NoneOf => page(query().page(Vec::<()>::new())?, |()| ()),
-            Route::NoneNamed(what, name) => Err(Refusal::Unknown(format!("{what} not found: {name}"))),
+            Route::Certificates => {
+                let index = self.index(&status).await?;
+                page(query().select(index.certificates.iter().collect())?, certificates::Known::view)
+            }
+            Route::Certificate(name) => {
+                let index = self.index(&status).await?;
+                let found = index.certificates.iter().find(|c| c.fingerprint() == name);
+                json(&found.ok_or_else(|| Refusal::Unknown(format!("certificate not found: {name}")))?.view())
+            }
             Route::Providers => json(&self.providers()),
             Route::Resolvers => page(query().page(self.resolvers.status())?, |r| AcmeStatus::clone(&r)),
             Route::Plugins => page(query().page(self.plugins.status())?, |p| p),
@@ -144,7 +169,8 @@ impl Shared {
             Route::Diagnostics => {
                 let providers = self.published.providers.load();
                 let sources = providers.values().flat_map(|p| &p.diagnostics);
-                json(&sources.chain(&status.diagnostics).map(Diagnostic::to_json).collect::<Vec<_>>())
+                let all = sources.chain(&status.diagnostics).collect();
+                page(query().whole().select(all)?, Diagnostic::to_json)
             }
             Route::TcpList(kind) => {
                 let (index, query) = (self.index(&status).await?, query());
@@ -205,6 +231,22 @@ impl Shared {
         }
     }
 
+    fn below<'p>(&self, path: &'p str) -> Option<&'p str> {
+        path.strip_prefix(self.base.as_str())
+    }
+
+    /// The dashboard as the API's router serves it; `None` for what is none of its paths.
+    fn dashboard(&self, dashboard: &Dashboard, request: &Request) -> Option<Result<Response, Refusal>> {
+        let base = self.install.api.as_ref().map_or("/", |a| &a.base_path);
+        let answer = if *request.path == *base {
+            dashboard::to_dashboard(base, request.header("x-forwarded-prefix"))
+        } else {
+            let path = self.below(&request.path)?.strip_prefix("/dashboard").filter(|p| p.starts_with('/'))?;
+            dashboard.answer(request, path)
+        };
+        Some(if request.method == Method::GET { Ok(answer) } else { Err(Refusal::Method) })
+    }
+
     /// The index of the generation that `status` belongs to. It must not keep `status` alive: services
     /// that are not served any more would go on checking their servers.
     async fn index(&self, status: &Arc<RuntimeStatus>) -> Result<Arc<Index>, Refusal> {
@@ -235,7 +277,7 @@ impl Shared {
                 raw
             }
         };
-        Ok(document(raw.json.clone().into()))
+        Ok(document(raw.json.clone()))
     }
 
     fn providers(&self) -> Vec<ProviderView> {
@@ -306,12 +348,12 @@ fn encode(value: &impl Serialize) -> Result<Vec<u8>, Refusal> {
     Ok(out)
 }
 
-fn document(body: Body) -> Response {
-    respond::with_header(Response::new(body), CONTENT_TYPE, HeaderValue::from_static("application/json"))
+fn document(json: Bytes) -> Response {
+    respond::with_header(Response::new(written::body(json)), CONTENT_TYPE, HeaderValue::from_static("application/json"))
 }
 
 fn json(value: &impl Serialize) -> Result<Response, Refusal> {
-    Ok(document(Body::Full(encode(value)?.into())))
+    Ok(document(encode(value)?.into()))
 }
 
 /// A page of a list, and where the next one is.

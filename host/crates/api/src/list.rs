@@ -1,7 +1,7 @@
 //! Objects as rows of lists.
 
 use crate::index::{self, Index};
-use crate::query::{Key, Row};
+use crate::query::{Key, Row, state_name};
 use std::sync::Arc;
 use torana_base::unqualified;
 use torana_config::install::InstallConfig;
@@ -12,6 +12,7 @@ pub(crate) fn internal_services(install: &InstallConfig) -> impl Iterator<Item =
     let ping = install.ping.is_some();
     let all = [
         ("api@internal", install.api.is_some()),
+        ("dashboard@internal", install.api.as_ref().is_some_and(|a| a.dashboard)),
         ("noop@internal", true),
         ("ping@internal", ping),
         ("prometheus@internal", install.prometheus().is_some()),
@@ -74,12 +75,12 @@ impl Row for Router<'_> {
         &self.status.provider
     }
 
-    fn state(&self) -> State {
-        self.status.state
+    fn status(&self) -> &'static str {
+        state_name(self.status.state)
     }
 
-    fn rule(&self) -> &str {
-        &self.status.item.config.rule
+    fn is_found(&self, found: &dyn Fn(&str) -> bool) -> bool {
+        found(self.name()) || found(&self.status.item.config.rule)
     }
 
     fn key(&self, by: &str) -> Option<Key<'_>> {
@@ -126,11 +127,11 @@ impl Row for Service<'_> {
         }
     }
 
-    fn state(&self) -> State {
-        match self {
+    fn status(&self) -> &'static str {
+        state_name(match self {
             Service::Provided(s) => s.state,
             Service::Internal(_) => State::Enabled,
-        }
+        })
     }
 
     fn key(&self, by: &str) -> Option<Key<'_>> {
@@ -154,8 +155,8 @@ impl Row for &MiddlewareStatus {
         &self.provider
     }
 
-    fn state(&self) -> State {
-        self.state
+    fn status(&self) -> &'static str {
+        state_name(self.state)
     }
 
     fn key(&self, by: &str) -> Option<Key<'_>> {

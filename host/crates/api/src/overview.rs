@@ -4,9 +4,11 @@ use crate::list;
 use crate::time::rfc3339;
 use serde::Serialize;
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::SystemTime;
 use torana_config::install::{InstallConfig, ProvidersConfig};
 use torana_control::{RuntimeStatus, State};
+use torana_tls::{Certificate, Validity};
 
 /// `/api/version`
 #[derive(Serialize)]
@@ -102,10 +104,19 @@ pub(crate) fn overview(install: &InstallConfig, status: &RuntimeStatus) -> Overv
             routers: Section::of(status.udp.routers.values().map(|r| r.object.state)),
             services: Section::of(status.udp.services.values().map(|s| s.object.state)),
         },
-        certificates: Section::default(),
+        certificates: certificates(&status.certificates),
         features: features(install),
         providers: providers(&install.providers),
     }
+}
+
+fn certificates(all: &[Arc<Certificate>]) -> Section {
+    let now = SystemTime::now();
+    Section::of(all.iter().map(|c| match Validity::of(c.not_after(), now) {
+        Validity::Enabled => State::Enabled,
+        Validity::Warning => State::Warning,
+        Validity::Expired => State::Disabled,
+    }))
 }
 
 fn features(install: &InstallConfig) -> Features {

@@ -277,7 +277,7 @@ fn content_type(headers: &HeaderMap) -> &'static str {
     }
 }
 
-fn takes_gzip(headers: &HeaderMap) -> bool {
+pub(crate) fn takes_gzip(headers: &HeaderMap) -> bool {
     weighted(headers.get(ACCEPT_ENCODING)).iter().any(|(item, q)| {
         let coding = item.split(';').next().unwrap_or_default().trim();
         *q > 0.0 && coding.eq_ignore_ascii_case("gzip")

@@ -5,6 +5,7 @@ use percent_encoding::percent_decode_str;
 use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::num::IntErrorKind;
+use torana_base::Diagnostic;
 use torana_control::State;
 
 /// What a list can be searched and sorted by.
@@ -13,11 +14,12 @@ pub(crate) trait Row {
 
     fn provider(&self) -> &str;
 
-    fn state(&self) -> State;
+    /// As it is shown: `enabled`.
+    fn status(&self) -> &'static str;
 
-    /// Searched beside the name.
-    fn rule(&self) -> &str {
-        ""
+    /// Whether one of its texts that can be searched is looked for.
+    fn is_found(&self, found: &dyn Fn(&str) -> bool) -> bool {
+        found(self.name())
     }
 
     /// What else there is to sort by.
@@ -100,6 +102,14 @@ impl<'a> Query<'a> {
         query
     }
 
+    /// Everything on one page, unless the length of pages is asked for.
+    pub(crate) fn whole(mut self) -> Self {
+        if self.per_page.is_empty() {
+            self.per_page = i64::MAX.to_string().into();
+        }
+        self
+    }
+
     /// Filters, sorts and cuts. `rows` come sorted by name.
     pub(crate) fn select<R: Row>(&self, mut rows: Vec<R>) -> Result<Page<R>, Refusal> {
         let search = self.search.to_lowercase();
@@ -107,8 +117,8 @@ impl<'a> Query<'a> {
         rows.retain(|r| {
             (self.service.is_empty() || r.has_service(&self.service))
                 && (self.middleware.is_empty() || r.has_middleware(&self.middleware))
-                && (self.status.is_empty() || self.status.eq_ignore_ascii_case(state_name(r.state())))
-                && (search.is_empty() || found(r.name()) || found(r.rule()))
+                && (self.status.is_empty() || self.status.eq_ignore_ascii_case(r.status()))
+                && (search.is_empty() || r.is_found(&found))
         });
         // Stable: equal ones stay sorted by name.
         rows.sort_by(|a, b| match (self.key(a), self.key(b)) {
@@ -126,7 +136,7 @@ impl<'a> Query<'a> {
         match &*self.sort_by {
             "" | "name" => None,
             "provider" => Some(Key::Text(row.provider())),
-            "status" => Some(Key::Text(state_name(row.state()))),
+            "status" => Some(Key::Text(row.status())),
             by => row.key(by),
         }
     }
@@ -146,7 +156,7 @@ impl<'a> Query<'a> {
     }
 }
 
-fn state_name(state: State) -> &'static str {
+pub(crate) fn state_name(state: State) -> &'static str {
     match state {
         State::Enabled => "enabled",
         State::Warning => "warning",
@@ -182,4 +192,18 @@ fn decode(text: &str) -> Option<Cow<'_, str>> {
     }
     let spaced = text.replace('+', " ");
     Some(Cow::Owned(percent_decode_str(&spaced).decode_utf8_lossy().into_owned()))
+}
+
+impl Row for &Diagnostic {
+    fn name(&self) -> &str {
+        &self.key
+    }
+
+    fn provider(&self) -> &str {
+        ""
+    }
+
+    fn status(&self) -> &'static str {
+        if self.is_error() { "error" } else { "warning" }
+    }
 }

@@ -44,10 +44,9 @@ pub(crate) enum Route {
     /// Never of middlewares, here and below.
     UdpList(Kind),
     UdpOne(Kind, String),
-    /// A list of what is not built, and so there is none of.
-    NoneOf,
-    /// One of those by name.
-    NoneNamed(&'static str, String),
+    Certificates,
+    /// By fingerprint.
+    Certificate(String),
     Providers,
     Resolvers,
     Plugins,
@@ -74,8 +73,8 @@ pub(crate) fn find(path: &str) -> Option<Route> {
         [Some("diagnostics"), None, ..] => Route::Diagnostics,
         [Some("entrypoints"), None, ..] => Route::EntryPoints,
         [Some("entrypoints"), Some(name), None, _] => Route::EntryPoint(text(name)),
-        [Some("certificates"), None, ..] => Route::NoneOf,
-        [Some("certificates"), Some(name), None, _] => Route::NoneNamed("certificate", text(name)),
+        [Some("certificates"), None, ..] => Route::Certificates,
+        [Some("certificates"), Some(name), None, _] => Route::Certificate(text(name)),
         [Some("http"), Some(kind), None, _] => Route::List(Kind::of(kind)?),
         [Some("http"), Some(kind), Some(name), None] => Route::One(Kind::of(kind)?, text(name)),
         [Some("udp"), Some("middlewares"), ..] => return None,

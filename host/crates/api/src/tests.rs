@@ -402,7 +402,7 @@ fn install_documents() {
     let keys: Vec<&String> = version.as_object().unwrap().keys().collect();
     assert_eq!(keys, ["Version", "Codename", "startDate", "disableDashboardAd", "dashboardName"]);
     let overview = get(&api, "/foo/api/overview");
-    assert_eq!((&overview["providers"], &overview["http"]["services"]["total"]), (&Value::Null, &json!(8)));
+    assert_eq!((&overview["providers"], &overview["http"]["services"]["total"]), (&Value::Null, &json!(9)));
     assert_eq!(names(&api, "/foo/api/http/services?search=g@int"), "1 ping@internal");
 }
 

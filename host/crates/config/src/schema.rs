@@ -411,7 +411,6 @@ fn advice(feature: &str) -> &'static str {
     match feature.split_once('-').map_or(feature, |(area, _)| area) {
         "ACM" => "remove it, and use `acme`",
         "PRV" | "K8S" | "GW" | "NGX" | "KN" => "remove it, and configure with `providers.file`",
-        "DSH" => "write `dashboard: false` or leave the option out; the API itself is served",
         "API" => "remove it; the rest of the API is served",
         "LOG" => "remove it; files and standard output are built",
         "MET" | "TRC" => "remove it; the log of the gateway itself (`log`) is built",
@@ -493,12 +492,7 @@ mod tests {
         for (text, told) in [
             ("api: {insecure: true, dashboard: false}\nlog: true\nping:\n", vec![]),
             ("entryPoints: {web: {HTTP3: {}, udp: {timeout: 3}}}\naccessLog: false", vec![]),
-            (
-                "api: {dashboard: true}",
-                vec![
-                    "error: `dashboard` takes only `false` so far: the rest is not built yet (DSH-01)\n  at  api.dashboard  (t.yml:1:7)\n  hint: write `dashboard: false` or leave the option out; the API itself is served",
-                ],
-            ),
+            ("api: {dashboard: true}", vec![]),
             (
                 "hostResolver: {cnameFlattning: true}",
                 vec![

@@ -179,6 +179,7 @@ impl Compiler {
         let resolvers = self.parts.resolvers.clone();
         self.tls.update(inputs, &resolvers.certificates());
         status.diagnostics.extend(self.tls.diagnostics().cloned());
+        status.certificates = self.tls.shown().to_vec();
         if let Some(metrics) = &self.parts.metrics {
             metrics.set_certificates(self.tls.served());
         }

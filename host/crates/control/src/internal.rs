@@ -82,6 +82,26 @@ fn router(config: &mut RoutingConfig, name: &str, entry_point: &str, rule: Strin
     config.http.routers.insert(name.to_owned(), Arc::new(Item::new(router, here(), identity)));
 }
 
+fn middleware<'a>(config: &mut RoutingConfig, name: &str, kind: &str, options: impl IntoIterator<Item = (&'a str, Node)>) {
+    let options = options.into_iter().map(|(key, node)| (Key { text: key.to_owned(), place: here() }, node));
+    let node = Node::new(here(), Value::Map(options.collect()));
+    let identity = node.digest();
+    let item = Item::new(MiddlewareConfig { kind: kind.to_owned(), node }, here(), identity);
+    config.http.middlewares.insert(name.to_owned(), Arc::new(item));
+}
+
+/// The dashboard on the entry point `traefik`, at `/dashboard/` as in Traefik; with a `base` below it too.
+fn dashboard(config: &mut RoutingConfig, base: &str) {
+    let redirect = [("regex", r"^(http:\/\/(\[[\w:.]+\]|[\w\._-]+)(:\d+)?)\/$"), ("replacement", "${1}/dashboard/"), ("permanent", "true")];
+    middleware(config, "dashboard_redirect", "redirectRegex", redirect.map(|(key, value)| (key, Node::plain(here(), value))));
+    let own = ["/dashboard/", "/dashboard"].map(str::to_owned);
+    let below = own.iter().filter(|_| !base.is_empty()).map(|p| format!("{base}{p}"));
+    let prefixes = below.chain(own.iter().cloned()).map(|p| Node::plain(here(), p)).collect();
+    middleware(config, "dashboard_stripprefix", "stripPrefix", [("prefixes", Node::new(here(), Value::List(prefixes)))]);
+    let middlewares = ["dashboard_redirect", "dashboard_stripprefix"].map(str::to_owned).to_vec();
+    router(config, "dashboard", "traefik", "PathPrefix(`/`)".into(), "dashboard@internal", middlewares, i64::MAX - 2);
+}
+
 /// Routers and middlewares that follow from the install configuration.
 pub fn routing(install: &InstallConfig) -> RoutingConfig {
     let mut config = RoutingConfig::default();
@@ -97,6 +117,9 @@ pub fn routing(install: &InstallConfig) -> RoutingConfig {
     if let Some(api) = install.api.as_ref().filter(|a| a.insecure) {
         let base = api.base_path.trim_end_matches('/');
         router(&mut config, "api", "traefik", format!("PathPrefix(`{base}/api`)"), "api@internal", vec![], i64::MAX - 1);
+        if api.dashboard {
+            dashboard(&mut config, base);
+        }
     }
     if install.providers.rest.as_ref().is_some_and(|r| r.insecure) {
         // `/api/providers` itself is Torana's own, of the API.
@@ -140,20 +163,10 @@ pub fn routing(install: &InstallConfig) -> RoutingConfig {
         };
         let label = normalize(&format!("{name}-to-{}", redirect.to));
         let middleware = format!("redirect-{label}");
-        let option = |key: &str, value: String| (Key { text: key.to_owned(), place: here() }, Node::plain(here(), value));
-        let node = Node::new(
-            here(),
-            Value::Map(vec![
-                option("scheme", redirect.scheme.clone()),
-                option("port", port),
-                option("permanent", redirect.permanent.to_string()),
-            ]),
-        );
-        let identity = node.digest();
-        config
-            .http
-            .middlewares
-            .insert(middleware.clone(), Arc::new(Item::new(MiddlewareConfig { kind: "redirectScheme".into(), node }, here(), identity)));
+        let permanent = redirect.permanent.to_string();
+        let options = [("scheme", redirect.scheme.clone()), ("port", port), ("permanent", permanent)];
+        let options = options.map(|(key, value)| (key, Node::plain(here(), value)));
+        self::middleware(&mut config, &middleware, "redirectScheme", options);
         let mut rule = "HostRegexp(`^.+$`)".to_owned();
         if entry_point.allow_acme_by_pass {
             rule.push_str(&format!(" && !PathPrefix(`{CHALLENGE_PATH}`)"));

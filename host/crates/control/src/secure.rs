@@ -79,6 +79,8 @@ pub(crate) struct TlsState {
     handshakes: Arc<FxHashMap<Arc<str>, Arc<Handshake>>>,
     /// The certificates that the configuration names.
     configured: Arc<Store>,
+    /// Each that was named or ordered, once.
+    shown: Vec<Arc<Certificate>>,
     broken: FxHashMap<Arc<str>, Diagnostic>,
     diagnostics: Vec<Diagnostic>,
     loaded: Loaded,
@@ -110,6 +112,11 @@ impl TlsState {
 
     pub(crate) fn configured(&self) -> &Arc<Store> {
         &self.configured
+    }
+
+    /// What clients may be shown, without the one that Torana signs itself.
+    pub(crate) fn shown(&self) -> &[Arc<Certificate>] {
+        &self.shown
     }
 
     /// Whether the certificate for names that nobody has is to be made again.
@@ -235,6 +242,8 @@ impl TlsState {
             }
         }
         self.certificates = kept;
+        let mut seen = FxHashSet::default();
+        self.shown = all.iter().chain(&default).filter(|c| seen.insert(*c.digest())).cloned().collect();
         if let Some(stapler) = &self.stapler {
             self.stapled.send_replace(all.iter().chain(&default).cloned().collect());
             all = all.into_iter().map(|c| stapler.staple(c)).collect();

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use torana_base::Diagnostic;
 use torana_config::routing::{Item, MiddlewareConfig, RouterConfig, RouterTlsConfig, ServiceConfig};
+use torana_tls::Certificate;
 use torana_upstream::LoadBalancer;
 
 /// `disabled` objects are not served; objects with a `warning` are.
@@ -71,6 +72,8 @@ pub struct RuntimeStatus {
     pub middlewares: BTreeMap<Arc<str>, Arc<MiddlewareStatus>>,
     pub tcp: crate::TcpStatus,
     pub udp: crate::UdpStatus,
+    /// What clients may be shown, without the one that Torana signs itself.
+    pub certificates: Vec<Arc<Certificate>>,
     /// Everything that is wrong, in the order of the objects.
     pub diagnostics: Vec<Diagnostic>,
 }

@@ -12,6 +12,10 @@ use torana_base::{Keep, Secret};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 
+mod details;
+
+pub use details::{Details, Validity};
+
 /// A chain with its key, ready for handshakes, and what it says of itself.
 #[derive(Debug)]
 pub struct Certificate {

@@ -15,7 +15,7 @@ mod subject;
 #[cfg(test)]
 mod testing;
 
-pub use certificate::{Certificate, CertificateError, Loaded};
+pub use certificate::{Certificate, CertificateError, Details, Loaded, Validity};
 pub use hello::{MAX_HELLO, Peeked, Peeker, peek_message};
 pub use names::{cipher_name, version_name};
 pub use ocsp::Stapler;

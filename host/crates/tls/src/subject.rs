@@ -43,7 +43,7 @@ fn text(name: &X509Name<'_>) -> String {
     parts.join(",")
 }
 
-fn value(attribute: &AttributeTypeAndValue<'_>) -> String {
+pub(crate) fn value(attribute: &AttributeTypeAndValue<'_>) -> String {
     attribute.as_str().map_or_else(|_| String::from_utf8_lossy(attribute.as_slice()).into_owned(), str::to_owned)
 }
 

@@ -407,7 +407,7 @@ pub struct ApiConfig {
     /// Serve the API without authentication on the entry point `traefik`.
     #[serde(skip_serializing_if = "is_false")]
     pub insecure: bool,
-    /// Default true as in Traefik, but not built (DSH-01): nothing serves it.
+    /// Serve the dashboard beside the API. Default true.
     #[serde(skip_serializing_if = "is_false")]
     pub dashboard: bool,
     #[serde(skip_serializing_if = "is_false")]

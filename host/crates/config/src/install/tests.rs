@@ -47,7 +47,6 @@ fn sample(path: &str, kind: Kind, default: &str) -> &'static str {
         ("log.level", _) => "debug",
         ("core.defaultRuleSyntax", _) => "v3",
         ("providers.precedence", _) => "file, docker",
-        ("api.dashboard", _) => "false",
         ("metrics.prometheus.buckets" | "metrics.otlp.explicitBoundaries", _) => "0.5, 2",
         (_, Kind::Bool) if default == "true" => "false",
         (_, Kind::Bool | Kind::Block) => "true",
@@ -277,10 +276,6 @@ fn mistakes_are_all_told() {
         (
             &["--configFile=/etc/hostname"],
             "error: `/etc/hostname` is no configuration file\n  at  configFile  (flag --configFile)\n  hint: its name must end in .yml, .yaml or .toml",
-        ),
-        (
-            &["--api.dashboard"],
-            "error: `dashboard` takes only `false` so far: the rest is not built yet (DSH-01)\n  at  api.dashboard  (flag --api.dashboard)\n  hint: write `dashboard: false` or leave the option out; the API itself is served",
         ),
     ] {
         assert_eq!(try_load(None, &[], args).map(|l| l.config).unwrap_err(), told);

@@ -215,6 +215,7 @@ fn internal_missing(name: &str) -> Diagnostic {
     let d = Diagnostic::error("", format!("the internal service `{name}@internal` is not enabled"));
     match name {
         "api" => d.hint("add `api: {}` to the install configuration"),
+        "dashboard" => d.hint("add `api: {}` to the install configuration, without `dashboard: false`"),
         "prometheus" => d.hint("add `metrics: {prometheus: {}}` to the install configuration"),
         "ping" | "ready" => d.hint("add `ping: {}` to the install configuration"),
         _ => d,

@@ -129,3 +129,17 @@ fn the_default_one_is_made_once() {
     let b = loaded.self_signed().unwrap();
     assert!(!Arc::ptr_eq(&a, &b) && !loaded.self_signed_due(SystemTime::now()));
 }
+
+#[test]
+fn details_are_in_the_words_of_go() {
+    let made = make("a.test", &["a.test"]);
+    let d = made.certificate().details();
+    assert_eq!((d.version.as_str(), d.key_type, d.key_size, d.signature_algorithm), ("v3", "ECDSA", 256, "ECDSA-SHA256"));
+    assert_eq!((d.issuer_common_name.as_str(), d.issuer_organization.as_str(), d.country.as_str()), ("a.test", "", ""));
+    assert!([&d.fingerprint, &d.public_key_fingerprint].iter().all(|f| f.len() == 64) && d.fingerprint != d.public_key_fingerprint);
+    let day = Duration::from_secs(24 * 3600);
+    let now = SystemTime::now();
+    for (end, name) in [(now - day, "expired"), (now + 30 * day - Duration::from_secs(1), "warning"), (now + 30 * day, "enabled")] {
+        assert_eq!(Validity::of(end, now).name(), name);
+    }
+}
