@@ -25,7 +25,7 @@ use torana_extend::{Backoff, Egress, Event, PluginHost, Provider, ProviderOut};
 use torana_otlp::{Environment, Exporters};
 use torana_provider::rest::{self, Rest};
 use torana_telemetry::access_log::{AccessLog, AccessLogHandle};
-use torana_telemetry::metrics::{Metrics, View};
+use torana_telemetry::metrics::{Audience, Metrics, View};
 use torana_trace::{Calls, Tracer};
 use torana_upstream::{SpiffeSource, Transport};
 use torana_wasm::Plugins;
@@ -112,7 +112,7 @@ fn spiffe(install: &InstallConfig) -> Result<Option<(Arc<SpiffeSource>, torana_s
 
 /// Where everything is counted, if metrics are configured.
 fn metrics(install: &InstallConfig) -> Option<Arc<Metrics>> {
-    let views: Vec<View> = prometheus_view(install).into_iter().chain(observe::view(install)).collect();
+    let views: Vec<View> = prometheus_view(install).into_iter().chain(observe::view(install)).chain(observe::pushed(install)).collect();
     if views.is_empty() {
         return None;
     }
@@ -129,6 +129,7 @@ fn metrics(install: &InstallConfig) -> Option<Arc<Metrics>> {
 /// What `prometheus@internal` shows.
 fn prometheus_view(install: &InstallConfig) -> Option<View> {
     install.prometheus().map(|p| View {
+        audience: Audience::Prometheus,
         buckets: p.buckets.clone(),
         entry_points: p.add_entry_points_labels,
         routers: p.add_routers_labels,
@@ -226,8 +227,11 @@ pub(crate) fn serve(loaded: Loaded) -> Result<(), Vec<Diagnostic>> {
     for d in &wrong {
         tracing::error!("{}", d.to_string().replace('\n', " "));
     }
-    if let (Some(metrics), Some(calls)) = (&metrics, calls) {
-        observe::metrics(&install, &environment, &mut exporters, metrics, &published, calls);
+    if let Some(metrics) = &metrics {
+        observe::reports(&install, &mut exporters, metrics, &published);
+        if let Some(calls) = calls {
+            observe::metrics(&install, &environment, &mut exporters, metrics, &published, calls);
+        }
     }
     let (identity, agent) = spiffe(&install).map_err(|d| vec![d])?.unzip();
     let spiffe = identity.clone().zip(agent);

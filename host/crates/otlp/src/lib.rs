@@ -11,6 +11,5 @@ mod spans;
 
 pub use destination::{Destination, Signal};
 pub use environment::Environment;
-pub use exporters::{Exporters, Running};
-pub use metrics::Source;
+pub use exporters::{Exporters, Running, Work};
 pub use resource::Resource;

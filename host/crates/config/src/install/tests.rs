@@ -498,8 +498,17 @@ fn metrics_that_cannot_be_counted_are_refused() {
     }
     let told = yaml("entryPoints: {web: {address: ':1'}}\nmetrics: {prometheus: {entryPoint: wbe}}").unwrap().warnings;
     assert!(told[0].to_string().contains("metrics are not served") && told[0].to_string().contains("did you mean `web`"), "{told:?}");
-    let told = yaml("metrics: {datadog: {}}").unwrap_err();
-    assert!(told.contains("MET-03"), "{told}");
+}
+
+#[test]
+fn reports_have_a_time_between_them() {
+    for (sink, interval, good) in [("datadog", "1s", true), ("statsD", "0", false), ("influxDB2", "-1s", false)] {
+        let text = format!("entryPoints: {{web: {{address: ':1'}}}}\nmetrics: {{{sink}: {{pushInterval: {interval}}}}}");
+        match yaml(&text) {
+            Ok(_) => assert!(good, "{sink}"),
+            Err(told) => assert!(!good && told.contains(&format!("metrics.{sink}.pushInterval")), "{told}"),
+        }
+    }
 }
 
 #[test]
