@@ -6,15 +6,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use torana_base::Diagnostic;
-use torana_config::install::{InfluxDb2Config, InstallConfig, OtlpMetricsConfig, StatsdConfig, TracingConfig};
+use torana_config::install::{InfluxDb2Config, InstallConfig, OtlpLogConfig, OtlpMetricsConfig, StatsdConfig, TracingConfig};
 use torana_control::Published;
 use torana_otlp::{Destination, Environment, Exporters, Resource, Signal};
 use torana_report::{BOUNDS, Push};
+use torana_telemetry::Records;
 use torana_telemetry::metrics::{Audience, Metrics, Source, View};
 use torana_trace::{Calls, Options, Tracer};
 
 /// Tells of what cannot be used.
-fn told<T>(what: &str, made: Result<T, Diagnostic>) -> Option<T> {
+pub(crate) fn told<T>(what: &str, made: Result<T, Diagnostic>) -> Option<T> {
     made.inspect_err(|d| tracing::error!("{what}: {}", d.to_string().replace('\n', " "))).ok()
 }
 
@@ -48,6 +49,33 @@ fn tracing(config: &TracingConfig, environment: &Environment, exporters: &mut Ex
         limits: environment.span_limits(),
     };
     Ok(Arc::new(Tracer::new(options, sink)))
+}
+
+/// Sends what is put into what is given back.
+fn records(
+    config: &OtlpLogConfig,
+    key: &str,
+    environment: &Environment,
+    exporters: &mut Exporters,
+) -> Result<Arc<dyn Records>, Diagnostic> {
+    let to = Destination::new(&config.to(), Signal::Logs, key)?;
+    let resource = resource(key, &config.service_name, &config.resource_attributes, environment)?;
+    Ok(exporters.logs(to, resource, environment))
+}
+
+/// Sends the log of the gateway itself, if that is configured. What is wrong cannot be logged yet.
+pub(crate) fn log(
+    install: &InstallConfig,
+    environment: &Environment,
+    exporters: &mut Exporters,
+) -> Result<Option<Arc<dyn Records>>, Diagnostic> {
+    install.log.otlp.as_ref().map(|c| records(c, "log.otlp", environment, exporters)).transpose()
+}
+
+/// Sends the access log, if that is configured.
+pub(crate) fn access_log(install: &InstallConfig, environment: &Environment, exporters: &mut Exporters) -> Option<Arc<dyn Records>> {
+    let config = install.access_log.as_ref()?.otlp.as_ref()?;
+    told("the access log is not sent, and written instead", records(config, "accessLog.otlp", environment, exporters))
 }
 
 /// What `metrics.otlp` reports.

@@ -24,6 +24,7 @@ use torana_dataplane::{Drain, Live, Workers};
 use torana_extend::{Backoff, Egress, Event, PluginHost, Provider, ProviderOut};
 use torana_otlp::{Environment, Exporters};
 use torana_provider::rest::{self, Rest};
+use torana_telemetry::Records;
 use torana_telemetry::access_log::{AccessLog, AccessLogHandle};
 use torana_telemetry::metrics::{Audience, Metrics, View};
 use torana_trace::{Calls, Tracer};
@@ -189,7 +190,11 @@ fn providers(install: &InstallConfig, plugins: &Plugins, rest: &Rest) -> Vec<Box
 
 /// Serves until a signal to stop and everything that was open has ended.
 pub(crate) fn serve(loaded: Loaded) -> Result<(), Vec<Diagnostic>> {
-    let log = start_log(&loaded.config).map_err(|d| vec![d])?;
+    let environment = Environment::new();
+    let mut exporters = Exporters::default();
+    let sent = observe::log(&loaded.config, &environment, &mut exporters);
+    let log = start_log(&loaded.config, sent.as_ref().ok().cloned().flatten()).map_err(|d| vec![d])?;
+    observe::told("the log is not sent", sent);
     for w in &loaded.warnings {
         tracing::warn!("{}", w.to_string().replace('\n', " "));
     }
@@ -206,11 +211,10 @@ pub(crate) fn serve(loaded: Loaded) -> Result<(), Vec<Diagnostic>> {
     }
     let install = Arc::new(loaded.config);
     let metrics = metrics(&install);
-    let environment = Environment::new();
-    let mut exporters = Exporters::default();
     let calls = observe::view(&install).map(|v| Arc::new(Calls::new(v.buckets)));
     let tracer = observe::tracer(&install, &environment, &mut exporters);
-    let (access_log, requests) = access_log::open(&install, workers()).map_err(|d| vec![d])?.unzip();
+    let records = observe::access_log(&install, &environment, &mut exporters);
+    let (access_log, requests) = access_log::open(&install, workers(), records).map_err(|d| vec![d])?.unzip();
     let entry_points = torana_control::entry_points::compile(
         &install.entry_points,
         install.host_resolver.as_ref(),
@@ -435,7 +439,7 @@ impl Signals {
     }
 }
 
-fn start_log(config: &InstallConfig) -> Result<torana_telemetry::log::LogHandle, Diagnostic> {
+fn start_log(config: &InstallConfig, records: Option<Arc<dyn Records>>) -> Result<torana_telemetry::log::LogHandle, Diagnostic> {
     let l = &config.log;
     let wanted = torana_telemetry::log::LogConfig {
         level: format!("{:?}", l.level),
@@ -449,7 +453,7 @@ fn start_log(config: &InstallConfig) -> Result<torana_telemetry::log::LogHandle,
             compress: l.compress.unwrap_or(true),
         },
     };
-    torana_telemetry::log::init(&wanted).map_err(|e| {
+    torana_telemetry::log::init(&wanted, records).map_err(|e| {
         Diagnostic::error("log.filePath", format!("cannot write the log to `{}`: {e}", l.file_path))
             .hint("create the folder, or let torana's user write there")
     })

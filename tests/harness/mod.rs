@@ -11,6 +11,7 @@
 
 mod backend;
 mod client;
+mod collector;
 mod gateway;
 mod guests;
 mod h2;
@@ -23,6 +24,7 @@ mod pki;
 
 pub(crate) use backend::{Backend, Raw, Reply};
 pub(crate) use client::{Conn, Response};
+pub(crate) use collector::{collector, grpc_collector, messages};
 pub(crate) use gateway::{Gateway, Setup, binary, command, run};
 pub(crate) use guests::{Guests, first_party, guests, python_packages, retouched, toolchains};
 pub(crate) use h2::h2_request;

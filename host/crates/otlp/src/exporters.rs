@@ -3,6 +3,7 @@
 use crate::batch::TARGET;
 use crate::destination::Destination;
 use crate::environment::Environment;
+use crate::logs;
 use crate::metrics;
 use crate::resource::Resource;
 use crate::spans;
@@ -12,6 +13,7 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::watch;
+use torana_telemetry::Records;
 use torana_telemetry::metrics::Source;
 use torana_trace::{Calls, Sink};
 
@@ -31,6 +33,15 @@ impl Exporters {
         let signal = destination.signal();
         let (queue, batches) = spans::spans(destination, environment);
         let work: Work = Box::new(move |stop| Box::pin(spans::run(batches, resource, stop)));
+        self.work.push((signal.name(), work));
+        Arc::new(queue)
+    }
+
+    /// Sends log records; they are put into what is given back.
+    pub fn logs(&mut self, destination: Destination, resource: Resource, environment: &Environment) -> Arc<dyn Records> {
+        let signal = destination.signal();
+        let (queue, batches) = logs::logs(destination, environment);
+        let work: Work = Box::new(move |stop| Box::pin(logs::run(batches, resource, stop)));
         self.work.push((signal.name(), work));
         Arc::new(queue)
     }
@@ -55,6 +66,7 @@ impl Exporters {
             return Ok(Running { stop, ended, thread: None });
         }
         let thread = std::thread::Builder::new().name("otlp".into()).spawn(move || {
+            torana_telemetry::log::enter_sender();
             let built = tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default());
             match built {
                 Ok(runtime) => runtime.block_on(all(self.work, stopped)),

@@ -5,6 +5,7 @@ mod batch;
 mod destination;
 mod environment;
 mod exporters;
+mod logs;
 mod metrics;
 mod resource;
 mod spans;

@@ -247,7 +247,7 @@ fn mistakes_are_all_told() {
         ),
         (
             "accessLog: {otlp: {}}",
-            "error: `otlp` is not built yet (LOG-05)\n  at  accessLog.otlp  (torana.yml:1:13)\n  hint: remove it; files and standard output are built",
+            "error: logs are sent to OpenTelemetry collectors only where that is allowed\n  at  accessLog.otlp  (torana.yml:1:19)\n  hint: add `experimental: {otlplogs: true}`",
         ),
         (
             "tracing: {jaeger: {}}",
@@ -508,6 +508,15 @@ fn reports_have_a_time_between_them() {
             Ok(_) => assert!(good, "{sink}"),
             Err(told) => assert!(!good && told.contains(&format!("metrics.{sink}.pushInterval")), "{told}"),
         }
+    }
+}
+
+#[test]
+fn logs_are_sent_where_that_is_allowed() {
+    for key in ["log", "accessLog"] {
+        let text = format!("entryPoints: {{web: {{address: ':1'}}}}\n{key}: {{otlp: {{}}}}");
+        assert!(yaml(&text).unwrap_err().contains("experimental: {otlplogs: true}"), "{key}");
+        assert!(yaml(&format!("{text}\nexperimental: {{otlpLogs: true}}")).is_ok(), "{key}");
     }
 }
 
