@@ -12,6 +12,7 @@
 mod backend;
 mod browser;
 mod client;
+mod collector;
 mod gateway;
 mod guests;
 mod h2;
@@ -25,6 +26,7 @@ mod pki;
 pub(crate) use backend::{Backend, Raw, Reply};
 pub(crate) use browser::Browser;
 pub(crate) use client::{Conn, Response};
+pub(crate) use collector::{collector, grpc_collector, messages};
 pub(crate) use gateway::{Gateway, Setup, binary, command, run};
 pub(crate) use guests::{Guests, first_party, guests, python_packages, retouched, toolchains};
 pub(crate) use h2::h2_request;

@@ -109,7 +109,7 @@ impl Line {
 
     /// The request is traced.
     pub(crate) fn traced(&mut self, at: &torana_trace::Context) {
-        self.trace = Some(Trace { id: at.trace.0, span: at.span.0 });
+        self.trace = Some(Trace { id: at.trace.0, span: at.span.0, sampled: at.is_sampled() });
     }
 
     /// The response is there, its body not yet.

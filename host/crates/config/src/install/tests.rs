@@ -246,7 +246,7 @@ fn mistakes_are_all_told() {
         ),
         (
             "accessLog: {otlp: {}}",
-            "error: `otlp` is not built yet (LOG-05)\n  at  accessLog.otlp  (torana.yml:1:13)\n  hint: remove it; files and standard output are built",
+            "error: logs are sent to OpenTelemetry collectors only where that is allowed\n  at  accessLog.otlp  (torana.yml:1:19)\n  hint: add `experimental: {otlplogs: true}`",
         ),
         (
             "tracing: {jaeger: {}}",
@@ -493,8 +493,26 @@ fn metrics_that_cannot_be_counted_are_refused() {
     }
     let told = yaml("entryPoints: {web: {address: ':1'}}\nmetrics: {prometheus: {entryPoint: wbe}}").unwrap().warnings;
     assert!(told[0].to_string().contains("metrics are not served") && told[0].to_string().contains("did you mean `web`"), "{told:?}");
-    let told = yaml("metrics: {datadog: {}}").unwrap_err();
-    assert!(told.contains("MET-03"), "{told}");
+}
+
+#[test]
+fn reports_have_a_time_between_them() {
+    for (sink, interval, good) in [("datadog", "1s", true), ("statsD", "0", false), ("influxDB2", "-1s", false)] {
+        let text = format!("entryPoints: {{web: {{address: ':1'}}}}\nmetrics: {{{sink}: {{pushInterval: {interval}}}}}");
+        match yaml(&text) {
+            Ok(_) => assert!(good, "{sink}"),
+            Err(told) => assert!(!good && told.contains(&format!("metrics.{sink}.pushInterval")), "{told}"),
+        }
+    }
+}
+
+#[test]
+fn logs_are_sent_where_that_is_allowed() {
+    for key in ["log", "accessLog"] {
+        let text = format!("entryPoints: {{web: {{address: ':1'}}}}\n{key}: {{otlp: {{}}}}");
+        assert!(yaml(&text).unwrap_err().contains("experimental: {otlplogs: true}"), "{key}");
+        assert!(yaml(&format!("{text}\nexperimental: {{otlpLogs: true}}")).is_ok(), "{key}");
+    }
 }
 
 #[test]
