@@ -1,10 +1,11 @@
 use super::*;
+use crate::ByteSize;
 use crate::de::from_node;
 use crate::node::Node;
 use crate::parse::{Format, parse};
 use crate::routing::SecretSource;
 use crate::schema::{self, Kind, State};
-use torana_base::{Diagnostic, Place};
+use torana_base::{Diagnostic, GoDuration, Place};
 
 fn try_load(file: Option<(&str, &str)>, env: &[(&str, &str)], args: &[&str]) -> Result<Loaded, String> {
     let dir = tempfile::tempdir().unwrap();
@@ -356,10 +357,14 @@ fn plugins_from_every_source() {
 
 #[test]
 fn a_local_plugin_is_a_plugin() {
-    let settings = PluginSettings { envs: vec!["A".into()], ..PluginSettings::default() };
+    let settings = PluginSettings { envs: vec!["A".into()], mounts: vec!["/x:ro".into()], use_unsafe: false };
     let local = LocalPluginConfig { module_name: "a/b".into(), settings };
     let mut expected = PluginConfig { path: "x/plugin.wasm".into(), ..PluginConfig::default() };
     expected.permissions.env.push("A".into());
+    expected.permissions.mounts.push("/x:ro".into());
+    let limits = &mut expected.limits;
+    (limits.deadline, limits.start) = (GoDuration::from_secs(1), GoDuration::from_secs(10));
+    (limits.memory, limits.body) = (ByteSize::from_mib(256), ByteSize::from_mib(64));
     assert_eq!(PluginConfig::from_local(&local, "x/plugin.wasm".into()), expected);
 }
 
@@ -404,7 +409,7 @@ fn mistakes_of_plugins() {
         ),
         (
             "experimental: {localPlugins: {a: {moduleName: x, settings: {useUnsafe: true, mounts: [/x], envs: [A=1]}}}}",
-            "error: `A=1` is no name of an environment variable\n  at  experimental.localPlugins.a.settings.envs[0]  (torana.yml:1:99)\n  hint: write the name alone, such as `REGION`\nerror: plugins have no file system\n  at  experimental.localPlugins.a.settings.mounts  (torana.yml:1:86)\n  hint: remove it; give the plugin a file as a secret (`permissions.secrets.<name>.file` below `plugins`), or its configuration\nerror: a WebAssembly component has nothing unsafe to allow\n  at  experimental.localPlugins.a.settings.useUnsafe  (torana.yml:1:72)\n  hint: remove it",
+            "error: `A=1` is no name of an environment variable\n  at  experimental.localPlugins.a.settings.envs[0]  (torana.yml:1:99)\n  hint: write the name alone, such as `REGION`\nerror: WebAssembly has nothing unsafe to allow\n  at  experimental.localPlugins.a.settings.useUnsafe  (torana.yml:1:72)\n  hint: remove it",
         ),
         (
             "experimental: {localPlugins: {a: {moduleName: x}}}\nplugins: {a: {path: /a}}",
