@@ -54,6 +54,7 @@ impl InstallConfig {
         v.http_provider();
         v.catalogues();
         v.plugins();
+        v.knative();
         v.resolvers();
         v.secrets();
         v.out

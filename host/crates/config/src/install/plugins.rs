@@ -20,6 +20,8 @@ pub struct ExperimentalConfig {
     pub abort_on_plugin_failure: bool,
     /// Logs may be sent to an OpenTelemetry collector.
     pub otlplogs: bool,
+    /// `providers.knative` may be used.
+    pub knative: bool,
     #[serde(rename = "kubernetesGateway")]
     _kubernetes_gateway: bool,
     #[serde(rename = "kubernetesIngressNGINX")]

@@ -392,6 +392,10 @@ fn mistakes_of_plugins() {
             "error: a block of options belongs here, not a list\n  at  providers.plugin.x  (torana.yml:1:25)",
         ),
         (
+            "providers: {knative: {}}",
+            "error: the provider is experimental and has to be allowed\n  at  providers.knative  (torana.yml:1:22)\n  hint: write `experimental: {knative: true}`",
+        ),
+        (
             "providers: {precedence: [plugin-x]}",
             "error: unknown provider `plugin-x`\n  at  providers.precedence[0]  (torana.yml:1:26)\n  hint: known here: kubernetesgateway, kubernetescrd, kubernetes, kubernetesingressnginx, swarm, docker, file, redis, knative, consul, consulcatalog, nomad, etcd, ecs, http, zookeeper, rest",
         ),
@@ -438,6 +442,10 @@ fn warnings_do_not_keep_from_starting() {
         (
             "providers: {file: {}}",
             "warning: the file provider has nothing to read\n  at  providers.file  (torana.yml:1:19)\n  hint: write `filename` or `directory`",
+        ),
+        (
+            "experimental: {knative: true}\nproviders: {knative: {publicService: {name: x}}}",
+            "warning: no status names it: it needs a name and a namespace\n  at  providers.knative.publicService  (torana.yml:2:38)\n  hint: write both `name` and `namespace`",
         ),
         (
             "experimental: {kubernetesGateway: true}",

@@ -5,14 +5,14 @@
 //! ([`report`]), and what is wrong stands in the provider's state too.
 
 mod attach;
-mod conditions;
+pub(crate) mod conditions;
 mod filters;
 mod grants;
 mod http;
 mod listeners;
 mod made;
 mod model;
-mod names;
+pub(crate) mod names;
 mod policies;
 mod refs;
 mod report;

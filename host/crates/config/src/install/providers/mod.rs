@@ -3,6 +3,7 @@
 mod catalog;
 mod docker;
 mod http;
+mod knative;
 mod kv;
 mod tls;
 
