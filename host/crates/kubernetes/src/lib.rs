@@ -1,5 +1,5 @@
 //! Configuration from Kubernetes. One provider for each family of objects: `crd` (`kubernetescrd`), `ingress`
-//! (`kubernetes`), `gateway` (`kubernetesgateway`).
+//! (`kubernetes`), `gateway` (`kubernetesgateway`), `nginx` (`kubernetesingressnginx`).
 //!
 //! All of them stand on the same ground: [`client`] connects, [`watched`] keeps what is read from the API server,
 //! [`cluster`] is the view of it at one moment, [`backends`] finds the servers of a service, [`run`] translates
@@ -13,6 +13,8 @@ pub mod crd;
 mod follow;
 pub mod gateway;
 pub mod ingress;
+mod made;
+pub mod nginx;
 pub mod run;
 mod secrets;
 pub mod status;
@@ -23,7 +25,7 @@ use torana_config::install::ProvidersConfig;
 use torana_extend::Provider;
 
 /// Names behind `@` in references.
-pub const NAMES: [&str; 3] = [crd::NAME, ingress::NAME, gateway::NAME];
+pub const NAMES: [&str; 4] = [crd::NAME, ingress::NAME, gateway::NAME, nginx::NAME];
 
 /// The providers that the static configuration switches on.
 pub fn configured(config: &ProvidersConfig) -> Vec<Box<dyn Provider>> {
