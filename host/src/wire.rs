@@ -185,6 +185,7 @@ fn providers(install: &InstallConfig, plugins: &Plugins, rest: &Rest) -> Vec<Box
     all.extend(torana_docker::configured(&install.providers));
     all.extend(torana_kubernetes::configured(&install.providers));
     all.extend(torana_kubernetes::gateway::configured(install));
+    all.extend(torana_kubernetes::nginx::configured(install));
     all.extend(install.providers.plugin.iter().map(|(name, config)| plugins.provider(name, config.clone())));
     all
 }

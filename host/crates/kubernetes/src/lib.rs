@@ -1,5 +1,6 @@
 //! Configuration from Kubernetes. One provider for each family of objects: `crd` (`kubernetescrd`), `ingress`
-//! (`kubernetes`), `gateway` (`kubernetesgateway`), `knative`.
+//! (`kubernetes`), `gateway` (`kubernetesgateway`), `knative`,
+//! `nginx` (`kubernetesingressnginx`).
 //!
 //! All of them stand on the same ground: [`client`] connects, [`watched`] keeps what is read from the API server,
 //! [`cluster`] is the view of it at one moment, [`backends`] finds the servers of a service, [`run`] translates
@@ -14,6 +15,8 @@ mod follow;
 pub mod gateway;
 pub mod ingress;
 pub mod knative;
+mod made;
+pub mod nginx;
 pub mod run;
 mod secrets;
 pub mod status;
@@ -24,7 +27,7 @@ use torana_config::install::ProvidersConfig;
 use torana_extend::Provider;
 
 /// Names behind `@` in references.
-pub const NAMES: [&str; 4] = [crd::NAME, ingress::NAME, gateway::NAME, knative::NAME];
+pub const NAMES: [&str; 5] = [crd::NAME, ingress::NAME, gateway::NAME, knative::NAME, nginx::NAME];
 
 /// The providers that the static configuration switches on.
 pub fn configured(config: &ProvidersConfig) -> Vec<Box<dyn Provider>> {

@@ -188,6 +188,8 @@ pub struct ProvidersConfig {
     pub kubernetes_gateway: Option<KubernetesGatewayConfig>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub knative: Option<KnativeConfig>,
+    #[serde(rename = "kubernetesIngressNGINX", skip_serializing_if = "Option::is_none")]
+    pub kubernetes_ingress_nginx: Option<IngressNginxConfig>,
     /// Free-form maps, keys as written, by the name of the plugin that provides.
     #[serde(deserialize_with = "de::trees", skip_serializing_if = "BTreeMap::is_empty")]
     pub plugin: BTreeMap<String, Node>,
@@ -237,6 +239,7 @@ impl Default for ProvidersConfig {
             kubernetes_ingress: None,
             kubernetes_gateway: None,
             knative: None,
+            kubernetes_ingress_nginx: None,
             plugin: BTreeMap::new(),
         }
     }
