@@ -12,6 +12,9 @@ if [ ! -f "$suite/run.py" ]; then
 fi
 binary="${TORANA_BIN:-$PWD/target/debug/torana}"
 [ -x "$binary" ] || cargo build --locked
+rustup target add wasm32-wasip1 >/dev/null 2>&1 || true
+cargo build --quiet --locked --release --target wasm32-wasip1 --manifest-path tests/fixtures/http-wasm/Cargo.toml
+export HTTP_WASM_GUESTS="$PWD/tests/fixtures/http-wasm/target/wasm32-wasip1/release"
 work="$(mktemp -d)"
 trap 'rm -rf "$work"' EXIT
 cp -r "$suite/." "$work/"

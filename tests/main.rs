@@ -30,11 +30,13 @@ mod cases {
     mod middlewares_auth;
     mod middlewares_traffic;
     mod on_demand;
+    mod otlp_logs;
     mod plugin_examples;
     mod plugin_test;
     mod plugins;
     mod protocol;
     mod reload;
+    mod reports;
     mod secrets;
     mod services;
     mod services_composite;

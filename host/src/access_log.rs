@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use torana_base::{Diagnostic, NoStatusRange, StatusRanges};
 use torana_config::install::{AccessLogConfig, AccessLogFiltersConfig, InstallConfig};
+use torana_telemetry::Records;
 use torana_telemetry::access_log::{AccessLog, AccessLogHandle, FieldOptions, Filter, Format, Options};
 
 /// What is wrong and does not keep the gateway from starting, as in Traefik.
@@ -29,7 +30,7 @@ fn codes(filters: &AccessLogFiltersConfig) -> Vec<String> {
     filters.status_codes.iter().map(|c| c.trim().to_owned()).collect()
 }
 
-fn options(config: &AccessLogConfig, workers: usize) -> Options {
+fn options(config: &AccessLogConfig, workers: usize, records: Option<Arc<dyn Records>>) -> Options {
     let filter = config.filters.as_ref().map_or_else(Filter::default, |f| Filter {
         status: StatusRanges::parse(&codes(f)).unwrap_or_default(),
         retried: f.retry_attempts,
@@ -51,17 +52,24 @@ fn options(config: &AccessLogConfig, workers: usize) -> Options {
         buffering: u64::try_from(config.buffering_size).unwrap_or(0),
         retries: config.count_retries,
         workers,
+        // A collector that cannot be told takes nothing away from the file.
+        silent: records.is_some() && !config.dual_output,
+        records,
     }
 }
 
-/// Starts the access log, if there is one.
-pub(crate) fn open(install: &InstallConfig, workers: usize) -> Result<Option<(Arc<AccessLog>, AccessLogHandle)>, Diagnostic> {
+/// Starts the access log, if there is one; `records` is told of each request too.
+pub(crate) fn open(
+    install: &InstallConfig,
+    workers: usize,
+    records: Option<Arc<dyn Records>>,
+) -> Result<Option<(Arc<AccessLog>, AccessLogHandle)>, Diagnostic> {
     let Some(config) = &install.access_log else { return Ok(None) };
     for d in doubts(config) {
         let text = d.to_string().replace('\n', " ");
         if d.is_error() { tracing::error!("{text}") } else { tracing::warn!("{text}") }
     }
-    AccessLog::open(options(config, workers)).map(Some).map_err(|e| {
+    AccessLog::open(options(config, workers, records)).map(Some).map_err(|e| {
         Diagnostic::error("accessLog.filePath", format!("cannot write the access log to `{}`: {e}", config.file_path))
             .hint("create the folder, or let torana's user write there")
     })
@@ -88,14 +96,14 @@ mod tests {
         };
         let keys: Vec<String> = doubts(&bad).into_iter().map(|d| d.key).collect();
         assert_eq!(keys, ["accessLog.format", "accessLog.filters.statusCodes[1]"]);
-        let options = options(&bad, 1);
+        let options = options(&bad, 1, None);
         assert_eq!((options.format, options.filter), (Format::Common, Filter::default()));
     }
 
     #[test]
     fn codes_may_have_spaces_around_them() {
         let spaced = config(AccessLogFiltersConfig { status_codes: vec![" 404 ".into()], ..Default::default() });
-        assert!(doubts(&spaced).is_empty() && options(&spaced, 1).filter.status.contains(404));
+        assert!(doubts(&spaced).is_empty() && options(&spaced, 1, None).filter.status.contains(404));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What is told to OpenTelemetry collectors, from configuration and environment. A block that cannot be used is told
+//! What is told to OpenTelemetry collectors, Datadog, StatsD and InfluxDB, from configuration and environment. A block that cannot be used is told
 //! in the log, and switches off itself alone.
 
 use http::HeaderName;
@@ -6,14 +6,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use torana_base::Diagnostic;
-use torana_config::install::{InstallConfig, OtlpMetricsConfig, TracingConfig};
+use torana_config::install::{InfluxDb2Config, InstallConfig, OtlpLogConfig, OtlpMetricsConfig, StatsdConfig, TracingConfig};
 use torana_control::Published;
-use torana_otlp::{Destination, Environment, Exporters, Resource, Signal, Source};
-use torana_telemetry::metrics::{Metrics, View};
+use torana_otlp::{Destination, Environment, Exporters, Resource, Signal};
+use torana_report::{BOUNDS, Push};
+use torana_telemetry::Records;
+use torana_telemetry::metrics::{Audience, Metrics, Source, View};
 use torana_trace::{Calls, Options, Tracer};
 
 /// Tells of what cannot be used.
-fn told<T>(what: &str, made: Result<T, Diagnostic>) -> Option<T> {
+pub(crate) fn told<T>(what: &str, made: Result<T, Diagnostic>) -> Option<T> {
     made.inspect_err(|d| tracing::error!("{what}: {}", d.to_string().replace('\n', " "))).ok()
 }
 
@@ -49,9 +51,37 @@ fn tracing(config: &TracingConfig, environment: &Environment, exporters: &mut Ex
     Ok(Arc::new(Tracer::new(options, sink)))
 }
 
+/// Sends what is put into what is given back.
+fn records(
+    config: &OtlpLogConfig,
+    key: &str,
+    environment: &Environment,
+    exporters: &mut Exporters,
+) -> Result<Arc<dyn Records>, Diagnostic> {
+    let to = Destination::new(&config.to(), Signal::Logs, key)?;
+    let resource = resource(key, &config.service_name, &config.resource_attributes, environment)?;
+    Ok(exporters.logs(to, resource, environment))
+}
+
+/// Sends the log of the gateway itself, if that is configured. What is wrong cannot be logged yet.
+pub(crate) fn log(
+    install: &InstallConfig,
+    environment: &Environment,
+    exporters: &mut Exporters,
+) -> Result<Option<Arc<dyn Records>>, Diagnostic> {
+    install.log.otlp.as_ref().map(|c| records(c, "log.otlp", environment, exporters)).transpose()
+}
+
+/// Sends the access log, if that is configured.
+pub(crate) fn access_log(install: &InstallConfig, environment: &Environment, exporters: &mut Exporters) -> Option<Arc<dyn Records>> {
+    let config = install.access_log.as_ref()?.otlp.as_ref()?;
+    told("the access log is not sent, and written instead", records(config, "accessLog.otlp", environment, exporters))
+}
+
 /// What `metrics.otlp` reports.
 pub(crate) fn view(install: &InstallConfig) -> Option<View> {
     install.metrics.as_ref()?.otlp.as_ref().map(|o| View {
+        audience: Audience::Otlp,
         // As in Traefik, none means those by default.
         buckets: match &o.explicit_boundaries[..] {
             [] => OtlpMetricsConfig::default().explicit_boundaries,
@@ -60,6 +90,44 @@ pub(crate) fn view(install: &InstallConfig) -> Option<View> {
         entry_points: o.add_entry_points_labels,
         routers: o.add_routers_labels,
         services: o.add_services_labels,
+    })
+}
+
+/// What the receivers that are reported to in other forms are told.
+pub(crate) fn pushed(install: &InstallConfig) -> impl Iterator<Item = View> {
+    let metrics = install.metrics.as_ref();
+    let view = |audience, (entry_points, routers, services)| View { audience, buckets: BOUNDS.to_vec(), entry_points, routers, services };
+    let lines = |c: &StatsdConfig| (c.add_entry_points_labels, c.add_routers_labels, c.add_services_labels);
+    let points = |c: &InfluxDb2Config| (c.add_entry_points_labels, c.add_routers_labels, c.add_services_labels);
+    let datadog = metrics.and_then(|m| m.datadog.as_ref()).map(|c| view(Audience::Datadog, lines(c)));
+    let statsd = metrics.and_then(|m| m.statsd.as_ref()).map(|c| view(Audience::StatsD, lines(c)));
+    let influxdb = metrics.and_then(|m| m.influxdb2.as_ref()).map(|c| view(Audience::InfluxDb, points(c)));
+    [datadog, statsd, influxdb].into_iter().flatten()
+}
+
+/// Reports what is counted in other forms than OpenTelemetry's, if that is configured.
+pub(crate) fn reports(install: &InstallConfig, exporters: &mut Exporters, counted: &Arc<Metrics>, published: &Published) {
+    let Some(metrics) = &install.metrics else { return };
+    for view in pushed(install) {
+        let made = match view.audience {
+            Audience::Datadog => metrics.datadog.as_ref().map(|c| Push::datadog(c, |name| std::env::var(name).ok())),
+            Audience::StatsD => metrics.statsd.as_ref().map(Push::statsd),
+            _ => metrics.influxdb2.as_ref().map(Push::influxdb2),
+        };
+        let Some(push) = made.and_then(|made| told("metrics are not reported", made)) else { continue };
+        let source = source(counted, published, view);
+        exporters.other(push.name(), Box::new(move |stop| Box::pin(push.run(source, stop))));
+    }
+}
+
+/// All that a view has.
+fn source(counted: &Arc<Metrics>, published: &Published, view: View) -> Source {
+    let (counted, published) = (counted.clone(), published.clone());
+    Arc::new(move |reader| {
+        counted.read(reader, &view);
+        if view.services {
+            torana_api::servers(reader, &published.status.load());
+        }
     })
 }
 
@@ -76,13 +144,7 @@ pub(crate) fn metrics(
     let made = Destination::new(&config.to(), Signal::Metrics, "metrics.otlp")
         .and_then(|to| Ok((to, resource("metrics.otlp", &config.service_name, &config.resource_attributes, environment)?)));
     let Some((destination, resource)) = told("metrics are not sent", made) else { return };
-    let (counted, published) = (counted.clone(), published.clone());
-    let source: Source = Arc::new(move |reader| {
-        counted.read(reader, &view);
-        if view.services {
-            torana_api::servers(reader, &published.status.load());
-        }
-    });
+    let source = source(counted, published, view);
     let interval = config.push_interval.positive().unwrap_or(Duration::from_secs(60));
     exporters.metrics(destination, resource, interval, source, calls);
 }

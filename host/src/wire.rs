@@ -24,8 +24,9 @@ use torana_dataplane::{Drain, Live, Workers};
 use torana_extend::{Backoff, Egress, Event, PluginHost, Provider, ProviderOut};
 use torana_otlp::{Environment, Exporters};
 use torana_provider::rest::{self, Rest};
+use torana_telemetry::Records;
 use torana_telemetry::access_log::{AccessLog, AccessLogHandle};
-use torana_telemetry::metrics::{Metrics, View};
+use torana_telemetry::metrics::{Audience, Metrics, View};
 use torana_trace::{Calls, Tracer};
 use torana_upstream::{SpiffeSource, Transport};
 use torana_wasm::Plugins;
@@ -113,7 +114,7 @@ fn spiffe(install: &InstallConfig) -> Result<Option<(Arc<SpiffeSource>, torana_s
 
 /// Where everything is counted, if metrics are configured.
 fn metrics(install: &InstallConfig) -> Option<Arc<Metrics>> {
-    let views: Vec<View> = prometheus_view(install).into_iter().chain(observe::view(install)).collect();
+    let views: Vec<View> = prometheus_view(install).into_iter().chain(observe::view(install)).chain(observe::pushed(install)).collect();
     if views.is_empty() {
         return None;
     }
@@ -130,6 +131,7 @@ fn metrics(install: &InstallConfig) -> Option<Arc<Metrics>> {
 /// What `prometheus@internal` shows.
 fn prometheus_view(install: &InstallConfig) -> Option<View> {
     install.prometheus().map(|p| View {
+        audience: Audience::Prometheus,
         buckets: p.buckets.clone(),
         entry_points: p.add_entry_points_labels,
         routers: p.add_routers_labels,
@@ -183,13 +185,18 @@ fn providers(install: &InstallConfig, plugins: &Plugins, rest: &Rest) -> Vec<Box
     all.extend(torana_docker::configured(&install.providers));
     all.extend(torana_kubernetes::configured(&install.providers));
     all.extend(torana_kubernetes::gateway::configured(install));
+    all.extend(torana_kubernetes::nginx::configured(install));
     all.extend(install.providers.plugin.iter().map(|(name, config)| plugins.provider(name, config.clone())));
     all
 }
 
 /// Serves until a signal to stop and everything that was open has ended.
 pub(crate) fn serve(loaded: Loaded) -> Result<(), Vec<Diagnostic>> {
-    let log = start_log(&loaded.config).map_err(|d| vec![d])?;
+    let environment = Environment::new();
+    let mut exporters = Exporters::default();
+    let sent = observe::log(&loaded.config, &environment, &mut exporters);
+    let log = start_log(&loaded.config, sent.as_ref().ok().cloned().flatten()).map_err(|d| vec![d])?;
+    observe::told("the log is not sent", sent);
     for w in &loaded.warnings {
         tracing::warn!("{}", w.to_string().replace('\n', " "));
     }
@@ -206,11 +213,10 @@ pub(crate) fn serve(loaded: Loaded) -> Result<(), Vec<Diagnostic>> {
     }
     let install = Arc::new(loaded.config);
     let metrics = metrics(&install);
-    let environment = Environment::new();
-    let mut exporters = Exporters::default();
     let calls = observe::view(&install).map(|v| Arc::new(Calls::new(v.buckets)));
     let tracer = observe::tracer(&install, &environment, &mut exporters);
-    let (access_log, requests) = access_log::open(&install, workers()).map_err(|d| vec![d])?.unzip();
+    let records = observe::access_log(&install, &environment, &mut exporters);
+    let (access_log, requests) = access_log::open(&install, workers(), records).map_err(|d| vec![d])?.unzip();
     let entry_points = torana_control::entry_points::compile(
         &install.entry_points,
         install.host_resolver.as_ref(),
@@ -227,8 +233,11 @@ pub(crate) fn serve(loaded: Loaded) -> Result<(), Vec<Diagnostic>> {
     for d in &wrong {
         tracing::error!("{}", d.to_string().replace('\n', " "));
     }
-    if let (Some(metrics), Some(calls)) = (&metrics, calls) {
-        observe::metrics(&install, &environment, &mut exporters, metrics, &published, calls);
+    if let Some(metrics) = &metrics {
+        observe::reports(&install, &mut exporters, metrics, &published);
+        if let Some(calls) = calls {
+            observe::metrics(&install, &environment, &mut exporters, metrics, &published, calls);
+        }
     }
     let (identity, agent) = spiffe(&install).map_err(|d| vec![d])?.unzip();
     let spiffe = identity.clone().zip(agent);
@@ -432,7 +441,7 @@ impl Signals {
     }
 }
 
-fn start_log(config: &InstallConfig) -> Result<torana_telemetry::log::LogHandle, Diagnostic> {
+fn start_log(config: &InstallConfig, records: Option<Arc<dyn Records>>) -> Result<torana_telemetry::log::LogHandle, Diagnostic> {
     let l = &config.log;
     let wanted = torana_telemetry::log::LogConfig {
         level: format!("{:?}", l.level),
@@ -446,7 +455,7 @@ fn start_log(config: &InstallConfig) -> Result<torana_telemetry::log::LogHandle,
             compress: l.compress.unwrap_or(true),
         },
     };
-    torana_telemetry::log::init(&wanted).map_err(|e| {
+    torana_telemetry::log::init(&wanted, records).map_err(|e| {
         Diagnostic::error("log.filePath", format!("cannot write the log to `{}`: {e}", l.file_path))
             .hint("create the folder, or let torana's user write there")
     })

@@ -18,6 +18,7 @@ macro_rules! examples {
 examples! {
     acme_dns: "acme-dns",
     basic_auth_and_rate_limit: "basic-auth-and-rate-limit",
+    http_wasm: "http-wasm",
     on_demand_tls: "on-demand-tls",
     quickstart: "quickstart",
     systemd: "systemd",
@@ -96,9 +97,9 @@ pub(super) fn files(folder: &Path) -> Vec<PathBuf> {
 /// What examples take from the environment.
 const ENVIRONMENT: [(&str, &str); 1] = [("CLOUDFLARE_TOKEN", "none")];
 
-/// Puts a plugin of plugins/ where a README wants it; whether there is one.
-fn with_plugin(at: &Path, name: &str) -> bool {
-    let Some(component) = first_party(name) else { return false };
+/// Puts a plugin where a README wants it; whether there is one.
+fn with_plugin(at: &Path, built: Option<PathBuf>) -> bool {
+    let Some(component) = built else { return false };
     let new = tempfile::NamedTempFile::new_in(at).unwrap();
     fs::copy(&component, new.path()).unwrap();
     new.persist(at.join(component.file_name().unwrap())).unwrap();
@@ -108,7 +109,12 @@ fn with_plugin(at: &Path, name: &str) -> bool {
 fn example(name: &str) {
     let root = root();
     let at = root.join("examples").join(name);
-    if name == "acme-dns" && !with_plugin(&at, "dns-cloudflare") {
+    let ready = match name {
+        "acme-dns" => with_plugin(&at, first_party("dns-cloudflare")),
+        "http-wasm" => with_plugin(&at, greeter()),
+        _ => true,
+    };
+    if !ready {
         return;
     }
     let install = ["torana.yml", "torana.toml"].into_iter().find(|f| at.join(f).is_file()).expect("no install configuration");

@@ -203,6 +203,28 @@ fn a_body_of_another_length_does_not_make_a_request() {
     assert_eq!(backend.requests().len(), 0, "{:?}", backend.requests());
 }
 
+/// With its head alone it would be whole for a server, so its end is waited for.
+#[test]
+fn a_request_that_declares_no_bytes_is_sent_when_it_has_ended() {
+    let backend = Backend::named("reached");
+    let gateway = Gateway::start(&everything(&backend));
+    let nothing: [(&str, &[u8]); 5] =
+        [(":method", b"POST"), (":scheme", b"http"), (":authority", b"a"), (":path", b"/"), ("content-length", b"0")];
+    let mut c = Http2::open(&gateway);
+    c.request(1, 0, &nothing);
+    c.request(3, 0, &nothing);
+    // One that comes later is answered: the gateway has seen those before it.
+    c.get(5, "/later");
+    assert_eq!(c.outcome(5), Outcome::Status(200));
+    c.frame(DATA, 0, 3, b"");
+    c.frame(DATA, END_STREAM, 3, b"");
+    assert_eq!(c.outcome(3), Outcome::Status(200));
+    c.frame(DATA, END_STREAM, 1, b"x");
+    assert_eq!(c.outcome(1), Outcome::Reset);
+    let seen: Vec<_> = backend.requests().iter().map(|r| (r.path().to_owned(), r.header("content-length").map(str::to_owned))).collect();
+    assert_eq!(seen, [("/later".to_owned(), None), ("/".to_owned(), Some("0".to_owned()))]);
+}
+
 /// EP-08
 #[test]
 fn large_heads_are_refused_over_http2_too() {

@@ -197,6 +197,7 @@ fn what_is_no_request_ends_its_stream() {
         (head(&[0x22, b't', b'e', 1, b'x']), malformed),                      // of a connection
         ([head(&[0x54, 1, b'5']), frame(0, 4, b"four")].concat(), malformed), // content-length: 5
         ([head(&[0x54, 1, b'3']), frame(0, 4, b"four")].concat(), malformed),
+        ([head(&[0x54, 1, b'0']), frame(0, 4, b"four")].concat(), malformed),
         (vec![], "Reset(269)"),
     ] {
         let got = outcome(&c, bytes.clone(), true);
@@ -205,6 +206,7 @@ fn what_is_no_request_ends_its_stream() {
     }
     assert_eq!(c.quic.close_reason(), None);
     assert!(outcome(&c, head(&[]), true).unwrap().ends_with(&[0, 1, b'a']));
+    assert_eq!(backend.requests().len(), 3, "{:?}", backend.requests());
 }
 
 #[test]

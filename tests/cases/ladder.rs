@@ -10,7 +10,7 @@ const RUNGS: &[(u8, &[&str])] = &[
     (0, &["base", "trace"]),
     (1, &["config", "http", "telemetry"]),
     (2, &["extend", "discovery", "trust", "router", "registry"]),
-    (3, &["upstream", "tls", "middleware", "provider", "docker", "kubernetes", "spiffe", "wasm", "devkit", "otlp"]),
+    (3, &["upstream", "tls", "middleware", "provider", "docker", "kubernetes", "spiffe", "wasm", "devkit", "otlp", "report"]),
     (4, &["dataplane"]),
     (5, &["control"]),
     (6, &["api"]),
@@ -18,7 +18,7 @@ const RUNGS: &[(u8, &[&str])] = &[
 ];
 
 /// Extensions: only the binary knows that they exist.
-const EXTENSIONS: &[&str] = &["middleware", "provider", "docker", "kubernetes", "spiffe", "wasm", "devkit", "otlp"];
+const EXTENSIONS: &[&str] = &["middleware", "provider", "docker", "kubernetes", "spiffe", "wasm", "devkit", "otlp", "report"];
 
 /// Arrows that go another way than the ladder allows, each with its reason.
 const EXCEPTIONS: &[(&str, &str, &str)] =

@@ -1,37 +1,9 @@
 //! Traces and metrics for OpenTelemetry collectors (TRC-01, TRC-02, MET-02).
 
-use crate::harness::{Backend, Reply, Request, Setup, eventually, free_port, route};
-use flate2::read::GzDecoder;
+use crate::harness::{Backend, Setup, collector, eventually, free_port, grpc_collector, messages, route};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::trace::v1::Span;
-use prost::Message;
-use std::io::Read;
-
-fn unzipped(bytes: &[u8]) -> Vec<u8> {
-    let mut out = Vec::new();
-    GzDecoder::new(bytes).read_to_end(&mut out).unwrap();
-    out
-}
-
-/// A collector that takes everything, over HTTP.
-fn collector() -> Backend {
-    Backend::http(|_| Reply::status(200))
-}
-
-/// The same, over gRPC.
-fn grpc_collector() -> Backend {
-    Backend::h2c(|_| Reply::ok([0; 5]).header("content-type", "application/grpc").trailer("grpc-status", "0"))
-}
-
-/// The messages of requests to this path; of gRPC without the frame around each.
-fn messages<M: Message + Default>(collector: &Backend, path: &str) -> Vec<M> {
-    let of = |r: &Request| {
-        let body = if r.headers.one("content-type") == Some("application/grpc") { &r.body[5..] } else { &r.body[..] };
-        M::decode(&*unzipped(body)).unwrap()
-    };
-    collector.requests().iter().filter(|r| r.path() == path).map(of).collect()
-}
 
 fn spans(collector: &Backend, path: &str) -> Vec<Span> {
     let requests: Vec<ExportTraceServiceRequest> = messages(collector, path);

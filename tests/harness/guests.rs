@@ -6,18 +6,36 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 const TARGET: &str = "wasm32-wasip2";
+/// Of core modules.
+const MODULES: &str = "wasm32-wasip1";
 
 /// The components of tests/fixtures/plugins. `None` without the target: the test is skipped, loudly; where CI is set, it fails.
 pub(crate) fn guests() -> Option<&'static Guests> {
     static GUESTS: OnceLock<Option<Guests>> = OnceLock::new();
-    GUESTS.get_or_init(|| made(|| Guests { fixtures: build("tests/fixtures/plugins", "target", &[], &[]) })).as_ref()
+    GUESTS.get_or_init(|| made(TARGET, || Guests { fixtures: build("tests/fixtures/plugins", TARGET, "target", &[], &[]) })).as_ref()
 }
 
 /// The component of a plugin of our own, in plugins/; `None` as for [`guests`].
 pub(crate) fn first_party(package: &str) -> Option<PathBuf> {
     static BUILT: OnceLock<Option<PathBuf>> = OnceLock::new();
-    let folder = BUILT.get_or_init(|| made(|| build("plugins", "target", &[], &[]))).as_ref()?;
+    let folder = BUILT.get_or_init(|| made(TARGET, || build("plugins", TARGET, "target", &[], &[]))).as_ref()?;
     Some(component(folder, package))
+}
+
+/// A guest of http-wasm, in tests/fixtures/http-wasm; `None` as for [`guests`].
+pub(crate) fn http_wasm(package: &str) -> Option<PathBuf> {
+    static BUILT: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let folder = BUILT.get_or_init(|| made(MODULES, || build("tests/fixtures/http-wasm", MODULES, "target", &[], &[]))).as_ref()?;
+    Some(component(folder, package))
+}
+
+/// The guest of examples/http-wasm; `None` as for [`guests`].
+pub(crate) fn greeter() -> Option<PathBuf> {
+    static BUILT: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let elsewhere = root().join("target/guests/greeter");
+    let build = || build("examples/http-wasm/guest", MODULES, &elsewhere.to_string_lossy(), &[], &[]);
+    let folder = BUILT.get_or_init(|| made(MODULES, build)).as_ref()?;
+    Some(component(folder, "greeter"))
 }
 
 pub(crate) struct Guests {
@@ -38,7 +56,8 @@ impl Guests {
     pub(crate) fn second(&self, package: &str) -> Vec<u8> {
         static SECOND: OnceLock<PathBuf> = OnceLock::new();
         // Elsewhere: otherwise the two versions would take turns in one folder, and be built in each run.
-        let build = || build("tests/fixtures/plugins", "target/second", &["-p", "reload", "-p", "state"], &[("FIXTURE_VERSION", "2")]);
+        let build =
+            || build("tests/fixtures/plugins", TARGET, "target/second", &["-p", "reload", "-p", "state"], &[("FIXTURE_VERSION", "2")]);
         std::fs::read(component(SECOND.get_or_init(build), package)).unwrap()
     }
 }
@@ -55,17 +74,17 @@ fn component(folder: &Path, package: &str) -> PathBuf {
     if library.exists() { library } else { program }
 }
 
-fn made<T>(build: impl FnOnce() -> T) -> Option<T> {
-    if installed() {
+fn made<T>(target: &str, build: impl FnOnce() -> T) -> Option<T> {
+    if installed(target) {
         return Some(build());
     }
-    assert!(std::env::var_os("CI").is_none(), "the target {TARGET} is missing: rustup target add {TARGET}");
-    eprintln!("SKIPPED: tests of plugins need `rustup target add {TARGET}`");
+    assert!(std::env::var_os("CI").is_none(), "the target {target} is missing: rustup target add {target}");
+    eprintln!("SKIPPED: tests of plugins need `rustup target add {target}`");
     None
 }
 
-fn installed() -> bool {
-    let out = Command::new("rustc").args(["--print", "target-libdir", "--target", TARGET]).current_dir(root()).output();
+fn installed(target: &str) -> bool {
+    let out = Command::new("rustc").args(["--print", "target-libdir", "--target", target]).current_dir(root()).output();
     out.is_ok_and(|o| o.status.success() && Path::new(String::from_utf8_lossy(&o.stdout).trim()).is_dir())
 }
 
@@ -99,14 +118,14 @@ pub(crate) fn python_packages(folder: &str, packages: &[&str]) -> Result<PathBuf
 }
 
 /// Builds a workspace of guests; gives the folder with the components.
-fn build(workspace: &str, target_dir: &str, args: &[&str], env: &[(&str, &str)]) -> PathBuf {
+fn build(workspace: &str, target: &str, target_dir: &str, args: &[&str], env: &[(&str, &str)]) -> PathBuf {
     let workspace = root().join(workspace);
     let target_dir = workspace.join(target_dir);
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
-    cargo.args(["build", "--quiet", "--release", "--target", TARGET, "--target-dir"]).arg(&target_dir).args(args);
+    cargo.args(["build", "--quiet", "--release", "--target", target, "--target-dir"]).arg(&target_dir).args(args);
     // Flags of the host's build are not for guests.
     cargo.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS").env_remove("FIXTURE_VERSION").envs(env.iter().copied());
     let built = cargo.current_dir(&workspace).status();
     assert!(built.is_ok_and(|s| s.success()), "cannot build {}", workspace.display());
-    target_dir.join(TARGET).join("release")
+    target_dir.join(target).join("release")
 }

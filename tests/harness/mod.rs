@@ -12,6 +12,7 @@
 mod backend;
 mod browser;
 mod client;
+mod collector;
 mod gateway;
 mod guests;
 mod h2;
@@ -25,8 +26,9 @@ mod pki;
 pub(crate) use backend::{Backend, Raw, Reply};
 pub(crate) use browser::Browser;
 pub(crate) use client::{Conn, Response};
+pub(crate) use collector::{collector, grpc_collector, messages};
 pub(crate) use gateway::{Gateway, Setup, binary, command, run};
-pub(crate) use guests::{Guests, first_party, guests, python_packages, retouched, toolchains};
+pub(crate) use guests::{Guests, first_party, greeter, guests, http_wasm, python_packages, retouched, toolchains};
 pub(crate) use h2::h2_request;
 pub(crate) use h3::{H3Conn, answer, exchange};
 pub(crate) use https::{TlsClient, TlsConn};

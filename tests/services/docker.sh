@@ -98,7 +98,9 @@ start() {
         [ -n "$n" ] || continue
         bridge=trn$n
         [ -s "$at/bridge" ] && ip link show "$bridge" >/dev/null 2>&1 && break
-        ip link add "$bridge" type bridge 2>/dev/null || continue
+        # The address is said, for a bridge that chooses takes that of a container, and another one when that leaves:
+        # the others then send to nobody until they ask anew, which takes most of a minute.
+        ip link add "$bridge" address "$(printf '02:42:0a:%02x:00:01' "$n")" type bridge 2>/dev/null || continue
         ip addr add "10.$n.0.1/24" dev "$bridge"
         ip link set "$bridge" up
         break

@@ -163,7 +163,7 @@ resume() {
     spawn server "$server" --bind-address 127.0.0.1 --secure-port "$PORT" --advertise-address 127.0.0.2 \
         --tls-cert-file "$at/server.pem" --tls-private-key-file "$at/server.key" --cert-dir "$at/certs" \
         --etcd-servers "http://127.0.0.1:$PORT_ETCD" --token-auth-file "$at/tokens.csv" --authorization-mode RBAC \
-        --service-cluster-ip-range 10.96.0.0/16 --service-account-key-file "$at/accounts.key" \
+        --service-cluster-ip-range "${SERVICES:-10.96.0.0/16}" --service-account-key-file "$at/accounts.key" \
         --service-account-signing-key-file "$at/accounts.key" --service-account-issuer "https://127.0.0.1:$PORT" \
         --disable-admission-plugins ServiceAccount --endpoint-reconciler-type none --profiling=false \
         --runtime-config discovery.k8s.io/v1beta1=false --enable-priority-and-fairness=false \

@@ -87,7 +87,7 @@ pub(crate) fn play(t: &Transcript, kind: PluginKind, path: &str, manifest: Optio
 fn part(stage: &Stage, name: &str, t: &Transcript, kind: PluginKind) -> Result<Part, Vec<Diagnostic>> {
     let host = stage.host();
     Ok(match kind {
-        PluginKind::Middleware => Part::Steps(host.middleware(name, &t.config, "config")?.steps),
+        PluginKind::Middleware => Part::Steps(host.middleware(name, &t.config, "config", "file")?.steps),
         PluginKind::Service => Part::Service(host.service(name, &t.config, "config")?),
         PluginKind::Matcher => Part::Test(host.matcher(name, &t.args).map_err(|e| {
             let key = if t.args.is_empty() { "config" } else { "args" };

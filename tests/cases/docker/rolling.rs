@@ -49,8 +49,9 @@ fn a_rolling_update_loses_no_request() {
     let (sent, lost) = under_load(gateway.web(), "web.test", || {
         for (old, new) in [("old1", "new1"), ("old2", "new2")] {
             start(new);
-            // This server ends when it is killed, a second after it was told to.
-            engine.docker(&["stop", "-t", "1", old]);
+            // This server ends when it is killed, five seconds after it was told to: a machine with much to do needs
+            // some of them to see what it was told.
+            engine.docker(&["stop", "-t", "5", old]);
             engine.docker(&["rm", old]);
         }
     });
@@ -88,7 +89,7 @@ fn a_request_under_way_ends_before_its_container() {
     });
     // The last one is taken out when it has ended, not before.
     std::thread::scope(|s| {
-        let stop = s.spawn(|| engine.docker(&["stop", "-t", "2", "two"]));
+        let stop = s.spawn(|| engine.docker(&["stop", "-t", "5", "two"]));
         std::thread::sleep(Duration::from_millis(500));
         assert_eq!(ask(&gateway, "web.test").status, 200);
         stop.join().unwrap();

@@ -3,6 +3,7 @@
 mod bad;
 mod check;
 mod granted;
+mod http_wasm;
 mod replaced;
 mod work;
 

@@ -141,6 +141,7 @@ fn providers(all: &ProvidersConfig) -> Vec<Cow<'static, str>> {
         ("KubernetesIngress", all.kubernetes_ingress.is_some()),
         ("KubernetesCRD", all.kubernetes_crd.is_some()),
         ("KubernetesGateway", all.kubernetes_gateway.is_some()),
+        ("Knative", all.knative.is_some()),
         ("Rest", all.rest.is_some()),
         ("ConsulCatalog", all.consul_catalog.is_some()),
         ("Nomad", all.nomad.is_some()),

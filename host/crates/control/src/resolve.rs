@@ -201,7 +201,7 @@ impl<'a> Resolver<'a> {
         let slot = (None, name.clone());
         let steps = match self.before.get(&slot) {
             Some(kept) if kept.digest == digest => kept.steps.clone(),
-            _ => self.plugins.middleware(&found, config, &key).map_err(|wrong| own(item, wrong))?.steps,
+            _ => self.plugins.middleware(&found, config, &key, provider_of(name)).map_err(|wrong| own(item, wrong))?.steps,
         };
         self.kept.borrow_mut().insert(slot, KeptSteps { digest, steps: steps.clone(), targets: Targets::new() });
         Ok(steps)

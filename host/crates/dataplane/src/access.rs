@@ -75,7 +75,7 @@ pub(crate) struct Line {
 
 impl Line {
     /// Begins, if a request to this router, or to none, is to be logged.
-    pub(crate) fn begin(on: &Rc<ConnectionLog>, exchange: &mut Exchange, router: Option<&Router>, started: Instant) -> Option<Line> {
+    pub(crate) fn begin(on: &Rc<ConnectionLog>, exchange: &mut Exchange, router: Option<&Router>, started: Instant) -> Option<Box<Line>> {
         if !router.map_or(on.at.unrouted, |r| r.logged) {
             return None;
         }
@@ -83,7 +83,7 @@ impl Line {
         let request = &exchange.request;
         // Where they were not escaped they part parameters, as in what is sent on.
         let query = request.query.as_ref().map(|q| path::replace_semicolons(q, "&").unwrap_or_else(|| q.clone()));
-        Some(Line {
+        Some(Box::new(Line {
             on: on.clone(),
             peer: exchange.peer.clone(),
             started,
@@ -104,12 +104,12 @@ impl Line {
             response: HeaderMap::new(),
             status: 0,
             progress: None,
-        })
+        }))
     }
 
     /// The request is traced.
     pub(crate) fn traced(&mut self, at: &torana_trace::Context) {
-        self.trace = Some(Trace { id: at.trace.0, span: at.span.0 });
+        self.trace = Some(Trace { id: at.trace.0, span: at.span.0, sampled: at.is_sampled() });
     }
 
     /// The response is there, its body not yet.
@@ -161,7 +161,7 @@ impl Line {
     }
 
     /// The response is sent.
-    pub(crate) fn finish(mut self, received: u64, sent: u64) {
+    pub(crate) fn finish(mut self: Box<Self>, received: u64, sent: u64) {
         if let Some(progress) = &self.progress {
             self.response.extend(self.on.at.log.kept(&progress.trailers.take()));
         }
@@ -174,7 +174,7 @@ impl Line {
     }
 
     /// The client went away before there was a response: the one that nobody could be sent stands for it.
-    pub(crate) fn abandoned(mut self, received: u64) {
+    pub(crate) fn abandoned(mut self: Box<Self>, received: u64) {
         self.status = respond::CLIENT_CLOSED_REQUEST;
         if let Some(origin) = &mut self.origin {
             origin.answered = true;
@@ -184,7 +184,7 @@ impl Line {
     }
 
     /// The response broke off, or there was no time for one.
-    pub(crate) fn cut(self, received: u64) {
+    pub(crate) fn cut(self: Box<Self>, received: u64) {
         let sent = self.progress.as_ref().map_or(0, |p| p.sent.get());
         self.write(received, sent, None);
     }

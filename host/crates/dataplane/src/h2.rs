@@ -135,6 +135,10 @@ async fn stream(request: http::Request<h2::RecvStream>, respond: SendResponse<By
         return;
     };
     watch_upload(&mut request, &interim, connection.entry_point.read_timeout);
+    if !multiplex::ends_as_declared(&mut request).await {
+        respond.borrow_mut().send_reset(h2::Reason::PROTOCOL_ERROR);
+        return;
+    }
     let peer = Rc::new(connection.peer.stream(Some(interim)));
     let slot = Slot::new(&connection.log);
     let mut exchange = Exchange::new(request, peer);

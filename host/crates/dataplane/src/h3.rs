@@ -253,6 +253,9 @@ async fn stream(
         })
     };
     watch_upload(&mut request, &interim, entry_point.read_timeout);
+    if !multiplex::ends_as_declared(&mut request).await {
+        return answer.reset(code::MESSAGE_ERROR);
+    }
     let peer = Rc::new(connection.peer.stream(Some(interim)));
     let slot = Slot::new(&connection.log);
     let mut exchange = Exchange::new(request, peer);

@@ -83,7 +83,8 @@ pub(crate) struct Record {
     /// Bytes of an answer to HEAD that was made to be sent and cannot be; they count as if it were, as in Traefik.
     unsent: u64,
     tally: Option<Tally>,
-    line: Option<Line>,
+    /// Boxed: a record is moved often, and a line is large, and seldom wanted.
+    line: Option<Box<Line>>,
 }
 
 /// What was read of the body of a request.

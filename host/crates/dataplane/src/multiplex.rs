@@ -102,6 +102,24 @@ pub(crate) fn watch_upload(request: &mut Request, interim: &Interim, limit: Opti
     }
 }
 
+/// A request that declares no bytes and has not ended would be whole for its server with the head alone, whatever
+/// follows here: its end is waited for. False where something else comes (RFC 9113, 8.1.1; RFC 9114, 4.1.2).
+pub(crate) async fn ends_as_declared(request: &mut Request) -> bool {
+    while !request.body.is_empty() && request.body.length() == Some(0) {
+        match request.body.frame().await {
+            None => request.body = Body::Empty,
+            Some(Ok(frame)) if frame.is_trailers() => {
+                let rest = std::mem::take(&mut request.body);
+                request.body = Body::prefixed([Ok(frame)].into(), rest, Some(0));
+                return true;
+            }
+            Some(Ok(frame)) if frame.data_ref().is_some_and(|d| d.is_empty()) => {}
+            Some(_) => return false,
+        }
+    }
+    true
+}
+
 /// Cookie crumbs become one header again (RFC 9113, 8.2.3; RFC 9114, 4.2.1).
 pub(crate) fn join_cookies(headers: &mut HeaderMap) {
     let mut all = headers.get_all(header::COOKIE).iter();

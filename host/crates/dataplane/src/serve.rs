@@ -196,7 +196,8 @@ async fn route(exchange: &mut Exchange, entry_point: &EntryPoint, view: &View, h
     forwarded::connection_headers(&mut exchange.request.headers, &entry_point.connection_allowed, exchange.upgrade.as_ref());
 
     let flat = match &entry_point.flattening {
-        Some(flattening) => Some(flattening.flat(&canonical_host(&exchange.request.host)).await),
+        // Boxed, for few want it, and every request would move the room for it.
+        Some(flattening) => Some(Box::pin(flattening.flat(&canonical_host(&exchange.request.host))).await),
         None => None,
     };
     let snapshot = view.current();

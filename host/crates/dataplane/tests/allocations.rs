@@ -64,7 +64,13 @@ fn a_proxied_get_stays_within_its_budget() {
     let plain = each(None);
     // What is counted is counted where there is room already.
     let metrics = Metrics::new(metrics::Options {
-        views: vec![metrics::View { buckets: vec![0.1, 0.3, 1.2, 5.0], entry_points: true, routers: true, services: true }],
+        views: vec![metrics::View {
+            buckets: vec![0.1, 0.3, 1.2, 5.0],
+            entry_points: true,
+            routers: true,
+            services: true,
+            ..Default::default()
+        }],
         internals: false,
         header_labels: Default::default(),
         workers: 1,

@@ -259,9 +259,7 @@ impl Format {
             Format::Plugin(..) => None,
             Format::Component => Some("it exports no hooks of torana:plugin@0.1.0 and no handler of wasi:http"),
             Format::Unwrapped => Some("not a component yet; `torana plugin build` makes one of it"),
-            Format::HttpWasm => {
-                Some("not a component; a plugin for Traefik, used through `experimental.localPlugins` and `middlewares.<name>.plugin`")
-            }
+            Format::HttpWasm => None,
             Format::ProxyWasm => Some("not a component; the gateway has no interface of proxy-wasm"),
             Format::Module => Some("not a component; build it for wasm32-wasip2, or with `torana plugin build` in its project"),
         }

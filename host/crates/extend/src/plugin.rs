@@ -38,7 +38,7 @@ pub trait PluginHost: Send + Sync {
     fn diagnostics(&self) -> Vec<Diagnostic>;
 
     /// The steps of a middleware that a plugin is; `key` is where its configuration stands.
-    fn middleware(&self, plugin: &str, config: &Node, key: &str) -> Result<Built, Vec<Diagnostic>>;
+    fn middleware(&self, plugin: &str, config: &Node, key: &str, provider: &str) -> Result<Built, Vec<Diagnostic>>;
 
     /// The service that a plugin is.
     fn service(&self, plugin: &str, config: &Node, key: &str) -> Result<Arc<dyn Endpoint>, Vec<Diagnostic>>;
@@ -222,7 +222,7 @@ impl PluginHost for NoPlugins {
         Vec::new()
     }
 
-    fn middleware(&self, plugin: &str, _: &Node, key: &str) -> Result<Built, Vec<Diagnostic>> {
+    fn middleware(&self, plugin: &str, _: &Node, key: &str, _: &str) -> Result<Built, Vec<Diagnostic>> {
         Err(none(plugin, key))
     }
 

@@ -46,6 +46,15 @@ impl WholeBody {
         Ok(Ok(whole))
     }
 
+    /// One that does not tell its length.
+    pub fn undeclared(bytes: Bytes, trailers: Option<HeaderMap>) -> Self {
+        WholeBody { bytes, trailers, declared: false }
+    }
+
+    pub fn trailers(&self) -> Option<&HeaderMap> {
+        self.trailers.as_ref()
+    }
+
     /// The body once more.
     pub fn body(&self) -> Body {
         match (self.declared && self.trailers.is_none(), self.bytes.is_empty()) {

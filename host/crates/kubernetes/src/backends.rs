@@ -196,7 +196,7 @@ fn leaves(endpoint: &Endpoint) -> bool {
     endpoint.conditions.as_ref().is_some_and(|c| c.terminating.unwrap_or(false))
 }
 
-fn server(host: &str, port: i32, draining: bool) -> Server {
+pub(crate) fn server(host: &str, port: i32, draining: bool) -> Server {
     let address = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
     Server { address, draining }
 }

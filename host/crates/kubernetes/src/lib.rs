@@ -1,5 +1,6 @@
 //! Configuration from Kubernetes. One provider for each family of objects: `crd` (`kubernetescrd`), `ingress`
-//! (`kubernetes`), `gateway` (`kubernetesgateway`).
+//! (`kubernetes`), `gateway` (`kubernetesgateway`), `knative`,
+//! `nginx` (`kubernetesingressnginx`).
 //!
 //! All of them stand on the same ground: [`client`] connects, [`watched`] keeps what is read from the API server,
 //! [`cluster`] is the view of it at one moment, [`backends`] finds the servers of a service, [`run`] translates
@@ -13,6 +14,9 @@ pub mod crd;
 mod follow;
 pub mod gateway;
 pub mod ingress;
+pub mod knative;
+mod made;
+pub mod nginx;
 pub mod run;
 mod secrets;
 pub mod status;
@@ -23,13 +27,14 @@ use torana_config::install::ProvidersConfig;
 use torana_extend::Provider;
 
 /// Names behind `@` in references.
-pub const NAMES: [&str; 3] = [crd::NAME, ingress::NAME, gateway::NAME];
+pub const NAMES: [&str; 5] = [crd::NAME, ingress::NAME, gateway::NAME, knative::NAME, nginx::NAME];
 
 /// The providers that the static configuration switches on.
 pub fn configured(config: &ProvidersConfig) -> Vec<Box<dyn Provider>> {
     [
         config.kubernetes_crd.as_ref().map(|c| run::provider(c.connection(), crd::Crd::new(c.clone()))),
         config.kubernetes_ingress.as_ref().map(|c| run::provider(c.connection(), ingress::Ingresses::new(c.clone()))),
+        config.knative.as_ref().map(|c| run::provider(c.connection(), knative::Knative::new(c.clone(), knative::cluster_domain()))),
     ]
     .into_iter()
     .flatten()

@@ -26,7 +26,8 @@ pub enum Wanted {
     EndpointSlices,
     Secrets,
     ConfigMaps,
-    Namespaces,
+    /// With a label selector, empty for all.
+    Namespaces(String),
     Nodes,
     /// With a label selector, empty for all.
     Ingresses(String),
@@ -110,9 +111,9 @@ impl Watched {
                 Wanted::Secrets => all.secrets = cx.typed("Secret", NOT_HELM, &mut all.tasks),
                 Wanted::ConfigMaps => all.config_maps = cx.typed("ConfigMap", "", &mut all.tasks),
                 Wanted::Ingresses(labels) => all.ingresses = cx.typed("Ingress", &labels, &mut all.tasks),
-                Wanted::Namespaces => all.namespaces = cx.global("Namespace", &mut all.tasks),
-                Wanted::Nodes => all.nodes = cx.global("Node", &mut all.tasks),
-                Wanted::IngressClasses => all.ingress_classes = cx.global("IngressClass", &mut all.tasks),
+                Wanted::Namespaces(labels) => all.namespaces = cx.global("Namespace", &labels, &mut all.tasks),
+                Wanted::Nodes => all.nodes = cx.global("Node", "", &mut all.tasks),
+                Wanted::IngressClasses => all.ingress_classes = cx.global("IngressClass", "", &mut all.tasks),
                 Wanted::Custom(kind) => {
                     let table = cx.custom(&kind, &mut all.tasks);
                     all.custom.insert(kind.resource.kind.clone(), table);
@@ -197,11 +198,11 @@ impl Spawn<'_> {
         self.follow(apis.collect(), kind, labels, tasks)
     }
 
-    fn global<K>(&self, kind: &str, tasks: &mut Tasks) -> Table<K>
+    fn global<K>(&self, kind: &str, labels: &str, tasks: &mut Tasks) -> Table<K>
     where
         K: Resource<DynamicType = (), Scope = k8s_openapi::ClusterResourceScope> + Watchable,
     {
-        self.follow(vec![Api::all(self.client.clone())], kind, "", tasks)
+        self.follow(vec![Api::all(self.client.clone())], kind, labels, tasks)
     }
 
     fn custom(&self, kind: &CustomKind, tasks: &mut Tasks) -> Table<DynamicObject> {

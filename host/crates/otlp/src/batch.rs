@@ -16,6 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const TOLD_EVERY: Duration = Duration::from_secs(60);
 
 /// The end where things are put in; never waits.
+#[derive(Debug)]
 pub(crate) struct Queue<T> {
     sender: mpsc::Sender<T>,
     dropped: Arc<AtomicU64>,

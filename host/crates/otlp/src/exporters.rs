@@ -1,9 +1,10 @@
 //! The thread that sends.
 
 use crate::batch::TARGET;
-use crate::destination::{Destination, Signal};
+use crate::destination::Destination;
 use crate::environment::Environment;
-use crate::metrics::{self, Source};
+use crate::logs;
+use crate::metrics;
 use crate::resource::Resource;
 use crate::spans;
 use std::pin::Pin;
@@ -12,14 +13,18 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::watch;
+use torana_telemetry::Records;
+use torana_telemetry::metrics::Source;
 use torana_trace::{Calls, Sink};
 
-type Work = Box<dyn FnOnce(watch::Receiver<bool>) -> Pin<Box<dyn Future<Output = ()>>> + Send>;
+/// Runs until it is told to stop, and a little longer to send what is left.
+pub type Work = Box<dyn FnOnce(watch::Receiver<bool>) -> Pin<Box<dyn Future<Output = ()>>> + Send>;
 
 /// What is to be sent from one thread; gathered before it starts.
 #[derive(Default)]
 pub struct Exporters {
-    work: Vec<(Signal, Work)>,
+    /// With what is sent, for the log.
+    work: Vec<(&'static str, Work)>,
 }
 
 impl Exporters {
@@ -28,7 +33,16 @@ impl Exporters {
         let signal = destination.signal();
         let (queue, batches) = spans::spans(destination, environment);
         let work: Work = Box::new(move |stop| Box::pin(spans::run(batches, resource, stop)));
-        self.work.push((signal, work));
+        self.work.push((signal.name(), work));
+        Arc::new(queue)
+    }
+
+    /// Sends log records; they are put into what is given back.
+    pub fn logs(&mut self, destination: Destination, resource: Resource, environment: &Environment) -> Arc<dyn Records> {
+        let signal = destination.signal();
+        let (queue, batches) = logs::logs(destination, environment);
+        let work: Work = Box::new(move |stop| Box::pin(logs::run(batches, resource, stop)));
+        self.work.push((signal.name(), work));
         Arc::new(queue)
     }
 
@@ -36,7 +50,12 @@ impl Exporters {
     pub fn metrics(&mut self, destination: Destination, resource: Resource, interval: Duration, source: Source, calls: Arc<Calls>) {
         let signal = destination.signal();
         let work: Work = Box::new(move |stop| Box::pin(metrics::run(destination, resource, interval, source, calls, stop)));
-        self.work.push((signal, work));
+        self.work.push((signal.name(), work));
+    }
+
+    /// Sends something else from the same thread.
+    pub fn other(&mut self, what: &'static str, work: Work) {
+        self.work.push((what, work));
     }
 
     /// Starts the thread, if there is anything to send.
@@ -47,10 +66,11 @@ impl Exporters {
             return Ok(Running { stop, ended, thread: None });
         }
         let thread = std::thread::Builder::new().name("otlp".into()).spawn(move || {
+            torana_telemetry::log::enter_sender();
             let built = tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default());
             match built {
                 Ok(runtime) => runtime.block_on(all(self.work, stopped)),
-                Err(error) => tracing::error!(%error, "cannot start what sends to OpenTelemetry collectors"),
+                Err(error) => tracing::error!(%error, "cannot start what sends to collectors"),
             }
             // Nobody may wait for it any more.
             let _ = over.send(());
@@ -59,15 +79,14 @@ impl Exporters {
     }
 }
 
-async fn all(work: Vec<(Signal, Work)>, stopped: watch::Receiver<bool>) {
+async fn all(work: Vec<(&'static str, Work)>, stopped: watch::Receiver<bool>) {
     let watched = work.into_iter().map(|(signal, w)| {
         // A panic of one does not end the others.
         let task = tokio::task::spawn_local(w(stopped.clone()));
         // In a task of its own: the others may go on for ever, and it is to be told at once.
         tokio::task::spawn_local(async move {
             if let Err(error) = task.await {
-                let signal = signal.name();
-                tracing::error!(target: TARGET, %error, signal, "nothing more is sent to the OpenTelemetry collector because of a bug in Torana");
+                tracing::error!(target: TARGET, %error, signal, "nothing more is sent to the collector because of a bug in Torana");
             }
         })
     });
@@ -155,7 +174,7 @@ mod tests {
             })
         });
         let broken: Work = Box::new(|_| Box::pin(broken()));
-        let work = vec![(Signal::Traces, others), (Signal::Metrics, broken)];
+        let work = vec![("traces", others), ("metrics", broken)];
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default()).unwrap();
         tracing::subscriber::with_default(heard.clone(), || {
             runtime.block_on(async { tokio::time::timeout(Duration::from_secs(20), all(work, stopped)).await.unwrap() });

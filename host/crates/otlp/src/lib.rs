@@ -5,12 +5,12 @@ mod batch;
 mod destination;
 mod environment;
 mod exporters;
+mod logs;
 mod metrics;
 mod resource;
 mod spans;
 
 pub use destination::{Destination, Signal};
 pub use environment::Environment;
-pub use exporters::{Exporters, Running};
-pub use metrics::Source;
+pub use exporters::{Exporters, Running, Work};
 pub use resource::Resource;

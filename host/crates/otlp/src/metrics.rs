@@ -13,12 +13,9 @@ use proto::number_data_point::Value as Number;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
-use torana_telemetry::metrics::Reader;
+use torana_telemetry::metrics::{Reader, Source};
 use torana_telemetry::names::{self, Family};
 use torana_trace::{Call, Calls, Durations};
-
-/// Says everything that is counted.
-pub type Source = Arc<dyn Fn(&mut dyn Reader) + Send + Sync>;
 
 /// Reports every `interval`, and once more at `stop`.
 pub(crate) async fn run(

@@ -68,7 +68,7 @@ fn span(s: Span) -> proto::Span {
     }
 }
 
-fn value(v: Value) -> any_value::Value {
+pub(crate) fn value(v: Value) -> any_value::Value {
     match v {
         Value::Text(t) => any_value::Value::StringValue(t.into_owned()),
         Value::Shared(t) => any_value::Value::StringValue(t.to_string()),

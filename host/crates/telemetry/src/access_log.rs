@@ -1,4 +1,5 @@
-//! The access log (`accessLog`): one line for each request that has ended, in Traefik's formats.
+//! The access log (`accessLog`): one line for each request that has ended, in Traefik's formats, and one record for a
+//! collector.
 //!
 //! A worker makes the line and puts it into memory of its own; one thread takes the lines of all workers and writes
 //! them, at once while there are few and together while there are many. Nobody waits for that thread: where lines
@@ -8,15 +9,18 @@ mod entry;
 mod fields;
 mod filter;
 mod format;
+mod record;
 mod time;
 mod writer;
 
-pub use entry::{Entry, Origin, OriginAnswer, Tls, Trace};
+pub use crate::record::Trace;
+pub use entry::{Entry, Origin, OriginAnswer, Tls};
 pub use fields::FieldOptions;
 pub use filter::Filter;
 pub use format::Format;
 
 use crate::metrics::worker;
+use crate::record::Records;
 use fields::Fields;
 use format::Lines;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -42,6 +46,10 @@ pub struct Options {
     /// Count tries after the first as `RetryAttempts`; Traefik does not.
     pub retries: bool,
     pub workers: usize,
+    /// Who is told too.
+    pub records: Option<Arc<dyn Records>>,
+    /// Write no lines: only `records` are told.
+    pub silent: bool,
 }
 
 /// The access log as workers see it.
@@ -51,32 +59,38 @@ pub struct AccessLog {
     filter: Filter,
     internals: bool,
     retries: bool,
-    queue: Arc<Queue>,
+    /// Of the lines, if there are any.
+    queue: Option<Arc<Queue>>,
+    records: Option<Arc<dyn Records>>,
     requests: AtomicU64,
 }
 
 /// Keeps hold of the log while the process runs.
 #[derive(Debug)]
 pub struct AccessLogHandle {
-    queue: Arc<Queue>,
-    writer: Writer,
+    writer: Option<(Arc<Queue>, Writer)>,
 }
 
 impl AccessLog {
     /// Opens the file, if there is one, and starts the thread that writes.
     pub fn open(options: Options) -> io::Result<(Arc<AccessLog>, AccessLogHandle)> {
-        let sink = Sink::open(options.file.as_deref())?;
-        let queue = Arc::new(Queue::new(options.workers, options.buffering));
-        let writer = Writer::spawn(queue.clone(), sink)?;
+        let writer = if options.silent {
+            None
+        } else {
+            let sink = Sink::open(options.file.as_deref())?;
+            let queue = Arc::new(Queue::new(options.workers, options.buffering));
+            Some((queue.clone(), Writer::spawn(queue, sink)?))
+        };
         let log = AccessLog {
             lines: Lines { format: options.format, fields: Fields::new(&options.fields), zone: TimeZone::system() },
             filter: options.filter,
             internals: options.internals,
             retries: options.retries,
-            queue: queue.clone(),
+            queue: writer.as_ref().map(|(queue, _)| queue.clone()),
+            records: options.records,
             requests: AtomicU64::new(0),
         };
-        Ok((Arc::new(log), AccessLogHandle { queue, writer }))
+        Ok((Arc::new(log), AccessLogHandle { writer }))
     }
 
     /// Whether requests to `*@internal` services are written too.
@@ -112,13 +126,18 @@ impl AccessLog {
     pub fn write(&self, entry: &Entry<'_>) {
         let entry = Entry { retries: if self.retries { entry.retries } else { 0 }, ..*entry };
         if self.filter.keeps(entry.status, entry.retries, entry.took) {
-            self.queue.put(worker(), |line| self.lines.write(&entry, line));
+            if let Some(queue) = &self.queue {
+                queue.put(worker(), |line| self.lines.write(&entry, line));
+            }
+            if let Some(records) = &self.records {
+                records.take(self.lines.record(&entry));
+            }
         }
     }
 
     /// Lines that could not be written.
     pub fn lost(&self) -> u64 {
-        self.queue.lost()
+        self.queue.as_ref().map_or(0, |q| q.lost())
     }
 }
 
@@ -126,11 +145,15 @@ impl AccessLogHandle {
     /// Opens the file again, after it has been moved away (SIGUSR1). If it cannot be opened, the old one goes on being
     /// written.
     pub fn reopen(&self) {
-        self.queue.reopen();
+        if let Some((queue, _)) = &self.writer {
+            queue.reopen();
+        }
     }
 
     /// Writes what waits. What is put there later is lost.
     pub fn close(self) {
-        self.writer.close();
+        if let Some((_, writer)) = self.writer {
+            writer.close();
+        }
     }
 }

@@ -4,3 +4,6 @@ pub mod access_log;
 pub mod log;
 pub mod metrics;
 pub mod names;
+mod record;
+
+pub use record::{Record, Records, Severity, Trace};

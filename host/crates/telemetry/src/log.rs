@@ -4,10 +4,13 @@
 //! full at `TRACE` only.
 
 mod file;
+mod record;
 
 pub use file::Rotation;
+pub use record::enter_sender;
 
 use crate::names;
+use crate::record::Records;
 use file::LogFile;
 use std::cell::Cell;
 use std::fmt::{self, Write as _};
@@ -52,10 +55,11 @@ impl LogHandle {
     }
 }
 
-/// Starts the log, once per process. A level that is none is logged and means `ERROR`.
-pub fn init(config: &LogConfig) -> io::Result<LogHandle> {
+/// Starts the log, once per process; `records` is told what is logged too. A level that is none is logged and means
+/// `ERROR`.
+pub fn init(config: &LogConfig, records: Option<Arc<dyn Records>>) -> io::Result<LogHandle> {
     let sink = Arc::new(Sink::of(config)?);
-    let lines = Lines::new(config, sink.clone());
+    let lines = Lines { records, ..Lines::new(config, sink.clone()) };
     subscriber::set_global_default(Registry::default().with(lines)).map_err(io::Error::other)?;
     complain(config);
     Ok(LogHandle { sink })
@@ -130,6 +134,7 @@ struct Lines {
     json: bool,
     colour: bool,
     sink: Arc<Sink>,
+    records: Option<Arc<dyn Records>>,
     clock: fn() -> SystemTime,
 }
 
@@ -137,7 +142,7 @@ impl Lines {
     fn new(config: &LogConfig, sink: Arc<Sink>) -> Self {
         let json = config.format == "json";
         let colour = !json && !config.no_color && sink.has_colours();
-        Lines { level: level(&config.level).unwrap_or(LevelFilter::ERROR), json, colour, sink, clock: SystemTime::now }
+        Lines { level: level(&config.level).unwrap_or(LevelFilter::ERROR), json, colour, sink, records: None, clock: SystemTime::now }
     }
 
     fn hears(&self, metadata: &Metadata<'_>) -> bool {
@@ -250,6 +255,9 @@ impl<S: Subscriber> Layer<S> for Lines {
         if (if self.json { self.json(&mut line, event, &fields) } else { self.text(&mut line, event, &fields) }).is_ok() {
             line.push('\n');
             self.sink.write(line.as_bytes());
+        }
+        if let Some(records) = self.records.as_ref().filter(|_| !record::is_of_sending(event.metadata())) {
+            records.take(self.record(event.metadata(), fields));
         }
         if line.capacity() <= KEPT {
             _ = LINE.try_with(|l| l.set(line));
@@ -385,7 +393,7 @@ mod tests {
         }
     }
 
-    fn noon() -> SystemTime {
+    pub(super) fn noon() -> SystemTime {
         UNIX_EPOCH + Duration::from_secs(1_767_366_245)
     }
 
@@ -399,11 +407,11 @@ mod tests {
         String::from_utf8(bytes).unwrap()
     }
 
-    fn config(level: &str, format: &str) -> LogConfig {
+    pub(super) fn config(level: &str, format: &str) -> LogConfig {
         LogConfig { level: level.into(), format: format.into(), ..Default::default() }
     }
 
-    fn say() {
+    pub(super) fn say() {
         let failure = io::Error::other("no \"route\"");
         tracing::info!(z = 1, r#type = true, { names::ROUTER } = "a@file", { names::ERROR } = %failure, path = "/a b", "took over");
     }

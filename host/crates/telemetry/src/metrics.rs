@@ -20,9 +20,29 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-/// What one reader of metrics is told (`metrics.prometheus`, `metrics.otlp`).
+/// Who reads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Audience {
+    /// Comes by itself, or never.
+    #[default]
+    Prometheus,
+    /// The others are told at intervals.
+    Otlp,
+    Datadog,
+    StatsD,
+    InfluxDb,
+}
+
+impl Audience {
+    fn bit(self) -> u8 {
+        1 << self as u8
+    }
+}
+
+/// What one reader of metrics is told (`metrics.prometheus`, `metrics.otlp` and the like).
 #[derive(Clone, Debug, Default)]
 pub struct View {
+    pub audience: Audience,
     /// Upper bounds of durations in seconds, rising.
     pub buckets: Vec<f64>,
     pub entry_points: bool,
@@ -30,9 +50,16 @@ pub struct View {
     pub services: bool,
 }
 
+/// Says everything that is counted.
+pub type Source = Arc<dyn Fn(&mut dyn Reader) + Send + Sync>;
+
 /// Takes families and the values of each.
 pub trait Reader {
     fn family(&mut self, family: Family);
+
+    /// What the values that follow were counted in. One that comes back under the same labels after it was dropped has
+    /// another number, and began at zero.
+    fn counted_in(&mut self, _scope: u64) {}
 
     fn value(&mut self, labels: &[(&str, &str)], value: f64);
 
@@ -67,8 +94,15 @@ pub struct Certificate {
 #[derive(Debug)]
 struct Kept {
     scope: Arc<Scope>,
-    /// Not in the newest configuration: shown once more, then dropped.
-    gone: bool,
+    /// Not in the newest configuration: shown once more to each who is told at intervals, then dropped. These were told.
+    gone: Option<u8>,
+}
+
+impl Kept {
+    /// In a new configuration, or not.
+    fn seen(&mut self, there: bool) {
+        self.gone = if there { None } else { Some(self.gone.unwrap_or(0)) };
+    }
 }
 
 type Scopes<K> = Mutex<BTreeMap<K, Kept>>;
@@ -88,6 +122,8 @@ pub struct Metrics {
     reloads: AtomicU64,
     last_reload: AtomicU64,
     certificates: Mutex<Vec<Certificate>>,
+    /// Of the next scope.
+    number: AtomicU64,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -111,6 +147,7 @@ impl Metrics {
             reloads: AtomicU64::new(0),
             last_reload: AtomicU64::new(0),
             certificates: Mutex::default(),
+            number: AtomicU64::new(1),
         }
     }
 
@@ -125,8 +162,9 @@ impl Metrics {
 
     fn scope<K: Ord>(&self, all: &Scopes<K>, key: K) -> Arc<Scope> {
         let mut all = lock(all);
-        let kept = all.entry(key).or_insert_with(|| Kept { scope: Arc::new(Scope::new(self.shape.clone())), gone: false });
-        kept.gone = false;
+        let made = || Scope::new(self.shape.clone(), self.number.fetch_add(1, Relaxed));
+        let kept = all.entry(key).or_insert_with(|| Kept { scope: Arc::new(made()), gone: None });
+        kept.gone = None;
         kept.scope.clone()
     }
 
@@ -155,8 +193,8 @@ impl Metrics {
     pub fn reloaded(&self, has_router: impl Fn(&str, &str) -> bool, has_service: impl Fn(&str) -> bool) {
         self.reloads.fetch_add(1, Relaxed);
         self.last_reload.store(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs()), Relaxed);
-        lock(&self.routers).iter_mut().for_each(|((name, service), kept)| kept.gone = !has_router(name, service));
-        lock(&self.services).iter_mut().for_each(|(name, kept)| kept.gone = !has_service(name));
+        lock(&self.routers).iter_mut().for_each(|((name, service), kept)| kept.seen(has_router(name, service)));
+        lock(&self.services).iter_mut().for_each(|(name, kept)| kept.seen(has_service(name)));
     }
 
     /// The certificates that there are now, in place of those before.
@@ -210,6 +248,15 @@ impl Metrics {
         }
     }
 
+    /// Whether something is still to be told after `audience` was.
+    fn stays(&self, kept: &mut Kept, audience: Audience) -> bool {
+        let Some(told) = &mut kept.gone else { return true };
+        *told |= audience.bit();
+        // Nobody knows whether anybody scrapes: who is told at intervals is waited for, and no other.
+        let awaited = self.options.views.iter().map(|v| v.audience).filter(|a| *a != Audience::Prometheus).fold(0, |all, a| all | a.bit());
+        *told & awaited != awaited
+    }
+
     fn write_retries(&self, text: &mut dyn Reader) {
         let services: Vec<_> = lock(&self.services).iter().map(|(name, kept)| (name.clone(), kept.scope.retries())).collect();
         if services.iter().any(|s| s.1 > 0) {
@@ -232,12 +279,13 @@ impl Metrics {
         let scopes: Vec<_> = {
             let mut all = lock(all);
             let scopes = all.iter().map(|(k, kept)| (labels(k), kept.scope.clone())).collect();
-            all.retain(|_, kept| !kept.gone);
+            all.retain(|_, kept| self.stays(kept, view.audience));
             scopes
         };
         let mut series = Vec::new();
         let mut tls = Vec::new();
         for (labels, scope) in &scopes {
+            let number = scope.number();
             for ((kind, code), total) in scope.totals() {
                 let code = code.to_string();
                 let all: Vec<(&str, String)> = labels
@@ -249,30 +297,38 @@ impl Metrics {
                         (label::PROTOCOL, kind.protocol.as_str().to_owned()),
                     ])
                     .collect();
-                series.push((sorted(all), total));
+                series.push((sorted(all), total, number));
             }
             for ((version, cipher), n) in scope.tls_totals() {
                 let own = [(label::TLS_CIPHER, cipher.to_owned()), (label::TLS_VERSION, version.to_owned())];
-                tls.push((sorted(labels.iter().map(|(n, v)| (*n, v.to_string())).chain(own).collect()), n));
+                tls.push((sorted(labels.iter().map(|(n, v)| (*n, v.to_string())).chain(own).collect()), n, number));
             }
         }
         series.sort_by(|a, b| a.0.cmp(&b.0));
         tls.sort_by(|a, b| a.0.cmp(&b.0));
         if !series.is_empty() {
             text.family(families.duration);
-            for (labels, total) in &series {
+            for (labels, total, number) in &series {
+                text.counted_in(*number);
                 text.durations(&borrowed(labels), &view.buckets, &folded(&self.buckets, &total.buckets, &view.buckets), total.seconds);
             }
             text.family(families.received);
-            series.iter().for_each(|(labels, total)| text.value(&borrowed(labels), total.received as f64));
+            for (labels, total, number) in &series {
+                text.counted_in(*number);
+                text.value(&borrowed(labels), total.received as f64);
+            }
         }
         if !tls.is_empty() {
             text.family(families.requests_tls);
-            tls.iter().for_each(|(labels, n)| text.value(&borrowed(labels), *n as f64));
+            for (labels, n, number) in &tls {
+                text.counted_in(*number);
+                text.value(&borrowed(labels), *n as f64);
+            }
         }
         if !series.is_empty() {
             text.family(families.requests);
-            for (labels, total) in &series {
+            for (labels, total, number) in &series {
+                text.counted_in(*number);
                 if self.options.header_labels.is_empty() {
                     text.value(&borrowed(labels), total.requests() as f64);
                 }
@@ -283,7 +339,10 @@ impl Metrics {
                 }
             }
             text.family(families.sent);
-            series.iter().for_each(|(labels, total)| text.value(&borrowed(labels), total.sent as f64));
+            for (labels, total, number) in &series {
+                text.counted_in(*number);
+                text.value(&borrowed(labels), total.sent as f64);
+            }
         }
     }
 }

@@ -207,6 +207,8 @@ fn is_replayable(request: &Outgoing<'_>) -> bool {
         || request.headers.contains_key("x-idempotency-key")
 }
 
+/// What is seldom waited for is boxed: a request that needs no new connection shall not carry, and move, the room for
+/// one.
 async fn send_once(
     outgoing: &Outgoing<'_>,
     body: Body,
@@ -222,7 +224,7 @@ async fn send_once(
             return h2client::send(outgoing, body, &c, target, interim).await;
         }
         if target.protocol == Protocol::H2c {
-            let stream = match connect::connect(&target.address, &target.transport, Offer::Http2AndHttp1).await {
+            let stream = match Box::pin(connect::connect(&target.address, &target.transport, Offer::Http2AndHttp1)).await {
                 Ok(s) => s,
                 Err(e) => return Err(early(e, body)),
             };
@@ -239,7 +241,7 @@ async fn send_once(
         Some(io) => io,
         None => {
             let offer = if upgrade { Offer::Http1 } else { Offer::Http2AndHttp1 };
-            let stream = match connect::connect(&target.address, &target.transport, offer).await {
+            let stream = match Box::pin(connect::connect(&target.address, &target.transport, offer)).await {
                 Ok(s) => s,
                 Err(e) => return Err(early(e, body)),
             };

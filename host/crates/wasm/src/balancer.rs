@@ -2,7 +2,9 @@
 
 use crate::abi::v0_1::balancer::exports::torana::plugin::balancer_hooks::Server;
 use crate::abi::v0_1::torana::plugin::types::ConfigError;
-use crate::load::{Loaded, export};
+use crate::code::Instance;
+use crate::component::export;
+use crate::load::Loaded;
 use crate::matcher::{Asked, asked};
 use crate::passing::{About, Wanted, request_value};
 use crate::pool::{Call, Failure, Hooks, Pool};
@@ -12,7 +14,7 @@ use std::sync::Arc;
 use std::time::Instant;
 use torana_extend::{ServerChoice, Servers};
 use torana_http::Exchange;
-use wasmtime::component::{Instance, TypedFunc};
+use wasmtime::component::TypedFunc;
 use wasmtime::{Result, Store};
 
 #[derive(Clone, Copy)]

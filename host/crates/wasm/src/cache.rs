@@ -1,11 +1,11 @@
-//! Compiled components on disk, so that a start does not compile what an earlier one did.
+//! Compiled plugins on disk, so that a start does not compile what an earlier one did.
 
+use crate::native::Compiled;
 use sha2::{Digest, Sha256};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use wasmtime::Engine;
-use wasmtime::component::Component;
 
 /// A directory that nobody else can write to: what it holds is run as native code.
 #[derive(Clone)]
@@ -41,10 +41,10 @@ impl Cache {
     }
 
     /// Compiles, or takes what was compiled before.
-    pub(crate) fn component(&self, engine: &Engine, bytes: &[u8], digest: &str) -> wasmtime::Result<Component> {
-        let Some(path) = self.path(engine, digest) else { return Component::new(engine, bytes) };
+    pub(crate) fn code<C: Compiled>(&self, engine: &Engine, bytes: &[u8], digest: &str) -> wasmtime::Result<C> {
+        let Some(path) = self.path(engine, digest) else { return C::compile(engine, bytes) };
         if path.exists() {
-            match crate::native::load(engine, &path) {
+            match C::map(engine, &path) {
                 Ok(c) => {
                     // So that what is used is not the oldest.
                     let _ = std::fs::File::options().append(true).open(&path).and_then(|f| f.set_modified(std::time::SystemTime::now()));
@@ -55,12 +55,12 @@ impl Cache {
                 }
             }
         }
-        let compiled = engine.precompile_component(bytes)?;
+        let compiled = C::precompile(engine, bytes)?;
         if let Err(error) = self.keep(&path, &compiled) {
             tracing::warn!(path = %path.display(), %error, "cannot keep the compiled plugin");
-            return Component::new(engine, bytes);
+            return C::compile(engine, bytes);
         }
-        crate::native::load(engine, &path).or_else(|_| Component::new(engine, bytes))
+        C::map(engine, &path).or_else(|_| C::compile(engine, bytes))
     }
 
     fn keep(&self, path: &Path, compiled: &[u8]) -> std::io::Result<()> {

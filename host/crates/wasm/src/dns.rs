@@ -2,14 +2,16 @@
 
 use crate::abi::v0_1::dns_challenge::exports::torana::plugin::dns_challenge_hooks::Timing;
 use crate::abi::v0_1::torana::plugin::types::ConfigError;
-use crate::load::{Loaded, export};
+use crate::code::Instance;
+use crate::component::export;
+use crate::load::Loaded;
 use crate::pool::{Call, Hooks, Pool};
 use crate::state::State;
 use crate::stats::{Hook, Outcome};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use torana_extend::{DnsChallenge, SendFuture};
-use wasmtime::component::{Instance, TypedFunc};
+use wasmtime::component::TypedFunc;
 use wasmtime::{Result, Store};
 
 type Change = TypedFunc<(String, String, String), (std::result::Result<(), String>,)>;

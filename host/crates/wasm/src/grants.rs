@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use torana_base::Diagnostic;
 use torana_config::routing::{Item, PluginConfig, SecretSource};
+use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
 
 /// Compiled `permissions`.
 #[derive(Clone, Default)]
@@ -10,6 +11,9 @@ pub(crate) struct Grants {
     http: Vec<HostGrant>,
     kv: Vec<String>,
     pub(crate) env: Vec<(String, String)>,
+    /// Variables that are granted, but not set.
+    pub(crate) unset: Vec<String>,
+    pub(crate) mounts: Vec<Mount>,
     secrets: BTreeMap<String, String>,
 }
 
@@ -46,6 +50,33 @@ impl HostGrant {
     }
 }
 
+/// A folder that a guest sees: `host[:guest][:ro]`, as in Traefik.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Mount {
+    pub(crate) host: String,
+    guest: String,
+    read_only: bool,
+}
+
+impl Mount {
+    fn parse(text: &str) -> Result<Mount, String> {
+        let (paths, read_only) = text.strip_suffix(":ro").map_or((text, false), |p| (p, true));
+        let (host, guest) = paths.split_once(':').unwrap_or((paths, paths));
+        if guest.contains(':') {
+            return Err("it has too many parts".to_owned());
+        }
+        // What is relative for a guest is so to the root of what it sees.
+        let guest = if guest.starts_with('/') { guest.to_owned() } else { format!("/{}", guest.trim_start_matches("./")) };
+        Ok(Mount { host: host.to_owned(), guest, read_only })
+    }
+
+    /// Gives it to a guest.
+    pub(crate) fn open(&self, wasi: &mut WasiCtxBuilder) -> wasmtime::Result<()> {
+        let perms = if self.read_only { FsPerms::ReadOnly } else { FsPerms::ReadWrite };
+        wasi.preopened_dir(&self.host, &self.guest, perms).map(drop)
+    }
+}
+
 impl Grants {
     /// Reads secrets and environment; what cannot be read is told with its place.
     pub(crate) fn read(item: &Item<PluginConfig>, key: &str) -> (Grants, Vec<Diagnostic>) {
@@ -63,9 +94,20 @@ impl Grants {
             }
         }
         for name in &p.env {
-            // One that is not set is not set for the plugin either.
-            if let Ok(value) = std::env::var(name) {
-                grants.env.push((name.clone(), value));
+            // One that is not set is not set for a component either.
+            match std::env::var(name) {
+                Ok(value) => grants.env.push((name.clone(), value)),
+                Err(_) => grants.unset.push(name.clone()),
+            }
+        }
+        for text in &p.mounts {
+            match Mount::parse(text).and_then(|m| m.open(&mut WasiCtxBuilder::new()).map(|()| m).map_err(|e| format!("{e:#}"))) {
+                Ok(mount) => grants.mounts.push(mount),
+                Err(e) => wrong.push(
+                    Diagnostic::error(format!("{key}.settings.mounts"), format!("cannot mount `{text}`: {e}"))
+                        .at(&item.place)
+                        .hint("write `folder`, `folder:seen-as` or `folder:seen-as:ro`, with a folder that torana's user can read"),
+                ),
             }
         }
         for (name, source) in &p.secrets {

@@ -5,6 +5,7 @@ use crate::cache::Cache;
 use crate::clock::Clock;
 use crate::dns::{Dns, DnsHooks};
 use crate::entry::{Entry, lock};
+use crate::http_wasm::HttpWasm;
 use crate::load::{Form, Lasting, Loaded, Loader};
 use crate::matcher::{Matcher, MatcherHooks};
 use crate::middleware::MiddlewareHooks;
@@ -298,7 +299,11 @@ impl PluginHost for Plugins {
             if let Some(l) = &s.stable {
                 all.extend(l.warnings.iter().cloned());
                 if s.item.config.rollout.is_some() && !l.stages() {
-                    let what = if l.form == Form::HttpP3Middleware { "wasi:http middleware".to_owned() } else { l.kind.to_string() };
+                    let what = match l.form {
+                        Form::HttpP3Middleware => "wasi:http middleware".to_owned(),
+                        Form::HttpWasm => "guest of http-wasm".to_owned(),
+                        _ => l.kind.to_string(),
+                    };
                     let d = Diagnostic::warning(format!("{}.rollout", e.key()), format!("a new version of a {what} takes over at once"));
                     let hint = "rollout is for middlewares with the hooks of torana:plugin: take it out";
                     all.push(d.at(&s.item.place_of("rollout")).hint(hint));
@@ -308,8 +313,13 @@ impl PluginHost for Plugins {
         all
     }
 
-    fn middleware(&self, plugin: &str, config: &Node, key: &str) -> Result<Built, Vec<Diagnostic>> {
+    fn middleware(&self, plugin: &str, config: &Node, key: &str, provider: &str) -> Result<Built, Vec<Diagnostic>> {
         let (entry, loaded) = self.inner.usable(plugin, PluginKind::Middleware, config, key)?;
+        if loaded.form == Form::HttpWasm {
+            let used = Use { config: crate::http_wasm::given(config, provider), args: Vec::new() };
+            let pool = entry.pool::<HttpWasm>(&loaded, &used).map_err(|e| told(e, config, key, plugin))?;
+            return Ok(Built { steps: vec![crate::http_wasm::step(pool)] });
+        }
         let used = checked(&loaded, config, key)?;
         if loaded.form == Form::HttpP3Middleware {
             let step = crate::service::middleware(&loaded, used.config).map_err(|e| told(e, config, key, plugin))?;

@@ -1,7 +1,9 @@
 //! Plugins as matchers of rules.
 
 use crate::abi::v0_1::torana::plugin::types::ConfigError;
-use crate::load::{Loaded, export};
+use crate::code::Instance;
+use crate::component::export;
+use crate::load::Loaded;
 use crate::passing::Wanted;
 use crate::pool::{Call, Failure, Hooks, Pool};
 use crate::state::State;
@@ -9,7 +11,7 @@ use crate::stats::{Hook, Outcome};
 use std::sync::Arc;
 use std::time::Instant;
 use torana_extend::{Facts, RequestTest};
-use wasmtime::component::{Instance, TypedFunc};
+use wasmtime::component::TypedFunc;
 use wasmtime::{Result, Store};
 
 type Configured = std::result::Result<Vec<String>, ConfigError>;

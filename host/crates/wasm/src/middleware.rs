@@ -2,7 +2,9 @@
 
 use crate::abi::v0_1::exports::torana::plugin::middleware_hooks::{ChunkAction, Interest, RequestAction, ResponseAction};
 use crate::abi::v0_1::torana::plugin::types::{BodyAccess, ConfigError};
-use crate::load::{Loaded, export};
+use crate::code::Instance;
+use crate::component::export;
+use crate::load::Loaded;
 use crate::passing::{self, About, OutputLimits, Passing, ResponseHead, Wanted};
 use crate::pool::{Call, Failure, Hooks, Lease, Live, Pool, Seat};
 use crate::rollout::Versions;
@@ -16,7 +18,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 use torana_config::routing::Failure as Policy;
 use torana_http::{Around, Body, BodyError, Exchange, Filter, Flow, Frame, LocalFuture, Next, Response, respond};
-use wasmtime::component::{Instance, TypedFunc};
+use wasmtime::component::TypedFunc;
 use wasmtime::{Result, Store};
 
 type Values = Vec<Option<String>>;

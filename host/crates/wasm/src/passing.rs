@@ -74,16 +74,28 @@ pub(crate) struct Passing {
 /// A request without its body, which cannot go to another thread as an instance may.
 #[derive(Debug, Default)]
 pub(crate) struct RequestHead {
-    method: Method,
-    version: Version,
-    path: ByteString,
-    query: Option<ByteString>,
-    host: ByteString,
+    pub(crate) method: Method,
+    pub(crate) version: Version,
+    pub(crate) path: ByteString,
+    pub(crate) query: Option<ByteString>,
+    pub(crate) host: ByteString,
     pub(crate) headers: HeaderMap,
 }
 
 impl RequestHead {
-    fn take(r: &mut Request) -> RequestHead {
+    /// A copy.
+    pub(crate) fn of(r: &Request) -> RequestHead {
+        RequestHead {
+            method: r.method.clone(),
+            version: r.version,
+            path: r.path.clone(),
+            query: r.query.clone(),
+            host: r.host.clone(),
+            headers: r.headers.clone(),
+        }
+    }
+
+    pub(crate) fn take(r: &mut Request) -> RequestHead {
         RequestHead {
             method: std::mem::take(&mut r.method),
             version: r.version,
@@ -94,7 +106,7 @@ impl RequestHead {
         }
     }
 
-    fn put_back(self, r: &mut Request) {
+    pub(crate) fn put_back(self, r: &mut Request) {
         r.method = self.method;
         r.path = self.path;
         r.query = self.query;

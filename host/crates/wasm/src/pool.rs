@@ -2,7 +2,9 @@
 //! after a trap.
 
 use crate::abi::v0_1::torana::plugin::types::ConfigError;
-use crate::load::{Loaded, export};
+use crate::code::Instance;
+use crate::component::export;
+use crate::load::Loaded;
 use crate::passing::{Names, one_line};
 use crate::rest::Rest;
 use crate::state::{Environment, State, log_line};
@@ -13,7 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
-use wasmtime::component::{ComponentNamedList, Instance, Lift, Lower, TypedFunc};
+use wasmtime::component::{ComponentNamedList, Lift, Lower, TypedFunc};
 use wasmtime::{Result, Store, Trap, UpdateDeadline};
 
 /// An instance is replaced after that many calls: heaps of some languages only grow.
@@ -183,7 +185,7 @@ impl<H> Slot<H> {
 pub(crate) struct Pool<H: Hooks> {
     pub(crate) loaded: Arc<Loaded>,
     used: Use,
-    environment: Arc<Environment>,
+    pub(crate) environment: Arc<Environment>,
     pub(crate) setup: H::Setup,
     slots: Box<[Slot<H>]>,
     rest: Rest,
@@ -204,7 +206,7 @@ pub(crate) fn block_on<F: Future>(future: F) -> std::result::Result<F::Output, S
 }
 
 pub(crate) fn store(loaded: &Loaded, environment: &Arc<Environment>) -> Store<State> {
-    let mut store = Store::new(loaded.component.engine(), State::new(environment.clone()));
+    let mut store = Store::new(loaded.code.engine(), State::new(environment.clone()));
     store.limiter(|s| &mut s.memory);
     // Time spent waiting for others is not the plugin's own.
     store.epoch_deadline_callback(|mut s| {
@@ -215,7 +217,7 @@ pub(crate) fn store(loaded: &Loaded, environment: &Arc<Environment>) -> Store<St
 }
 
 async fn instantiate(loaded: &Loaded, store: &mut Store<State>) -> Result<Instance> {
-    if loaded.waits { loaded.pre.instantiate_async(store).await } else { loaded.pre.instantiate(store) }
+    if loaded.waits { loaded.code.instantiate_async(store).await } else { loaded.code.instantiate(store) }
 }
 
 pub(crate) fn broken(e: &wasmtime::Error, state: &State) -> Failure {
@@ -605,11 +607,20 @@ impl<H: Hooks> Seat<H> {
         P: ComponentNamedList + Lower + Send + 'static,
         R: ComponentNamedList + Lift + Send + 'static,
     {
+        self.with(hook, async |pool, live| pool.call(live, func, params).await).await
+    }
+
+    /// Works with the instance; after a failure it is gone.
+    pub(crate) async fn with<R>(
+        &mut self,
+        hook: Hook,
+        work: impl AsyncFnOnce(&Pool<H>, &mut Live<H>) -> std::result::Result<R, Failure>,
+    ) -> std::result::Result<R, Failure> {
         let begin = Instant::now();
         // Out of the seat while it is called: whoever gives up in the middle leaves none behind.
         let taken = if self.broken { None } else { self.live.take() };
         let Some(mut live) = taken else { return Err(Failure::Trapped("it failed earlier in this exchange".to_owned())) };
-        let result = self.pool.call(&mut live, func, params).await;
+        let result = work(&self.pool, &mut live).await;
         match &result {
             Ok(_) => self.pool.succeeded(hook, begin.elapsed(), Outcome::Good),
             Err(f) => self.pool.failed(hook, f, begin.elapsed()),

@@ -2,8 +2,10 @@
 
 use crate::abi::v0_1::provider::exports::torana::plugin::provider_hooks::Delivery;
 use crate::abi::v0_1::torana::plugin::types::ConfigError;
+use crate::code::Instance;
+use crate::component::export;
 use crate::host::Inner;
-use crate::load::{Loaded, export};
+use crate::load::Loaded;
 use crate::pool::{Call, Hooks, Pool};
 use crate::state::State;
 use crate::stats::{Hook, Outcome};
@@ -12,7 +14,7 @@ use std::time::{Duration, Instant};
 use torana_base::Diagnostic;
 use torana_config::node::Node;
 use torana_extend::{Document, Provider, ProviderOut, ProviderRun};
-use wasmtime::component::{Instance, TypedFunc};
+use wasmtime::component::TypedFunc;
 use wasmtime::{Result, Store};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(500);

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use torana_extend::{Egress, EgressError};
 use tracing::Level;
 use wasmtime::component::ResourceTable;
+use wasmtime_wasi::p1::WasiP1Ctx;
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
 /// Log lines of one call.
@@ -65,6 +66,10 @@ pub(crate) struct State {
     /// How long the current call has waited for others; does not count as its own time.
     pub(crate) waited: Duration,
     pub(crate) hooks: crate::service::Hooks,
+    /// Of a core module.
+    pub(crate) guest: crate::http_wasm::Guest,
+    /// The same; made when it is asked for.
+    preview1: Option<Box<WasiP1Ctx>>,
 }
 
 /// Bounds the memories of an instance.
@@ -95,13 +100,7 @@ impl wasmtime::ResourceLimiter for Memory {
 impl State {
     pub(crate) fn new(environment: Arc<Environment>) -> State {
         let lines = Arc::new(AtomicU32::new(0));
-        let mut wasi = WasiCtxBuilder::new();
-        wasi.stdout(crate::stdio::LogStream::new(&environment.plugin, Level::INFO, &lines));
-        wasi.stderr(crate::stdio::LogStream::new(&environment.plugin, Level::WARN, &lines));
-        for (k, v) in &environment.grants.env {
-            wasi.env(k, v);
-        }
-        environment.clock.give(&mut wasi);
+        let mut wasi = wasi(&environment, &lines);
         State {
             wasi: wasi.build(),
             table: ResourceTable::new(),
@@ -112,7 +111,34 @@ impl State {
             lines,
             waited: Duration::ZERO,
             hooks: crate::service::Hooks::new(&environment),
+            guest: crate::http_wasm::Guest::default(),
+            preview1: None,
             environment,
+        }
+    }
+
+    /// WASI of a core module. Unlike a component it sees variables that are granted and not set, as empty, and the
+    /// folders that are mounted for it.
+    pub(crate) fn preview1(&mut self) -> &mut WasiP1Ctx {
+        self.preview1.get_or_insert_with(|| {
+            let mut wasi = wasi(&self.environment, &self.lines);
+            let grants = &self.environment.grants;
+            for name in &grants.unset {
+                wasi.env(name, "");
+            }
+            for mount in &grants.mounts {
+                if let Err(error) = mount.open(&mut wasi) {
+                    log_line(&self.environment.plugin, Level::ERROR, &format!("cannot mount `{}`: {error:#}", mount.host));
+                }
+            }
+            Box::new(wasi.build_p1())
+        })
+    }
+
+    /// Writes a line, unless the call has written enough of them.
+    pub(crate) fn log(&self, level: Level, message: &str) {
+        if self.lines.fetch_add(1, Relaxed) < MAX_LINES {
+            log_line(&self.environment.plugin, level, message);
         }
     }
 
@@ -126,6 +152,18 @@ impl State {
     pub(crate) fn dropped_lines(&self) -> u32 {
         self.lines.load(Relaxed).saturating_sub(MAX_LINES)
     }
+}
+
+/// What both previews of WASI have in common.
+fn wasi(environment: &Environment, lines: &Arc<AtomicU32>) -> WasiCtxBuilder {
+    let mut wasi = WasiCtxBuilder::new();
+    wasi.stdout(crate::stdio::LogStream::new(&environment.plugin, Level::INFO, lines));
+    wasi.stderr(crate::stdio::LogStream::new(&environment.plugin, Level::WARN, lines));
+    for (k, v) in &environment.grants.env {
+        wasi.env(k, v);
+    }
+    environment.clock.give(&mut wasi);
+    wasi
 }
 
 impl WasiView for State {
@@ -155,9 +193,7 @@ impl wit::types::Host for State {}
 
 impl wit::log::Host for State {
     fn write(&mut self, level: wit::log::Level, message: String) {
-        if self.lines.fetch_add(1, Relaxed) < MAX_LINES {
-            log_line(&self.environment.plugin, to_level(level), &message);
-        }
+        self.log(to_level(level), &message);
     }
 
     fn enabled(&mut self, level: wit::log::Level) -> bool {

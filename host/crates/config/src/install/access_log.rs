@@ -1,6 +1,6 @@
 //! `accessLog`.
 
-use super::{is_false, is_no_time, is_zero};
+use super::{OtlpLogConfig, is_false, is_no_time, is_zero};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use torana_base::GoDuration;
@@ -24,9 +24,12 @@ pub struct AccessLogConfig {
     /// Write requests to `*@internal` services too.
     #[serde(skip_serializing_if = "is_false")]
     pub add_internals: bool,
-    /// Without effect where nothing else than the file or standard output is written to.
+    /// Write the file or standard output too, where `otlp` is there; without it they are written anyway.
     #[serde(skip_serializing_if = "is_false")]
     pub dual_output: bool,
+    /// Send to an OpenTelemetry collector, and write no file unless `dualOutput`; needs `experimental.otlplogs`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub otlp: Option<OtlpLogConfig>,
     /// Ours: `RetryAttempts` counts the tries after the first, which Traefik 3.7 never does.
     #[serde(skip_serializing_if = "is_false")]
     pub count_retries: bool,
@@ -42,6 +45,7 @@ impl Default for AccessLogConfig {
             buffering_size: 0,
             add_internals: false,
             dual_output: false,
+            otlp: None,
             count_retries: false,
         }
     }

@@ -54,6 +54,7 @@ impl InstallConfig {
         v.http_provider();
         v.catalogues();
         v.plugins();
+        v.knative();
         v.resolvers();
         v.secrets();
         v.out
@@ -190,6 +191,8 @@ impl Validate<'_> {
             }
         }
         self.metrics();
+        self.push_intervals();
+        self.otlp_logs();
         if config.providers.providers_throttle_duration.is_some_and(|t| t < GoDuration(0)) {
             self.push(Diagnostic::error("providers.providersThrottleDuration", "the time is below 0"), "write 0 or more");
         }
@@ -201,6 +204,36 @@ impl Validate<'_> {
                 let d = Diagnostic::error(format!("{key}[{i}]"), format!("`{bound}` is not above the bound before it"));
                 self.push(d, "write bounds in seconds, from the lowest to the highest");
             }
+        }
+    }
+
+    /// Reports without a time between them would be one without an end.
+    fn push_intervals(&mut self) {
+        let Some(m) = &self.config.metrics else { return };
+        let pushed = [
+            ("datadog", m.datadog.as_ref().map(|s| s.push_interval)),
+            ("statsD", m.statsd.as_ref().map(|s| s.push_interval)),
+            ("influxDB2", m.influxdb2.as_ref().map(|s| s.push_interval)),
+        ];
+        for (name, interval) in pushed {
+            if let Some(interval) = interval.filter(|i| i.positive().is_none()) {
+                let d = Diagnostic::error(format!("metrics.{name}.pushInterval"), format!("`{interval}` is not above 0"));
+                self.push(d, "leave it out for 10s");
+            }
+        }
+    }
+
+    /// As in Traefik, nothing starts where logs are to be sent without this.
+    fn otlp_logs(&mut self) {
+        if self.config.experimental.otlplogs {
+            return;
+        }
+        let access_log = self.config.access_log.as_ref().is_some_and(|a| a.otlp.is_some());
+        for (key, _) in
+            [("log.otlp", self.config.log.otlp.is_some()), ("accessLog.otlp", access_log)].into_iter().filter(|(_, there)| *there)
+        {
+            let d = Diagnostic::error(key, "logs are sent to OpenTelemetry collectors only where that is allowed");
+            self.push(d, "add `experimental: {otlplogs: true}`");
         }
     }
 

@@ -186,6 +186,10 @@ pub struct ProvidersConfig {
     pub kubernetes_ingress: Option<KubernetesIngressConfig>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kubernetes_gateway: Option<KubernetesGatewayConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub knative: Option<KnativeConfig>,
+    #[serde(rename = "kubernetesIngressNGINX", skip_serializing_if = "Option::is_none")]
+    pub kubernetes_ingress_nginx: Option<IngressNginxConfig>,
     /// Free-form maps, keys as written, by the name of the plugin that provides.
     #[serde(deserialize_with = "de::trees", skip_serializing_if = "BTreeMap::is_empty")]
     pub plugin: BTreeMap<String, Node>,
@@ -234,6 +238,8 @@ impl Default for ProvidersConfig {
             kubernetes_crd: None,
             kubernetes_ingress: None,
             kubernetes_gateway: None,
+            knative: None,
+            kubernetes_ingress_nginx: None,
             plugin: BTreeMap::new(),
         }
     }

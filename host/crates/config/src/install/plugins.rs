@@ -2,11 +2,12 @@
 
 use super::Loaded;
 use super::effective::Validate;
-use crate::routing::{Item, Items, PluginConfig, PluginPermissions, check_plugin_name, is_variable};
+use crate::ByteSize;
+use crate::routing::{Item, Items, PluginConfig, PluginLimits, PluginPermissions, check_plugin_name, is_variable};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use torana_base::Diagnostic;
+use torana_base::{Diagnostic, GoDuration};
 
 /// `experimental`: Traefik's way to name plugins. Its gates for other features are accepted without effect.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -19,6 +20,8 @@ pub struct ExperimentalConfig {
     pub abort_on_plugin_failure: bool,
     /// Logs may be sent to an OpenTelemetry collector.
     pub otlplogs: bool,
+    /// `providers.knative` may be used.
+    pub knative: bool,
     #[serde(rename = "kubernetesGateway")]
     _kubernetes_gateway: bool,
     #[serde(rename = "kubernetesIngressNGINX")]
@@ -50,17 +53,26 @@ pub struct LocalPluginConfig {
 pub struct PluginSettings {
     /// Environment variables that the plugin may read.
     pub envs: Vec<String>,
-    /// Refused: plugins have no file system.
+    /// Folders that a guest of http-wasm may use: `host[:guest][:ro]`. Components have no file system.
     pub mounts: Vec<String>,
     /// Only false.
     pub use_unsafe: bool,
 }
 
 impl PluginConfig {
-    /// What a local plugin is whose component is the file `path`; all that Traefik has no option for is the default.
+    /// What a local plugin is whose file is `path`. Traefik has no limits and no option for them: they are wider than
+    /// those of a plugin that is declared under `plugins`.
     pub fn from_local(local: &LocalPluginConfig, path: String) -> PluginConfig {
-        let permissions = PluginPermissions { env: local.settings.envs.clone(), ..PluginPermissions::default() };
-        PluginConfig { path, permissions, ..PluginConfig::default() }
+        let PluginSettings { envs, mounts, .. } = local.settings.clone();
+        let permissions = PluginPermissions { env: envs, mounts, ..PluginPermissions::default() };
+        let limits = PluginLimits {
+            deadline: GoDuration::from_secs(1),
+            start: GoDuration::from_secs(10),
+            memory: ByteSize::from_mib(256),
+            body: ByteSize::from_mib(64),
+            ..PluginLimits::default()
+        };
+        PluginConfig { path, permissions, limits, ..PluginConfig::default() }
     }
 }
 
@@ -125,15 +137,8 @@ impl Validate<'_> {
                 self.push(d, "write the name alone, such as `REGION`");
             }
         }
-        if !local.settings.mounts.is_empty() {
-            let d = Diagnostic::error(key(".settings.mounts"), "plugins have no file system");
-            self.push(
-                d,
-                "remove it; give the plugin a file as a secret (`permissions.secrets.<name>.file` below `plugins`), or its configuration",
-            );
-        }
         if local.settings.use_unsafe {
-            let d = Diagnostic::error(key(".settings.useUnsafe"), "a WebAssembly component has nothing unsafe to allow");
+            let d = Diagnostic::error(key(".settings.useUnsafe"), "WebAssembly has nothing unsafe to allow");
             self.push(d, "remove it");
         }
     }

@@ -1,10 +1,11 @@
 use super::*;
+use crate::ByteSize;
 use crate::de::from_node;
 use crate::node::Node;
 use crate::parse::{Format, parse};
 use crate::routing::SecretSource;
 use crate::schema::{self, Kind, State};
-use torana_base::{Diagnostic, Place};
+use torana_base::{Diagnostic, GoDuration, Place};
 
 fn try_load(file: Option<(&str, &str)>, env: &[(&str, &str)], args: &[&str]) -> Result<Loaded, String> {
     let dir = tempfile::tempdir().unwrap();
@@ -246,7 +247,7 @@ fn mistakes_are_all_told() {
         ),
         (
             "accessLog: {otlp: {}}",
-            "error: `otlp` is not built yet (LOG-05)\n  at  accessLog.otlp  (torana.yml:1:13)\n  hint: remove it; files and standard output are built",
+            "error: logs are sent to OpenTelemetry collectors only where that is allowed\n  at  accessLog.otlp  (torana.yml:1:19)\n  hint: add `experimental: {otlplogs: true}`",
         ),
         (
             "tracing: {jaeger: {}}",
@@ -356,10 +357,14 @@ fn plugins_from_every_source() {
 
 #[test]
 fn a_local_plugin_is_a_plugin() {
-    let settings = PluginSettings { envs: vec!["A".into()], ..PluginSettings::default() };
+    let settings = PluginSettings { envs: vec!["A".into()], mounts: vec!["/x:ro".into()], use_unsafe: false };
     let local = LocalPluginConfig { module_name: "a/b".into(), settings };
     let mut expected = PluginConfig { path: "x/plugin.wasm".into(), ..PluginConfig::default() };
     expected.permissions.env.push("A".into());
+    expected.permissions.mounts.push("/x:ro".into());
+    let limits = &mut expected.limits;
+    (limits.deadline, limits.start) = (GoDuration::from_secs(1), GoDuration::from_secs(10));
+    (limits.memory, limits.body) = (ByteSize::from_mib(256), ByteSize::from_mib(64));
     assert_eq!(PluginConfig::from_local(&local, "x/plugin.wasm".into()), expected);
 }
 
@@ -387,6 +392,10 @@ fn mistakes_of_plugins() {
             "error: a block of options belongs here, not a list\n  at  providers.plugin.x  (torana.yml:1:25)",
         ),
         (
+            "providers: {knative: {}}",
+            "error: the provider is experimental and has to be allowed\n  at  providers.knative  (torana.yml:1:22)\n  hint: write `experimental: {knative: true}`",
+        ),
+        (
             "providers: {precedence: [plugin-x]}",
             "error: unknown provider `plugin-x`\n  at  providers.precedence[0]  (torana.yml:1:26)\n  hint: known here: kubernetesgateway, kubernetescrd, kubernetes, kubernetesingressnginx, swarm, docker, file, redis, knative, consul, consulcatalog, nomad, etcd, ecs, http, zookeeper, rest",
         ),
@@ -404,7 +413,7 @@ fn mistakes_of_plugins() {
         ),
         (
             "experimental: {localPlugins: {a: {moduleName: x, settings: {useUnsafe: true, mounts: [/x], envs: [A=1]}}}}",
-            "error: `A=1` is no name of an environment variable\n  at  experimental.localPlugins.a.settings.envs[0]  (torana.yml:1:99)\n  hint: write the name alone, such as `REGION`\nerror: plugins have no file system\n  at  experimental.localPlugins.a.settings.mounts  (torana.yml:1:86)\n  hint: remove it; give the plugin a file as a secret (`permissions.secrets.<name>.file` below `plugins`), or its configuration\nerror: a WebAssembly component has nothing unsafe to allow\n  at  experimental.localPlugins.a.settings.useUnsafe  (torana.yml:1:72)\n  hint: remove it",
+            "error: `A=1` is no name of an environment variable\n  at  experimental.localPlugins.a.settings.envs[0]  (torana.yml:1:99)\n  hint: write the name alone, such as `REGION`\nerror: WebAssembly has nothing unsafe to allow\n  at  experimental.localPlugins.a.settings.useUnsafe  (torana.yml:1:72)\n  hint: remove it",
         ),
         (
             "experimental: {localPlugins: {a: {moduleName: x}}}\nplugins: {a: {path: /a}}",
@@ -433,6 +442,10 @@ fn warnings_do_not_keep_from_starting() {
         (
             "providers: {file: {}}",
             "warning: the file provider has nothing to read\n  at  providers.file  (torana.yml:1:19)\n  hint: write `filename` or `directory`",
+        ),
+        (
+            "experimental: {knative: true}\nproviders: {knative: {publicService: {name: x}}}",
+            "warning: no status names it: it needs a name and a namespace\n  at  providers.knative.publicService  (torana.yml:2:38)\n  hint: write both `name` and `namespace`",
         ),
         (
             "experimental: {kubernetesGateway: true}",
@@ -493,8 +506,26 @@ fn metrics_that_cannot_be_counted_are_refused() {
     }
     let told = yaml("entryPoints: {web: {address: ':1'}}\nmetrics: {prometheus: {entryPoint: wbe}}").unwrap().warnings;
     assert!(told[0].to_string().contains("metrics are not served") && told[0].to_string().contains("did you mean `web`"), "{told:?}");
-    let told = yaml("metrics: {datadog: {}}").unwrap_err();
-    assert!(told.contains("MET-03"), "{told}");
+}
+
+#[test]
+fn reports_have_a_time_between_them() {
+    for (sink, interval, good) in [("datadog", "1s", true), ("statsD", "0", false), ("influxDB2", "-1s", false)] {
+        let text = format!("entryPoints: {{web: {{address: ':1'}}}}\nmetrics: {{{sink}: {{pushInterval: {interval}}}}}");
+        match yaml(&text) {
+            Ok(_) => assert!(good, "{sink}"),
+            Err(told) => assert!(!good && told.contains(&format!("metrics.{sink}.pushInterval")), "{told}"),
+        }
+    }
+}
+
+#[test]
+fn logs_are_sent_where_that_is_allowed() {
+    for key in ["log", "accessLog"] {
+        let text = format!("entryPoints: {{web: {{address: ':1'}}}}\n{key}: {{otlp: {{}}}}");
+        assert!(yaml(&text).unwrap_err().contains("experimental: {otlplogs: true}"), "{key}");
+        assert!(yaml(&format!("{text}\nexperimental: {{otlpLogs: true}}")).is_ok(), "{key}");
+    }
 }
 
 #[test]

@@ -52,6 +52,9 @@ pub struct PluginPermissions {
     /// By the plugin's name for them.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub secrets: BTreeMap<String, SecretSource>,
+    /// Folders for a core module, as `host[:guest][:ro]`; granted in `experimental.localPlugins` only.
+    #[serde(skip)]
+    pub mounts: Vec<String>,
 }
 
 /// `plugins.<name>.permissions.secrets.<name>`: where a secret comes from.

@@ -72,6 +72,10 @@ pub struct LoadBalancerConfig {
     /// `None` for `default@internal`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub servers_transport: Option<String>,
+    /// With `hrw`: what is hashed in place of the client's address, a text with variables of nginx. Only the
+    /// provider of ingress-nginx says so.
+    #[serde(skip_deserializing, skip_serializing_if = "String::is_empty")]
+    pub nginx_upstream_hash_by: String,
 }
 
 impl Default for LoadBalancerConfig {
@@ -87,6 +91,7 @@ impl Default for LoadBalancerConfig {
             redispatch: None,
             response_forwarding: ResponseForwardingConfig::default(),
             servers_transport: None,
+            nginx_upstream_hash_by: String::new(),
         }
     }
 }
@@ -168,6 +173,10 @@ pub struct CookieConfig {
     pub path: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub domain: String,
+    /// Seconds until the `Expires` of the cookie; 0 for none, below 0 for a time that has passed. Only the provider
+    /// of ingress-nginx says so.
+    #[serde(skip)]
+    pub expires: i64,
 }
 
 impl Default for CookieConfig {
@@ -180,6 +189,7 @@ impl Default for CookieConfig {
             max_age: 0,
             path: "/".into(),
             domain: String::new(),
+            expires: 0,
         }
     }
 }

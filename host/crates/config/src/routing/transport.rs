@@ -80,6 +80,12 @@ pub struct ForwardingTimeoutsConfig {
     /// HTTP/2: time to wait for the answer to a ping; default 15s.
     #[serde(skip_serializing_if = "is_no_time")]
     pub ping_timeout: GoDuration,
+    /// Between two reads of a response; default 0: no limit. Only the provider of ingress-nginx says so.
+    #[serde(skip)]
+    pub read_timeout: GoDuration,
+    /// Between two writes of a request; default 0: no limit. Only the provider of ingress-nginx says so.
+    #[serde(skip)]
+    pub write_timeout: GoDuration,
 }
 
 impl Default for ForwardingTimeoutsConfig {
@@ -90,6 +96,8 @@ impl Default for ForwardingTimeoutsConfig {
             idle_conn_timeout: GoDuration::from_secs(90),
             read_idle_timeout: GoDuration(0),
             ping_timeout: GoDuration::from_secs(15),
+            read_timeout: GoDuration(0),
+            write_timeout: GoDuration(0),
         }
     }
 }

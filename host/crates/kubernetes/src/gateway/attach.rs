@@ -3,10 +3,10 @@
 use super::conditions::Condition;
 use super::http::{self, Kind};
 use super::listeners::Listener;
-use super::made::Made;
 use super::model::{GROUP, GatewaySpec, Object, Reference, RouteSpec};
 use super::refs::{Refs, Unresolved};
 use super::{names, tcp};
+use crate::made::Made;
 use crate::tree::place;
 use serde_json::Value;
 use std::collections::BTreeSet;

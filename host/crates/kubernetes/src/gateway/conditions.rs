@@ -40,7 +40,7 @@ pub(super) fn list(conditions: &[Condition], generation: i64) -> Value {
 
 /// Gives each condition of `status` its time: that of the same condition in one of `before` if it held or did not hold
 /// there too, else `now`.
-pub(super) fn stamp(status: &mut Value, before: &[&Value], now: &str) {
+pub(crate) fn stamp(status: &mut Value, before: &[&Value], now: &str) {
     match status {
         Value::Object(map) if map.contains_key("lastTransitionTime") => {
             let same = before.iter().find(|b| b.get("status") == map.get("status"));

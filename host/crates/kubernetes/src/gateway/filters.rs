@@ -1,8 +1,8 @@
 //! Filters of a rule or a backend to middlewares.
 
 use super::Options;
-use super::made::Made;
 use super::model::{Filter, HeaderModifier, PathMatch, PathModifier};
+use crate::made::Made;
 use serde_json::{Map, Value, json};
 use torana_base::Place;
 

@@ -2,10 +2,10 @@
 
 use super::filters;
 use super::listeners::Listener;
-use super::made::Made;
 use super::model::{Match, MethodMatch, Object, PathMatch, Reference, RouteSpec, Rule, ValueMatch};
 use super::names::{self, quote, quote_regex};
 use super::refs::{Backend, Found, Refs, Unresolved};
+use crate::made::Made;
 use torana_base::Place;
 use torana_config::routing::{
     LoadBalancerConfig, RouterConfig, RouterTlsConfig, ServerConfig, ServersTransportConfig, ServiceConfig, ShareAnswer, WeightedConfig,

@@ -5,14 +5,13 @@
 //! ([`report`]), and what is wrong stands in the provider's state too.
 
 mod attach;
-mod conditions;
+pub(crate) mod conditions;
 mod filters;
 mod grants;
 mod http;
 mod listeners;
-mod made;
 mod model;
-mod names;
+pub(crate) mod names;
 mod policies;
 mod refs;
 mod report;
@@ -21,13 +20,13 @@ mod tcp;
 mod tests;
 
 use crate::cluster::{Cluster, Key};
+use crate::made::Made;
 use crate::run::{self, Translate, Translated};
 use crate::tree::place;
 use crate::watched::{CustomKind, Wanted};
 use attach::Attaching;
 use kube::api::{ApiResource, GroupVersionKind};
 use listeners::{Listener, Protocol};
-use made::Made;
 use model::{CONTROLLER, ClassSpec, GROUP, GatewaySpec, Object, RouteSpec, read};
 use policies::Policies;
 use refs::Refs;
@@ -133,7 +132,8 @@ impl Translate for Gateways {
             let resource = resource(kind, version, plural);
             Wanted::Custom(CustomKind { resource, namespaced, label_selector: labels.to_owned() })
         };
-        let mut all = vec![Wanted::Services, Wanted::EndpointSlices, Wanted::Secrets, Wanted::ConfigMaps, Wanted::Namespaces];
+        let mut all =
+            vec![Wanted::Services, Wanted::EndpointSlices, Wanted::Secrets, Wanted::ConfigMaps, Wanted::Namespaces(String::new())];
         all.push(custom("GatewayClass", "v1", "gatewayclasses", false, &self.options.config.label_selector));
         all.push(custom("Gateway", "v1", "gateways", true, ""));
         all.push(custom("ReferenceGrant", "v1beta1", "referencegrants", true, ""));

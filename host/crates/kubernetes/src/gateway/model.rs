@@ -1,7 +1,7 @@
 //! The objects of the Gateway API as far as a translation looks at them. Lenient: what is not known here is passed
 //! over, an absent field and null are its default, so that one new option does not hide a whole object.
 
-use crate::cluster::Key;
+use crate::cluster::{Key, without_nulls};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::api::DynamicObject;
 use serde::Deserialize;
@@ -287,12 +287,4 @@ pub(super) fn read<S: DeserializeOwned + Default>(key: &Key, object: &DynamicObj
         status: object.data.get("status").cloned().unwrap_or(Value::Null),
         spec,
     })
-}
-
-fn without_nulls(value: &Value) -> Value {
-    match value {
-        Value::Object(map) => map.iter().filter(|(_, v)| !v.is_null()).map(|(k, v)| (k.clone(), without_nulls(v))).collect(),
-        Value::Array(items) => items.iter().map(without_nulls).collect(),
-        other => other.clone(),
-    }
 }

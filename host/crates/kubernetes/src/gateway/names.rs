@@ -64,7 +64,7 @@ pub(super) fn longest(names: &[String]) -> i64 {
 }
 
 /// A string literal of Go, as rules have them.
-pub(super) fn quote(text: &str) -> String {
+pub(crate) fn quote(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     out.push('"');
     for c in text.chars() {

@@ -1,13 +1,13 @@
 //! Rules of `TLSRoute` and `TCPRoute` to routers and services of connections.
 
 use super::listeners::{Listener, Protocol};
-use super::made::Made;
 use super::model::{Object, RouteSpec};
 use super::names;
 use super::refs::{Backend, Refs, Unresolved};
+use crate::made::Made;
 use torana_base::Place;
 use torana_config::routing::{
-    TcpLoadBalancerConfig, TcpRouterConfig, TcpRouterTlsConfig, TcpServerConfig, TcpServiceConfig, TcpWeightedConfig, WeightedServiceConfig,
+    TcpRouterConfig, TcpRouterTlsConfig, TcpServerConfig, TcpServiceConfig, TcpWeightedConfig, WeightedServiceConfig,
 };
 
 /// A route on a listener that has accepted it.
@@ -89,11 +89,4 @@ pub(super) fn deny_unknown_hosts(made: &mut Made, entry_points: Vec<String>, pla
         ..TcpRouterConfig::default()
     };
     made.tcp_router(NAME, config, place);
-}
-
-impl Made {
-    pub(super) fn tcp_servers(&mut self, name: &str, servers: Vec<TcpServerConfig>, place: &Place) {
-        let load_balancer = Some(TcpLoadBalancerConfig { servers, ..Default::default() });
-        self.tcp_service(name, TcpServiceConfig { load_balancer, ..Default::default() }, place);
-    }
 }

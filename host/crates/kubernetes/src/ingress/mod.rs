@@ -1,8 +1,8 @@
 //! `providers.kubernetesIngress`: `Ingress` objects. Behind `@` it is called `kubernetes`.
 
 mod annotations;
-mod publish;
-mod rule;
+pub(crate) mod publish;
+pub(crate) mod rule;
 
 use crate::backends::{self, Allowed, Backends, Port, Reference};
 use crate::cluster::{Cluster, Key};
@@ -27,11 +27,11 @@ pub const NAME: &str = "kubernetes";
 /// What an `IngressClass` names that is ours. Traefik's, so that its manifests work.
 const CONTROLLER: &str = "traefik.io/ingress-controller";
 /// Says the class of an ingress that has no field for it.
-const CLASS: &str = "kubernetes.io/ingress.class";
+pub(crate) const CLASS: &str = "kubernetes.io/ingress.class";
 /// Class of ingresses that have the annotation and no option names another.
 const DEFAULT_CLASS: &str = "traefik";
 /// The default backend gets what nothing else gets.
-const LAST: i64 = i32::MIN as i64;
+pub(crate) const LAST: i64 = i32::MIN as i64;
 
 /// Translates ingresses.
 #[derive(Clone)]
@@ -273,7 +273,7 @@ impl Context<'_> {
     }
 }
 
-const NO_SERVICE: &str = "a service belongs into `backend`: resources of other kinds are not served";
+pub(crate) const NO_SERVICE: &str = "a service belongs into `backend`: resources of other kinds are not served";
 
 /// Whether a name says another provider than this one.
 fn is_foreign(name: &str) -> bool {

@@ -3,6 +3,7 @@
 use crate::cluster::{Cluster, Key};
 use crate::status::StatusWrite;
 use crate::tree::Tree;
+use k8s_openapi::api::core::v1::{LoadBalancerIngress, Service};
 use k8s_openapi::api::networking::v1::Ingress;
 use kube::api::ApiResource;
 use serde_json::{Value as Json, json};
@@ -25,6 +26,11 @@ pub(super) fn statuses(
             return Vec::new();
         }
     };
+    writes(&addresses, ours)
+}
+
+/// What tells `addresses` in the status of each ingress.
+pub(crate) fn writes(addresses: &Json, ours: &[(&Key, &Arc<Ingress>)]) -> Vec<StatusWrite> {
     let wanted = json!({ "loadBalancer": { "ingress": addresses } });
     let write = |(key, ingress): &(&Key, &Arc<Ingress>)| StatusWrite {
         resource: ApiResource {
@@ -60,17 +66,23 @@ fn addresses(endpoint: &IngressEndpointConfig, cluster: &Cluster) -> Result<Json
         let host = found.spec.as_ref().and_then(|s| s.external_name.clone()).unwrap_or_default();
         return Ok(json!([{ "hostname": host }]));
     }
-    let balancer = found.status.as_ref().and_then(|s| s.load_balancer.as_ref()).and_then(|l| l.ingress.clone()).unwrap_or_default();
-    if !balancer.is_empty() {
-        let one = |i: &k8s_openapi::api::core::v1::LoadBalancerIngress| match (&i.ip, &i.hostname) {
-            (Some(ip), Some(host)) => json!({ "ip": ip, "hostname": host }),
-            (Some(ip), None) => json!({ "ip": ip }),
-            (None, Some(host)) => json!({ "hostname": host }),
-            (None, None) => json!({}),
-        };
-        return Ok(balancer.iter().map(one).collect());
-    }
+    let balancer = of_balancer(found);
     // Without a balancer: what else leads to the service from outside.
-    let external: Vec<Json> = found.spec.iter().flat_map(|s| s.external_ips.iter().flatten()).map(|ip| json!({ "ip": ip })).collect();
-    Ok(Json::Array(external))
+    Ok(Json::Array(if balancer.is_empty() { external_ips(found).collect() } else { balancer }))
+}
+
+/// What stands in the status of a service of the type `LoadBalancer`.
+pub(crate) fn of_balancer(service: &Service) -> Vec<Json> {
+    let ingress = service.status.iter().flat_map(|s| s.load_balancer.iter()).flat_map(|l| l.ingress.iter().flatten());
+    let one = |i: &LoadBalancerIngress| match (&i.ip, &i.hostname) {
+        (Some(ip), Some(host)) => json!({ "ip": ip, "hostname": host }),
+        (Some(ip), None) => json!({ "ip": ip }),
+        (None, Some(host)) => json!({ "hostname": host }),
+        (None, None) => json!({}),
+    };
+    ingress.map(one).collect()
+}
+
+pub(crate) fn external_ips(service: &Service) -> impl Iterator<Item = Json> {
+    service.spec.iter().flat_map(|s| s.external_ips.iter().flatten()).map(|ip| json!({ "ip": ip }))
 }

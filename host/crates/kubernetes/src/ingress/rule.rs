@@ -22,7 +22,7 @@ pub(super) fn of(host: &str, path: &str, kind: &str, matcher: Option<&str>, stri
 }
 
 /// `/a` is for `/a` and what is below it, not for `/ab`.
-fn by_segment(path: &str) -> String {
+pub(crate) fn by_segment(path: &str) -> String {
     let base = path.trim_end_matches('/');
     if base.is_empty() {
         return "PathPrefix(\"/\")".into();
@@ -31,7 +31,7 @@ fn by_segment(path: &str) -> String {
 }
 
 /// As Go's `%q` writes plain texts.
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let mut out = String::from("\"");
     for c in text.chars() {
         match c {

@@ -1,5 +1,6 @@
 //! What is known of a request that has ended.
 
+use crate::record::Trace;
 use http::{HeaderMap, Method, Version};
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
@@ -50,14 +51,6 @@ pub struct Tls<'a> {
     pub cipher: &'a str,
     /// Of the certificate that the client showed.
     pub subject: Option<&'a str>,
-}
-
-/// Where in a trace the request is (W3C Trace Context).
-#[derive(Clone, Copy, Debug)]
-pub struct Trace {
-    pub id: [u8; 16],
-    /// The first span of the request here.
-    pub span: [u8; 8],
 }
 
 /// The server that the request went to.

@@ -35,7 +35,7 @@ impl Format {
 }
 
 /// What a field says.
-enum Value<'a> {
+pub(super) enum Value<'a> {
     Text(Cow<'a, [u8]>),
     Number(u64),
     Ratio(f64),
@@ -48,7 +48,7 @@ impl<'a> Value<'a> {
     }
 }
 
-fn nanos(duration: Duration) -> u64 {
+pub(super) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
@@ -90,7 +90,7 @@ impl Lines {
     }
 
     /// The value of a field that is kept and there.
-    fn value<'a>(&self, field: Field, e: &'a Entry<'_>) -> Option<Value<'a>> {
+    pub(super) fn value<'a>(&self, field: Field, e: &'a Entry<'_>) -> Option<Value<'a>> {
         if !self.fields.keeps(field) {
             return None;
         }
@@ -250,7 +250,7 @@ fn headers(prefix: &str, headers: &HeaderMap, line: &mut Vec<u8>) {
 }
 
 /// The name as Go writes it: `user-agent` as `User-Agent`.
-fn canonical(name: &HeaderName) -> impl Iterator<Item = u8> {
+pub(super) fn canonical(name: &HeaderName) -> impl Iterator<Item = u8> {
     let mut first = true;
     name.as_str().bytes().map(move |b| {
         let b = if first { b.to_ascii_uppercase() } else { b };
@@ -259,7 +259,7 @@ fn canonical(name: &HeaderName) -> impl Iterator<Item = u8> {
     })
 }
 
-fn joined<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Cow<'a, [u8]> {
+pub(super) fn joined<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Cow<'a, [u8]> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
         (Some(one), None) => one.as_bytes().into(),

@@ -1,6 +1,6 @@
 use super::*;
-use crate::access_log::entry::{Origin, OriginAnswer, Tls, Trace};
 use crate::access_log::fields::FieldOptions;
+use crate::access_log::{Origin, OriginAnswer, Tls, Trace};
 use http::{HeaderValue, Method};
 use std::time::UNIX_EPOCH;
 
@@ -108,7 +108,7 @@ fn traces_are_told_in_json_alone() {
     let headers = headers_of(&[("x-one", b"1")]);
     let mut id = [0; 16];
     (id[0], id[15]) = (0x0a, 0xff);
-    let e = Entry { trace: Some(Trace { id, span: [0, 0, 0, 0, 0, 0, 0, 0xb7] }), ..entry(&Method::GET, &headers) };
+    let e = Entry { trace: Some(Trace { id, span: [0, 0, 0, 0, 0, 0, 0, 0xb7], sampled: true }), ..entry(&Method::GET, &headers) };
     let (trace, span) = ("0a0000000000000000000000000000ff", "00000000000000b7");
     let written = line(&lines(Format::Json, &FieldOptions::default()), &e);
     for text in [
@@ -168,4 +168,29 @@ fn hosts_and_ports() {
     ] {
         assert_eq!(host_and_port(text), (host, port), "{text}");
     }
+}
+
+#[test]
+fn a_record_has_the_line_and_the_kept_fields_with_their_types() {
+    use crate::record::Severity;
+    use torana_trace::Value::{Float, Int};
+    let headers = headers_of(&[("user-agent", b"ua\xe9"), ("x-y", b"1"), ("x-y", b"2")]);
+    let options = FieldOptions { names: [("RequestHost".to_owned(), "drop".to_owned())].into(), ..FieldOptions::default() };
+    let lines = lines(Format::Generic, &options);
+    let trace = Trace { id: [1; 16], span: [2; 8], sampled: true };
+    let e = Entry { trace: Some(trace), ..entry(&Method::GET, &headers) };
+    let record = lines.record(&e);
+    assert_eq!((record.at, record.observed), (e.started, e.started + e.took));
+    assert_eq!((record.severity, record.level, record.trace), (Severity::Info, Some("info"), Some(trace)));
+    assert_eq!(record.body, line(&lines, &e));
+    let value = |name: &str| record.attributes.iter().find(|(n, _)| n == name).map(|(_, v)| v.clone());
+    assert_eq!(value("Duration"), Some(Int(1_500_000)));
+    assert_eq!(value("StartUTC"), Some(Int(1_767_366_245_120_000_000)));
+    assert_eq!(value("GzipRatio"), Some(Float(4.0)));
+    assert_eq!(value("RouterName"), Some("r@file".to_owned().into()));
+    assert_eq!(value("RequestHost"), None);
+    assert_eq!(value("request_X-Y"), Some("1,2".to_owned().into()));
+    assert_eq!(value("origin_User-Agent"), Some("ua\u{fffd}".to_owned().into()));
+    assert_eq!(value("downstream_X-Y"), Some("1,2".to_owned().into()));
+    assert_eq!(value("trace_id"), Some("01".repeat(16).into()));
 }

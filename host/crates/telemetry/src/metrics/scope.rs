@@ -176,6 +176,8 @@ struct Shard {
 #[derive(Debug)]
 pub struct Scope {
     shape: Arc<Shape>,
+    /// Which of all scopes it is.
+    number: u64,
     /// One for each worker, and one for all other threads; made when first written.
     shards: Box<[OnceLock<Box<Shard>>]>,
 }
@@ -199,9 +201,13 @@ impl Total {
 }
 
 impl Scope {
-    pub(crate) fn new(shape: Arc<Shape>) -> Self {
+    pub(crate) fn new(shape: Arc<Shape>, number: u64) -> Self {
         let shards = (0..=shape.workers).map(|_| OnceLock::new()).collect();
-        Scope { shape, shards }
+        Scope { shape, number, shards }
+    }
+
+    pub(crate) fn number(&self) -> u64 {
+        self.number
     }
 
     fn mine(&self) -> (&Shard, bool) {
@@ -318,7 +324,7 @@ mod tests {
     #[test]
     fn nothing_is_lost_between_threads() {
         // Workers of their own, two threads that are none, and more codes than slots.
-        let scope = Scope::new(Arc::new(Shape::new(&[0.1, 1.0], 3, 0)));
+        let scope = Scope::new(Arc::new(Shape::new(&[0.1, 1.0], 3, 0)), 1);
         std::thread::scope(|s| {
             for worker in [Some(0), Some(1), Some(2), None, None] {
                 let scope = &scope;
@@ -345,7 +351,7 @@ mod tests {
 
     #[test]
     fn a_duration_on_a_bound_is_below_it() {
-        let scope = Scope::new(Arc::new(Shape::new(&[0.1, 0.3, 1.2, 5.0], 1, 0)));
+        let scope = Scope::new(Arc::new(Shape::new(&[0.1, 0.3, 1.2, 5.0], 1, 0)), 1);
         for (took, bucket) in [
             (Duration::ZERO, 0),
             (Duration::from_millis(100), 0),
@@ -366,7 +372,7 @@ mod tests {
 
     #[test]
     fn header_values_are_bounded() {
-        let scope = Scope::new(Arc::new(Shape::new(&[1.0], 1, 2)));
+        let scope = Scope::new(Arc::new(Shape::new(&[1.0], 1, 2)), 1);
         for i in 0..MAX_HEADER_SETS + 7 {
             let headers = format!("{i}{SEPARATOR}x");
             scope.record(&Ended { headers: &headers, ..ended(200, Duration::ZERO) });
@@ -378,7 +384,7 @@ mod tests {
 
     #[test]
     fn long_header_values_are_not_kept() {
-        let scope = Scope::new(Arc::new(Shape::new(&[1.0], 1, 2)));
+        let scope = Scope::new(Arc::new(Shape::new(&[1.0], 1, 2)), 1);
         let most = format!("{0}{SEPARATOR}{0}", "v".repeat(MAX_HEADER_VALUE));
         let first = format!("{}{SEPARATOR}x", "v".repeat(MAX_HEADER_VALUE + 1));
         let last = format!("x{SEPARATOR}{}", "v".repeat(1 << 20));

@@ -4,11 +4,15 @@ use std::time::Duration;
 
 fn metrics(headers: &[(&str, &'static str)]) -> Metrics {
     Metrics::new(Options {
-        views: vec![View { buckets: vec![0.1, 5.0], entry_points: true, routers: true, services: true }],
+        views: vec![View { buckets: vec![0.1, 5.0], ..all(Audience::Prometheus) }],
         internals: false,
         header_labels: headers.iter().map(|(l, h)| ((*l).to_owned(), HeaderName::from_static(h))).collect(),
         workers: 2,
     })
+}
+
+fn all(audience: Audience) -> View {
+    View { audience, buckets: vec![0.1], entry_points: true, routers: true, services: true }
 }
 
 fn scrape(m: &Metrics) -> String {
@@ -107,6 +111,34 @@ fn what_comes_back_before_a_scrape_goes_on() {
     for _ in 0..2 {
         assert!(scrape(&m).contains("traefik_service_requests_total{code=\"200\",method=\"GET\",protocol=\"http\",service=\"s@file\"} 2"));
     }
+}
+
+#[test]
+fn what_is_gone_is_told_to_each_who_is_told_at_intervals() {
+    let audiences = [Audience::Prometheus, Audience::StatsD, Audience::InfluxDb];
+    let options = Options { views: audiences.map(all).to_vec(), ..metrics(&[]).options().clone() };
+    let m = Metrics::new(options);
+    hit(&m.service(&"s@file".into()).unwrap(), "");
+    m.reloaded(|_, _| false, |_| false);
+    let tells = |view: usize| {
+        let mut text = Text::default();
+        m.read(&mut text, &m.options().views[view]);
+        text.finish().contains("s@file")
+    };
+    // Who scrapes is not waited for, and does not make it go.
+    assert!(tells(0) && tells(1) && tells(0) && tells(1));
+    m.reloaded(|_, _| false, |_| false);
+    assert!(tells(2) && !tells(0) && !tells(1) && !tells(2));
+}
+
+#[test]
+fn what_begins_anew_has_another_number() {
+    let m = metrics(&[]);
+    let first = m.service(&"s@file".into()).unwrap().number();
+    assert_eq!(m.service(&"s@file".into()).unwrap().number(), first);
+    m.reloaded(|_, _| false, |_| false);
+    scrape(&m);
+    assert_ne!(m.service(&"s@file".into()).unwrap().number(), first);
 }
 
 #[test]

@@ -6,7 +6,7 @@ mod call;
 mod outgoing;
 #[cfg(test)]
 mod tests;
-mod turn;
+pub(crate) mod turn;
 
 pub(crate) use outgoing::Hooks;
 
@@ -53,10 +53,10 @@ pub(crate) fn endpoint(loaded: &Arc<Loaded>, config: String) -> Result<Arc<dyn E
 }
 
 fn open(loaded: &Arc<Loaded>, config: String) -> Result<Arc<Inner>, OpenError> {
-    let pre = match loaded.form {
-        Form::HttpP2 => ProxyPre::new(loaded.pre.clone()).map(Pre::P2),
-        Form::HttpP3 | Form::HttpP3Middleware => ServicePre::new(loaded.pre.clone()).map(Pre::P3),
-        Form::Hooks => return Err(OpenError::Broken("it exports no handler of wasi:http".to_owned())),
+    let pre = match (loaded.form, loaded.code.linked()) {
+        (Form::HttpP2, Some(pre)) => ProxyPre::new(pre.clone()).map(Pre::P2),
+        (Form::HttpP3 | Form::HttpP3Middleware, Some(pre)) => ServicePre::new(pre.clone()).map(Pre::P3),
+        _ => return Err(OpenError::Broken("it exports no handler of wasi:http".to_owned())),
     };
     let environment = Arc::new(loaded.environment(Use { config, args: Vec::new() }));
     let instances = environment.limits.instances;

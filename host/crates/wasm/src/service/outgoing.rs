@@ -16,7 +16,7 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpC
 pub(crate) struct Hooks {
     ctx: WasiHttpCtx,
     outgoing: Outgoing,
-    pub(super) turn: Arc<Turn>,
+    pub(crate) turn: Arc<Turn>,
     /// Where a middleware finds the rest of its chain.
     pub(super) chain: Option<mpsc::Sender<Asked>>,
 }

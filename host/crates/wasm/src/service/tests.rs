@@ -439,5 +439,5 @@ fn a_middleware_of_wasi_has_no_rollout() {
         told.len() == 1 && !told[0].is_error() && told[0].message == "a new version of a wasi:http middleware takes over at once",
         "{told:?}"
     );
-    assert!(stage.host().middleware("m@file", &Node::empty(Place::whole("test")), "m").is_ok());
+    assert!(stage.host().middleware("m@file", &Node::empty(Place::whole("test")), "m", "file").is_ok());
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use wasmtime::{Store, UpdateDeadline};
 
 /// Since when a component runs without having waited, and how long it may.
-pub(super) struct Turn {
+pub(crate) struct Turn {
     born: Instant,
     /// Nanoseconds after `born`.
     since: AtomicU64,
@@ -41,7 +41,7 @@ fn ticks(left: Duration) -> u64 {
 }
 
 /// From here on it may run for `allowed` at a stretch.
-pub(super) fn allow(store: &mut Store<State>, allowed: Duration) {
+pub(crate) fn allow(store: &mut Store<State>, allowed: Duration) {
     let turn = &store.data().hooks.turn;
     turn.allowed.store(allowed.as_nanos() as u64, Relaxed);
     turn.since.store(turn.now(), Relaxed);
@@ -53,9 +53,9 @@ pub(super) fn allow(store: &mut Store<State>, allowed: Duration) {
 }
 
 /// A future that runs the component: each time it is polled, a new stretch begins.
-pub(super) struct Turns<'a, T> {
-    pub(super) turn: Arc<Turn>,
-    pub(super) future: Pin<Box<dyn Future<Output = T> + Send + 'a>>,
+pub(crate) struct Turns<'a, T> {
+    pub(crate) turn: Arc<Turn>,
+    pub(crate) future: Pin<Box<dyn Future<Output = T> + Send + 'a>>,
 }
 
 impl<T> Future for Turns<'_, T> {

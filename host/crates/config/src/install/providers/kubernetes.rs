@@ -34,7 +34,7 @@ macro_rules! connection {
     })* };
 }
 
-connection!(KubernetesCrdConfig KubernetesIngressConfig KubernetesGatewayConfig);
+connection!(KubernetesCrdConfig KubernetesIngressConfig KubernetesGatewayConfig KnativeConfig);
 
 /// `providers.kubernetesCRD`: custom resources of the group `traefik.io`.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
@@ -188,6 +188,36 @@ impl Default for KubernetesGatewayConfig {
             gateways: Vec::new(),
         }
     }
+}
+
+/// `providers.knative`: what Knative Serving makes of its routes. Needs `experimental.knative`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct KnativeConfig {
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub endpoint: String,
+    /// Never shown.
+    #[serde(skip_serializing)]
+    pub token: Secret,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub cert_auth_file_path: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub namespaces: Vec<String>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub label_selector: String,
+    #[serde(skip_serializing_if = "is_no_time")]
+    pub throttle_duration: GoDuration,
+    /// For rules that are visible from outside; empty for the default ones.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub public_entrypoints: Vec<String>,
+    /// The service in front of those, as statuses name it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub public_service: Option<GatewayNameConfig>,
+    /// For rules that are visible in the cluster alone; without them those are not served.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub private_entrypoints: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub private_service: Option<GatewayNameConfig>,
 }
 
 /// `providers.kubernetesGateway.statusAddress`.
