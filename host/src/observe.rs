@@ -114,7 +114,10 @@ pub(crate) fn reports(install: &InstallConfig, exporters: &mut Exporters, counte
             Audience::StatsD => metrics.statsd.as_ref().map(Push::statsd),
             _ => metrics.influxdb2.as_ref().map(Push::influxdb2),
         };
-        let Some(push) = made.and_then(|made| told("metrics are not reported", made)) else { continue };
+        let Some(push) = made.and_then(|made| told("metrics are not reported", made)) else {
+            counted.never_told(view.audience);
+            continue;
+        };
         let source = source(counted, published, view);
         exporters.other(push.name(), Box::new(move |stop| Box::pin(push.run(source, stop))));
     }
@@ -143,7 +146,7 @@ pub(crate) fn metrics(
     let (Some(config), Some(view)) = (install.metrics.as_ref().and_then(|m| m.otlp.as_ref()), view(install)) else { return };
     let made = Destination::new(&config.to(), Signal::Metrics, "metrics.otlp")
         .and_then(|to| Ok((to, resource("metrics.otlp", &config.service_name, &config.resource_attributes, environment)?)));
-    let Some((destination, resource)) = told("metrics are not sent", made) else { return };
+    let Some((destination, resource)) = told("metrics are not sent", made) else { return counted.never_told(view.audience) };
     let source = source(counted, published, view);
     let interval = config.push_interval.positive().unwrap_or(Duration::from_secs(60));
     exporters.metrics(destination, resource, interval, source, calls);

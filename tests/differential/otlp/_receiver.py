@@ -131,7 +131,7 @@ def logs(data):
     for about, items in scoped(data):
         for r in items:
             yield dict(severity=r.one(2), severity_text=r.text(3), body=plain(Message(r.one(5, b""))), attributes=attrs(r, 6),
-                       trace=r.one(9, b"").hex(), span=r.one(10, b"").hex(), timed=bool(r.fixed(1)), observed=bool(r.fixed(11)),
+                       trace=r.one(9, b"").hex(), span=r.one(10, b"").hex(), flags=int.from_bytes(r.one(8, b""), "little"), timed=bool(r.fixed(1)), observed=bool(r.fixed(11)),
                        event=r.text(12), **about)
 
 

@@ -1,5 +1,6 @@
 import os, re, sys, time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from _ids import scrub, traced
 from _receiver import Receiver
 from lib.dsl import *
 from lib.harness import READY
@@ -21,28 +22,6 @@ def receive(h):
 
 def text(h, v):
     return h.norm(v) if isinstance(v, str) else v
-
-
-# brought by requests of the cases; all other ids are made by the gateway
-OURS = {"0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", "00000000000000008448eb211c80319c", "8448eb211c80319c", "05e3ac9a4f6e3b90", "af7651916cd43dd8448eb211c80319c", "0af76519-16cd43dd8448eb211c80319c"}
-IDS = re.compile(r"(?<![0-9a-f])([0-9a-f]{8}-[0-9a-f]{24}|[0-9a-f]{32}|[0-9a-f]{31}|[0-9a-f]{16})(?![0-9a-f])")
-
-
-def scrub(o):
-    if isinstance(o, dict):
-        return {k: ",".join(sorted(v[0].split(","))) if k == "baggage" and len(v) == 1 else scrub(v) for k, v in o.items()}
-    if isinstance(o, list):
-        return [scrub(v) for v in o]
-    if isinstance(o, str):
-        return IDS.sub(lambda m: m[0] if m[0] in OURS else "<id%d>" % len(m[0]), o)
-    return o
-
-
-def traced(step):
-    """the step, with ids that the gateway makes replaced"""
-    def run(h):
-        return scrub(h.step(step))
-    return CALL(run, label=step.get("path") or step["op"])
 
 
 VOLATILE = {"client.port", "network.peer.port", "network.local.port", "process.pid", "host.name", "host.id", "os.description", "service.version", "telemetry.sdk.version", "telemetry.sdk.language", "telemetry.sdk.name", "process.command_args", "process.executable.name", "process.executable.path", "process.owner", "process.runtime.description", "process.runtime.name", "process.runtime.version", "os.type", "container.id", "server.port"}

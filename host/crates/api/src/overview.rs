@@ -120,14 +120,18 @@ fn certificates(all: &[Arc<Certificate>]) -> Section {
 }
 
 fn features(install: &InstallConfig) -> Features {
-    let otlp = install.metrics.as_ref().is_some_and(|m| m.otlp.is_some());
+    let metrics = install.metrics.as_ref();
+    // The first of them, as in Traefik.
+    let kinds = [
+        ("Prometheus", metrics.is_some_and(|m| m.prometheus.is_some())),
+        ("Datadog", metrics.is_some_and(|m| m.datadog.is_some())),
+        ("StatsD", metrics.is_some_and(|m| m.statsd.is_some())),
+        ("InfluxDB2", metrics.is_some_and(|m| m.influxdb2.is_some())),
+        ("OTLP", metrics.is_some_and(|m| m.otlp.is_some())),
+    ];
     Features {
         tracing: if install.tracing.is_some() { "OTLP" } else { "" },
-        metrics: match (install.prometheus().is_some(), otlp) {
-            (true, _) => "Prometheus",
-            (false, true) => "OTLP",
-            (false, false) => "",
-        },
+        metrics: kinds.iter().find(|(_, there)| *there).map_or("", |(name, _)| name),
         access_log: install.access_log.is_some(),
     }
 }

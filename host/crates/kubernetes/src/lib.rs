@@ -1,6 +1,5 @@
 //! Configuration from Kubernetes. One provider for each family of objects: `crd` (`kubernetescrd`), `ingress`
-//! (`kubernetes`), `gateway` (`kubernetesgateway`), `knative`,
-//! `nginx` (`kubernetesingressnginx`).
+//! (`kubernetes`), `gateway` (`kubernetesgateway`), `knative`, `nginx` (`kubernetesingressnginx`).
 //!
 //! All of them stand on the same ground: [`client`] connects, [`watched`] keeps what is read from the API server,
 //! [`cluster`] is the view of it at one moment, [`backends`] finds the servers of a service, [`run`] translates

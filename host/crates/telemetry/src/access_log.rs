@@ -74,10 +74,11 @@ pub struct AccessLogHandle {
 impl AccessLog {
     /// Opens the file, if there is one, and starts the thread that writes.
     pub fn open(options: Options) -> io::Result<(Arc<AccessLog>, AccessLogHandle)> {
+        // As in Traefik, the file is there also where nothing is written to it.
+        let sink = Sink::open(options.file.as_deref())?;
         let writer = if options.silent {
             None
         } else {
-            let sink = Sink::open(options.file.as_deref())?;
             let queue = Arc::new(Queue::new(options.workers, options.buffering));
             Some((queue.clone(), Writer::spawn(queue, sink)?))
         };

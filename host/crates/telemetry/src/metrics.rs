@@ -16,7 +16,7 @@ use crate::names::{self, Family, ScopeFamilies, label};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use scope::{SEPARATOR, Shape};
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
@@ -124,6 +124,8 @@ pub struct Metrics {
     certificates: Mutex<Vec<Certificate>>,
     /// Of the next scope.
     number: AtomicU64,
+    /// Who is told at intervals; what is gone waits for them.
+    awaited: AtomicU8,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -135,6 +137,8 @@ impl Metrics {
         let mut buckets: Vec<f64> = options.views.iter().flat_map(|v| v.buckets.iter().copied()).collect();
         buckets.sort_by(f64::total_cmp);
         buckets.dedup();
+        let told = options.views.iter().map(|v| v.audience).filter(|a| *a != Audience::Prometheus);
+        let awaited = told.fold(0, |all, a| all | a.bit());
         let shape = Arc::new(Shape::new(&buckets, options.workers, options.header_labels.len()));
         Metrics {
             options,
@@ -148,6 +152,7 @@ impl Metrics {
             last_reload: AtomicU64::new(0),
             certificates: Mutex::default(),
             number: AtomicU64::new(1),
+            awaited: AtomicU8::new(awaited),
         }
     }
 
@@ -214,6 +219,11 @@ impl Metrics {
         joined
     }
 
+    /// This audience will not be told anything: nothing waits for it.
+    pub fn never_told(&self, audience: Audience) {
+        self.awaited.fetch_and(!audience.bit(), Relaxed);
+    }
+
     /// Tells a reader all families that its view has. What is gone is told and then forgotten.
     pub fn read(&self, text: &mut dyn Reader, view: &View) {
         text.family(names::CONFIG_LAST_RELOAD);
@@ -253,7 +263,7 @@ impl Metrics {
         let Some(told) = &mut kept.gone else { return true };
         *told |= audience.bit();
         // Nobody knows whether anybody scrapes: who is told at intervals is waited for, and no other.
-        let awaited = self.options.views.iter().map(|v| v.audience).filter(|a| *a != Audience::Prometheus).fold(0, |all, a| all | a.bit());
+        let awaited = self.awaited.load(Relaxed);
         *told & awaited != awaited
     }
 

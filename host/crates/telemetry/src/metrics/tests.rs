@@ -129,6 +129,10 @@ fn what_is_gone_is_told_to_each_who_is_told_at_intervals() {
     assert!(tells(0) && tells(1) && tells(0) && tells(1));
     m.reloaded(|_, _| false, |_| false);
     assert!(tells(2) && !tells(0) && !tells(1) && !tells(2));
+    hit(&m.service(&"s@file".into()).unwrap(), "");
+    m.reloaded(|_, _| false, |_| false);
+    m.never_told(Audience::InfluxDb);
+    assert!(tells(1) && !tells(1));
 }
 
 #[test]
