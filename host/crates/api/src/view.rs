@@ -246,7 +246,8 @@ impl<'a> Viewer<'a> {
             used_by: self.index.users_of_middleware(&m.name),
             name: Some(&m.name),
             provider: Some(&m.provider),
-            kind: kind.to_ascii_lowercase(),
+            // As in Traefik, a plugin is called by its own name.
+            kind: m.item.config.plugin().map_or(kind.as_str(), |(name, _)| name).to_ascii_lowercase(),
         }
     }
 

@@ -16,6 +16,7 @@ pub mod peer;
 pub mod proxy_protocol;
 pub mod respond;
 mod saved;
+pub mod sniff;
 pub mod tcp;
 mod whole;
 

@@ -46,9 +46,9 @@ impl WholeBody {
         Ok(Ok(whole))
     }
 
-    /// One that does not tell its length.
-    pub fn undeclared(bytes: Bytes, trailers: Option<HeaderMap>) -> Self {
-        WholeBody { bytes, trailers, declared: false }
+    /// `declared`: it tells its length.
+    pub fn new(bytes: Bytes, trailers: Option<HeaderMap>, declared: bool) -> Self {
+        WholeBody { bytes, trailers, declared }
     }
 
     pub fn trailers(&self) -> Option<&HeaderMap> {

@@ -5,7 +5,6 @@ mod stream;
 use crate::frames::{followed_by, put_back};
 use crate::media_type::{BadMediaType, MediaType};
 use crate::omit;
-use crate::sniff;
 use accept::{Choice, Coding, Offer};
 use bytes::Bytes;
 use http::header::{
@@ -17,7 +16,7 @@ use std::borrow::Cow;
 use std::io;
 use stream::{Encoded, measured, short};
 use torana_extend::{BuildCx, BuildError, MiddlewareSpec};
-use torana_http::{Around, Body, Exchange, LocalFuture, Next, Response, Step};
+use torana_http::{Around, Body, Exchange, LocalFuture, Next, Response, Step, sniff};
 
 /// A server says by it that gzip is not wanted; it is not passed on.
 const NO_GZIP: HeaderName = HeaderName::from_static("no-gzip-compression");

@@ -1,9 +1,9 @@
-use crate::{omit, sniff};
+use crate::omit;
 use http::StatusCode;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
 use serde::{Deserialize, Serialize};
 use torana_extend::{BuildCx, BuildError, MiddlewareSpec};
-use torana_http::{Around, Body, Exchange, LocalFuture, Next, Response, Step};
+use torana_http::{Around, Body, Exchange, LocalFuture, Next, Response, Step, sniff};
 
 /// Says what an answer is where its server did not. Without this middleware nothing is ever guessed.
 pub struct ContentType;

@@ -13,7 +13,6 @@ mod omit;
 mod password;
 mod random_key;
 mod regex_replace;
-mod sniff;
 mod source_criterion;
 mod status_ranges;
 pub mod tcp;

@@ -24,6 +24,8 @@ pub(super) struct Answer {
     /// The body is the guest's own, not the one that was asked for.
     replaced: bool,
     unread: Option<Bytes>,
+    /// The guest has taken the type of the content away: Go finds one out then.
+    pub(super) untyped: bool,
     /// Bytes of a body, at most.
     limit: usize,
 }
@@ -40,6 +42,7 @@ pub(super) struct Finished {
     /// The guest wrote it piece by piece: Traefik sends it so.
     pub(super) flushed: bool,
     pub(super) replaced: bool,
+    pub(super) untyped: bool,
 }
 
 impl Answer {
@@ -148,7 +151,7 @@ impl Answer {
             body.extend_from_slice(&self.fetched);
             body.freeze()
         };
-        Finished { status, headers, body, settled, flushed, replaced: self.replaced || flushed }
+        Finished { status, headers, body, settled, flushed, replaced: self.replaced || flushed, untyped: self.untyped }
     }
 }
 

@@ -7,12 +7,12 @@ use super::message::Message;
 use super::upload::{Onward, Source};
 use super::{GuestPool, HttpWasm};
 use crate::middleware::closed;
-use crate::passing::{OutputLimits, RequestHead, set_body};
+use crate::passing::{OutputLimits, RequestHead};
 use crate::pool::{Failure, Seat};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use std::sync::Arc;
 use torana_config::routing::Failure as Policy;
-use torana_http::{Around, Body, Exchange, LocalFuture, Next, Response, Step, WholeBody, respond};
+use torana_http::{Around, Body, Exchange, LocalFuture, Next, Response, Step, WholeBody, respond, sniff};
 
 pub(crate) fn step(pool: Arc<GuestPool>) -> Step {
     Step::around(Middleware(pool))
@@ -73,8 +73,9 @@ impl Middleware {
                 exchange.request.body = body;
                 next.run(exchange).await
             }
-            Onward::Written(bytes) => {
-                exchange.request.body = set_body(&mut exchange.request.headers, bytes);
+            Onward::Written(body) => {
+                exchange.request.headers.remove(header::CONTENT_LENGTH);
+                exchange.request.body = body;
                 next.run(exchange).await
             }
             // So it is in Traefik: the server cannot be sent what was announced.
@@ -153,6 +154,8 @@ impl Middleware {
     async fn pass(&self, exchange: &mut Exchange, response: Response, mut pending: Pending) -> Response {
         let (mut parts, mut body) = response.into_parts();
         let finished = pending.message().answer.finish();
+        // Go's server finds the length of what is short.
+        let short = !finished.flushed && body.length().is_some_and(|n| n <= 2048);
         let mut early = Body::Empty;
         if finished.settled {
             // The guest has begun with a response of its own; what was asked for goes on with it.
@@ -180,7 +183,7 @@ impl Middleware {
         }
         message.request = RequestHead::of(&exchange.request);
         if body.is_streamed() || finished.settled || !message.answer.trailers.is_empty() {
-            body = ending(early, body, pending, !finished.settled);
+            body = ending(early, body, pending, !finished.settled || short);
             return Response::from_parts(parts, body);
         }
         let (_, result) = pending.respond(false).await;
@@ -230,18 +233,22 @@ fn may_have_body(status: StatusCode, method: &Method) -> bool {
 
 /// A response that is all there. `declared`: whoever sent it told its length.
 fn written(finished: Finished, trailers: HeaderMap, declared: bool, exchange: &Exchange) -> Response {
-    let Finished { status, mut headers, body, flushed, replaced, .. } = finished;
+    let Finished { status, mut headers, body, flushed, replaced, untyped, .. } = finished;
     let status = status.unwrap_or_default();
     let length = headers.remove(header::CONTENT_LENGTH).is_some_and(|said| said.to_str().is_ok_and(|n| n == body.len().to_string()));
     let multiplexed = exchange.request.version >= Version::HTTP_2;
     // As Go's server: what nobody gave a length gets one only while it is short.
-    let short = !flushed && trailers.is_empty() && body.len() <= if multiplexed { 4096 } else { 2048 };
+    let short = !flushed && (multiplexed || trailers.is_empty()) && body.len() <= if multiplexed { 4096 } else { 2048 };
     let measured = length || short || (declared && !replaced);
+    if untyped && !body.is_empty() && !headers.contains_key(header::CONTENT_TYPE) && !headers.contains_key(header::CONTENT_ENCODING) {
+        let kind = sniff::kind(&body[..body.len().min(sniff::LOOKED_AT)]);
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    }
     let body = match (measured, trailers.is_empty()) {
         _ if !may_have_body(status, &exchange.request.method) && (!flushed || body.is_empty()) => Body::from(body),
         // In HTTP/1 none has both a length and trailers.
-        (true, _) => Body::from(body),
-        (false, no_trailers) => WholeBody::undeclared(body, (!no_trailers).then_some(trailers)).body(),
+        (true, _) if !multiplexed => Body::from(body),
+        (measured, no_trailers) => WholeBody::new(body, (!no_trailers).then_some(trailers), measured).body(),
     };
     let mut response = Response::new(if body.is_empty() { Body::Empty } else { body });
     *response.status_mut() = status;

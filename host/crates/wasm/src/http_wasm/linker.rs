@@ -3,7 +3,6 @@
 use super::message::{Change, Kind, Message, Refusal};
 use super::upload::Piece;
 use crate::state::State;
-use std::time::Instant;
 use tokio::sync::oneshot;
 use tracing::Level;
 use wasmtime::{Caller, Engine, Error, Extern, Linker, Result};
@@ -160,11 +159,9 @@ async fn read_request(c: &mut Caller<'_, State>, buf: u32, limit: u32) -> Result
         filled += n;
         let Some(whom) = more.filter(|_| filled < room.len()) else { return Ok((filled, m.upload.ended())) };
         let (ask, answer) = oneshot::channel();
-        let begin = Instant::now();
         let gone = || Error::msg("the body is gone");
         whom.send(ask).await.map_err(|_| gone())?;
         let piece: Piece = answer.await.map_err(|_| gone())?;
-        c.data_mut().waited += begin.elapsed();
         message(c)?.1.upload.arrived(piece).map_err(Error::msg)?;
     }
 }

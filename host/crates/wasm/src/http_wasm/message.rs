@@ -127,6 +127,10 @@ impl Message {
         if kind == Kind::Request && !self.request.host.is_empty() && !self.request.headers.contains_key(header::HOST) {
             names.push(b"host");
         }
+        // In Traefik its place is taken, so that Go's server does not find one out.
+        if kind == Kind::Response && !self.answer.untyped && !self.answer.headers.contains_key(header::CONTENT_TYPE) {
+            names.push(b"content-type");
+        }
         names.sort_unstable();
         names
     }
@@ -167,6 +171,9 @@ impl Message {
             Kind::Response => &mut self.answer.headers,
             Kind::Trailers => &mut self.answer.trailers,
         };
+        if kind == Kind::Response && name == header::CONTENT_TYPE {
+            self.answer.untyped = change == Change::Remove;
+        }
         if change == Change::Remove {
             headers.remove(name);
             return Ok(());
@@ -301,7 +308,12 @@ mod tests {
         let mut m = message(0);
         m.change(Kind::Response, Change::Set, b"x", b" a\r\nb ").unwrap();
         m.change(Kind::Response, Change::Add, b"a b", b"never seen").unwrap();
-        assert_eq!((m.names(Kind::Response), m.values(Kind::Response, b"x").unwrap()), (vec![&b"x"[..]], vec![&b"a  b"[..]]));
+        assert_eq!(
+            (m.names(Kind::Response), m.values(Kind::Response, b"x").unwrap()),
+            (vec![&b"content-type"[..], b"x"], vec![&b"a  b"[..]])
+        );
+        m.change(Kind::Response, Change::Remove, b"Content-Type", b"").unwrap();
+        assert_eq!(m.names(Kind::Response), [b"x"]);
         for _ in 0..2 {
             m.change(Kind::of(2).unwrap(), Change::Add, b"t", b"1").unwrap();
         }

@@ -6,7 +6,7 @@ use http::HeaderMap;
 use std::collections::VecDeque;
 use std::task::{Context, Poll};
 use tokio::sync::{mpsc, oneshot};
-use torana_http::{Body, BodyError, Frame};
+use torana_http::{Body, BodyError, Frame, WholeBody};
 
 /// The guest waits for a piece. A body cannot go to another thread as an instance may, so it asks whoever has it.
 pub(super) type Ask = oneshot::Sender<Piece>;
@@ -100,8 +100,8 @@ pub(super) struct Source {
 /// The body that goes on.
 pub(super) enum Onward {
     Body(Body),
-    /// Another one than came.
-    Written(Bytes),
+    /// Another one than came, framed as that was.
+    Written(Body),
     /// The guest has read it without `buffer_request`: there is none.
     Lost,
 }
@@ -161,7 +161,7 @@ impl Source {
         match (upload.written.take(), upload.kept.take()) {
             // Go sends no body with a request that came without one.
             (Some(_), _) if matches!(self.body, Body::Empty) => Onward::Body(Body::Empty),
-            (Some(written), _) => Onward::Written(written.freeze()),
+            (Some(written), _) => Onward::Written(WholeBody::new(written.freeze(), None, self.length.is_some()).body()),
             (None, None) if (whole && upload.read) || upload.lost => Onward::Lost,
             (None, Some(_)) if upload.lost => Onward::Lost,
             (None, Some(kept)) if self.touched => {

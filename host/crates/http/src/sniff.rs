@@ -1,7 +1,7 @@
 //! What kind of content begins with some bytes: the algorithm of the WHATWG (mimesniff.spec.whatwg.org) as Go has it.
 
 /// Bytes that are looked at.
-pub(crate) const LOOKED_AT: usize = 512;
+pub const LOOKED_AT: usize = 512;
 
 const HTML: &str = "text/html; charset=utf-8";
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -84,7 +84,7 @@ impl Signature {
 }
 
 /// The media type of what begins with `data`.
-pub(crate) fn kind(data: &[u8]) -> &'static str {
+pub fn kind(data: &[u8]) -> &'static str {
     let data = &data[..data.len().min(LOOKED_AT)];
     let first = data.iter().position(|b| !matches!(b, b'\t' | b'\n' | b'\x0c' | b'\r' | b' ')).unwrap_or(data.len());
     let bare = &data[first..];
