@@ -3,6 +3,7 @@
 mod as_traefik;
 mod cluster;
 mod measure;
+mod nginx;
 
 pub(crate) use cluster::{Cluster, address, object, route, service, slice};
 

@@ -97,14 +97,48 @@ fn the_configuration_is_that_of_traefik() {
         ("kubernetes", vec![ingress.to_owned(), "--providers.kubernetesingress.ingressclass=torana".to_owned()]),
         ("kubernetes", vec![ingress.to_owned(), "--providers.kubernetesingress.crossprovidernamespaces=other".to_owned()]),
     ] {
-        let [theirs, ours] = [Some(traefik.as_path()), None].map(|program| {
-            let flags = [&flags[..], &[format!("--entrypoints.udp.address=127.0.0.1:{}/udp", free_port())]].concat();
-            let peer = Peer::start(program, &flags, &[("KUBECONFIG", &cluster.env["KUBECONFIG"])]);
-            rawdata(|| peer.rawdata(), provider)
-        });
+        let [theirs, ours] = both(&cluster, &traefik, provider, &flags);
         // In Traefik a chain with a middleware that is not there is disabled only where it is used. With safe names it
         // spells a reference with `@kubernetescrd` so that nothing can have the name.
         let known = ["default-chained@", "default_chained@", "default_chain-cross@", "ns2_my.route_6@"];
+        assert_eq!(differences(&theirs, &ours, &known), [""; 0], "{flags:?}");
+    }
+}
+
+/// What Traefik and Torana make of a cluster.
+fn both(cluster: &Cluster, traefik: &std::path::Path, provider: &str, flags: &[String]) -> [Value; 2] {
+    [Some(traefik), None].map(|program| {
+        let flags = [flags, &[format!("--entrypoints.udp.address=127.0.0.1:{}/udp", free_port())]].concat();
+        let peer = Peer::start(program, &flags, &[("KUBECONFIG", &cluster.env["KUBECONFIG"])]);
+        rawdata(|| peer.rawdata(), provider)
+    })
+}
+
+#[test]
+fn ingresses_of_nginx_are_those_of_traefik() {
+    let (Some(cluster), Some(traefik)) = (Cluster::start(), traefik()) else { return };
+    let pair = Pki::new().pair("cert", &["cert.test"]);
+    let from = |key: &str, path: &std::path::Path| format!("--from-file={key}={}", path.display());
+    let files = [from("tls.crt", &pair.cert_file), from("tls.key", &pair.key_file), from("ca.crt", &pair.cert_file)];
+    cluster.kubectl(&["create", "secret", "generic", "cert", "--type", "kubernetes.io/tls", &files[0], &files[1], &files[2]], "");
+    let objects = root().join("host/crates/kubernetes/src/nginx/tests/objects.yaml");
+    cluster.kubectl(&["create", "-f", "-"], &std::fs::read_to_string(objects).unwrap());
+    let flag = |text: &str| format!("--providers.kubernetesingressnginx{text}");
+    let entry_points = [flag(".httpentrypoint=web"), flag(".httpsentrypoint=web")];
+    for more in [
+        vec![],
+        vec![".allowsnippetannotations=true", ".allowcrossnamespaceresources=true", ".globalallowedresponseheaders=X-One,X-Two"],
+        vec![
+            ".defaultbackendservice=default/pages",
+            ".customhttperrors=418",
+            ".globalauthurl=http://global.test",
+            ".watchingresswithoutclass=true",
+        ],
+    ] {
+        let flags = [vec![flag("=true")], entry_points.to_vec(), more.iter().map(|m| flag(m)).collect()].concat();
+        let [theirs, ours] = both(&cluster, &traefik, "kubernetesingressnginx", &flags);
+        // Of several hosts Traefik keeps the default backend of one, by chance.
+        let known = ["default-own-full-default-backend", "default-backend-default-own-full-default-backend"];
         assert_eq!(differences(&theirs, &ours, &known), [""; 0], "{flags:?}");
     }
 }

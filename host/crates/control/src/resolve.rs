@@ -11,7 +11,7 @@ use torana_base::{Diagnostic, closest, provider_of, qualify, unqualified};
 use torana_config::node::Node;
 use torana_config::routing::{Item, MiddlewareConfig, RoutingConfig, ServersTransportConfig};
 use torana_extend::{BuildCx, BuildError, MiddlewareKind, PluginHost, Scope};
-use torana_http::{Client, Endpoint, Step};
+use torana_http::{Client, Clients, Endpoint, Step};
 use torana_upstream::Transport;
 
 /// Documents by provider.
@@ -287,10 +287,18 @@ impl BuildCx for Cx<'_> {
     }
 
     fn client(&self, url: &str, transport: &ServersTransportConfig) -> Result<Arc<dyn Client>, BuildError> {
-        let transport = Transport::build(transport);
-        match transport.problems.first() {
-            Some(p) => Err(BuildError::new(p.key, p.message.clone())),
-            None => Ok(Arc::new(torana_upstream::Client::new(url, transport))),
-        }
+        Ok(Arc::new(torana_upstream::Client::new(url, of_client(transport)?)))
+    }
+
+    fn clients(&self, transport: &ServersTransportConfig) -> Result<Arc<dyn Clients>, BuildError> {
+        Ok(Arc::new(torana_upstream::Clients::new(of_client(transport)?)))
+    }
+}
+
+fn of_client(transport: &ServersTransportConfig) -> Result<Transport, BuildError> {
+    let transport = Transport::build(transport);
+    match transport.problems.first() {
+        Some(p) => Err(BuildError::new(p.key, p.message.clone())),
+        None => Ok(transport),
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use torana_base::Diagnostic;
 use torana_config::node::Node;
 use torana_config::routing::ServersTransportConfig;
-use torana_http::{Client, Endpoint, Step};
+use torana_http::{Client, Clients, Endpoint, Step};
 
 /// How far one built middleware is shared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +31,9 @@ pub trait BuildCx {
     /// What sends the middleware's own requests to the server of a URL, of which scheme, host and port count. A URL
     /// that leads nowhere is no error here: each request fails. The key of an error is an option of `transport`.
     fn client(&self, url: &str, transport: &ServersTransportConfig) -> Result<Arc<dyn Client>, BuildError>;
+
+    /// The same for servers that are known when there is a request.
+    fn clients(&self, transport: &ServersTransportConfig) -> Result<Arc<dyn Clients>, BuildError>;
 }
 
 /// Why a middleware cannot be built; it is disabled, and with it every router that uses it.

@@ -1,6 +1,7 @@
 use crate::chain::LocalFuture;
 use crate::error::ProxyError;
 use crate::exchange::{Request, Response};
+use std::sync::Arc;
 
 /// Sends requests of the gateway's own to one server, on connections of the worker that asks.
 ///
@@ -10,4 +11,10 @@ use crate::exchange::{Request, Response};
 /// the future.
 pub trait Client: Send + Sync {
     fn send<'a>(&'a self, request: &'a mut Request) -> LocalFuture<'a, Result<Response, ProxyError>>;
+}
+
+/// Makes clients for servers that nobody knew before.
+pub trait Clients: Send + Sync {
+    /// What sends requests to the server of a URL, of which scheme, host and port count. Its connections end with it.
+    fn to(&self, url: &str) -> Arc<dyn Client>;
 }

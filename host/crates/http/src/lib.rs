@@ -18,11 +18,12 @@ pub mod respond;
 mod saved;
 pub mod sniff;
 pub mod tcp;
+pub mod variables;
 mod whole;
 
 pub use body::{Body, BodyError, Frame, Tunnel};
 pub use chain::{Around, Endpoint, Filter, Flow, LocalFuture, Next, Step, run};
-pub use client::Client;
+pub use client::{Client, Clients};
 pub use error::{ErrorKind, ProxyError, Side};
 pub use exchange::{Exchange, Origin, Request, Response};
 pub use peer::{Attached, Interim, Peer, TlsFacts};

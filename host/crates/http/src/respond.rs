@@ -37,6 +37,13 @@ pub fn not_found() -> Response {
     error_text(StatusCode::NOT_FOUND, "404 page not found")
 }
 
+/// A response that is its own status text, with another status.
+pub fn with_status(mut r: Response, status: StatusCode) -> Response {
+    *r.status_mut() = status;
+    *r.body_mut() = Body::from(text_of(status));
+    r
+}
+
 /// A response with one header.
 pub fn with_header(mut r: Response, name: HeaderName, value: HeaderValue) -> Response {
     r.headers_mut().insert(name, value);

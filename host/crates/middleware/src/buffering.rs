@@ -31,6 +31,12 @@ pub struct Config {
     /// compared with constants and joined by `&&` and `||`. Empty: never, and never for requests without a body.
     #[serde(skip_serializing_if = "omit::empty")]
     pub retry_expression: String,
+    /// Requests pass as they come; only providers say so.
+    #[serde(skip_serializing_if = "omit::empty")]
+    pub disable_request_buffer: bool,
+    /// Responses pass as they come; only providers say so.
+    #[serde(skip_serializing_if = "omit::empty")]
+    pub disable_response_buffer: bool,
 }
 
 /// Kept in memory where the configuration says nothing.
@@ -58,15 +64,17 @@ impl MiddlewareSpec for Buffering {
                     .hint("write for example `IsNetworkError() && Attempts() < 3`")
             })?),
         };
+        let request = limits(
+            bytes(config.mem_request_body_bytes, "memRequestBodyBytes")?,
+            bytes(config.max_request_body_bytes, "maxRequestBodyBytes")?,
+        );
+        let response = limits(
+            bytes(config.mem_response_body_bytes, "memResponseBodyBytes")?,
+            bytes(config.max_response_body_bytes, "maxResponseBodyBytes")?,
+        );
         Ok(vec![Step::around(Runtime {
-            request: limits(
-                bytes(config.mem_request_body_bytes, "memRequestBodyBytes")?,
-                bytes(config.max_request_body_bytes, "maxRequestBodyBytes")?,
-            ),
-            response: limits(
-                bytes(config.mem_response_body_bytes, "memResponseBodyBytes")?,
-                bytes(config.max_response_body_bytes, "maxResponseBodyBytes")?,
-            ),
+            request: (!config.disable_request_buffer).then_some(request),
+            response: (!config.disable_response_buffer).then_some(response),
             retry,
         })])
     }
@@ -95,8 +103,9 @@ impl Asks {
 }
 
 struct Runtime {
-    request: Limits,
-    response: Limits,
+    /// `None` for what passes as it comes.
+    request: Option<Limits>,
+    response: Option<Limits>,
     retry: Option<Expression<Asks>>,
 }
 
@@ -108,14 +117,23 @@ impl Around for Runtime {
 
 impl Runtime {
     async fn run(&self, exchange: &mut Exchange, next: Next<'_>) -> Response {
-        let spool = match Spool::read(std::mem::take(&mut exchange.request.body), self.request).await {
+        let Some(limits) = self.request else {
+            let interim = self.response.and_then(|_| exchange.peer.interim.take());
+            let response = next.run(exchange).await;
+            let response = self.keep(response, &exchange.request.method, exchange.request.version).await;
+            if interim.is_some() {
+                *exchange.peer.interim.borrow_mut() = interim;
+            }
+            return response;
+        };
+        let spool = match Spool::read(std::mem::take(&mut exchange.request.body), limits).await {
             Ok(spool) => spool,
             Err(spill) => return refuse_request(spill),
         };
         // Traefik sends only those again that have a body.
         let saved = self.retry.as_ref().filter(|_| spool.length > 0).map(|_| SavedHead::of(exchange));
         // What is kept back is no news: interim responses end here.
-        let interim = exchange.peer.interim.take();
+        let interim = self.response.and_then(|_| exchange.peer.interim.take());
         let mut attempts = 1;
         let response = loop {
             exchange.request.body = spool.body();
@@ -129,7 +147,9 @@ impl Runtime {
                 _ => break response,
             }
         };
-        *exchange.peer.interim.borrow_mut() = interim;
+        if interim.is_some() {
+            *exchange.peer.interim.borrow_mut() = interim;
+        }
         response
     }
 
@@ -150,15 +170,13 @@ impl Runtime {
 
     /// Reads a response to its end.
     async fn keep(&self, mut response: Response, method: &Method, version: Version) -> Response {
-        if matches!(response.body(), Body::Tunnel(_)) {
-            return response;
-        }
+        let (Some(limits), false) = (self.response, matches!(response.body(), Body::Tunnel(_))) else { return response };
         let body = std::mem::take(response.body_mut());
         if !has_body(&response, method) {
             return response;
         }
         let declared = body.length().is_some();
-        match Spool::read(body, self.response).await {
+        match Spool::read(body, limits).await {
             Ok(spool) => {
                 *response.body_mut() = outgoing(&spool, declared, version);
                 // What was announced is known before the body goes, and stands there too.

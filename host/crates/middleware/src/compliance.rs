@@ -101,9 +101,20 @@ fn what_does_not_concern_a_kind_stays_as_it_is() {
                 ("users: ['a:{SHA}qUqP5cyxm6YcTAhz05Hph5gvu9M=']", x)
             }
             "errors" => ("status: ['500-599']\nservice: pages", x),
+            "appRoot" => ("path: /app", x),
+            "rewriteTarget" => ("regex: nothere\nreplacement: /x", x),
+            "snippet" => ("configurationSnippet: 'if ($http_nothere) { return 403; }'", x),
             "encodedCharacters" => ("allowEncodedSlash: true", x),
             // These concern every request.
-            "addPrefix" | "contentType" | "digestAuth" | "forwardAuth" | "replacePath" | "requestRedirect" | "URLRewrite" => return None,
+            "addPrefix"
+            | "contentType"
+            | "digestAuth"
+            | "forwardAuth"
+            | "replacePath"
+            | "requestRedirect"
+            | "URLRewrite"
+            | "upstreamVHost"
+            | "authTLSPassCertificateToUpstream" => return None,
             name => panic!("say what does not concern {name}"),
         })
     };

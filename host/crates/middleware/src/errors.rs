@@ -1,3 +1,5 @@
+mod nginx;
+
 use crate::status_ranges::StatusRanges;
 use crate::{go_url, omit};
 use bytestring::ByteString;
@@ -36,6 +38,10 @@ pub struct Config {
     /// Headers of the request that the service is shown; all where none is listed.
     #[serde(skip_serializing_if = "omit::empty")]
     pub error_request_headers: Vec<String>,
+    /// Sent to the service, which is then told of the request as by ingress-nginx, and whose own status the client
+    /// gets. Only providers say so.
+    #[serde(skip_serializing_if = "omit::empty")]
+    pub nginx_headers: BTreeMap<String, Vec<String>>,
 }
 
 impl MiddlewareSpec for Errors {
@@ -53,7 +59,8 @@ impl MiddlewareSpec for Errors {
         }
         let service = cx.service(&config.service).map_err(|e| BuildError { key: "service".into(), ..e })?;
         let shown = (!config.error_request_headers.is_empty()).then_some(shown);
-        Ok(vec![Step::around(Runtime { status, rewrites, service, query: config.query, shown })])
+        let nginx = nginx::Told::new(&config.nginx_headers)?;
+        Ok(vec![Step::around(Runtime { status, rewrites, service, query: config.query, shown, nginx })])
     }
 }
 
@@ -71,6 +78,7 @@ struct Runtime {
     service: Arc<dyn Endpoint>,
     query: String,
     shown: Option<Vec<HeaderName>>,
+    nginx: Option<nginx::Told>,
 }
 
 impl Around for Runtime {
@@ -98,11 +106,16 @@ impl Runtime {
         let method = replace(&mut request.method, Method::GET);
         let path = replace(&mut request.path, path);
         let query = replace(&mut request.query, query);
-        let headers = self.shown.as_ref().map(|shown| {
+        let told = self.nginx.as_ref().map(|n| n.of(status, request, &path, query.as_deref()));
+        let mut headers = self.shown.as_ref().map(|shown| {
             let all = take(&mut request.headers);
             request.headers = selected(&all, shown);
             all
         });
+        if let Some(told) = told {
+            headers.get_or_insert_with(|| request.headers.clone());
+            told.put(&mut request.headers);
+        }
         // The client did not send this request: Traefik does not tell of it.
         let keep = replace(&mut exchange.keep_forwarded_for, true);
         // The page is no other protocol, unless the headers that go along may say so.
@@ -118,7 +131,7 @@ impl Runtime {
             request.headers = all;
         }
         exchange.keep_forwarded_for = keep;
-        if !matches!(response.body(), Body::Tunnel(_)) {
+        if self.nginx.is_none() && !matches!(response.body(), Body::Tunnel(_)) {
             *response.status_mut() = status;
         }
         response

@@ -8,12 +8,13 @@ mod span;
 
 use crate::frames::without_length;
 use crate::{go_regex, omit};
-use address::Address;
+pub(crate) use address::Address;
 use answer::Verdict;
 use cookies::Cookies;
 use http::header::HeaderName;
 use http::{Method, StatusCode};
 use question::Headers;
+pub(crate) use question::request_uri;
 use regex::Regex;
 use serde::{Deserialize, Serialize, Serializer};
 use std::sync::Arc;
@@ -182,7 +183,7 @@ impl MiddlewareSpec for ForwardAuth {
 }
 
 /// What no header can be called stands in no message.
-fn names(list: &[String]) -> Vec<HeaderName> {
+pub(crate) fn names(list: &[String]) -> Vec<HeaderName> {
     list.iter().filter_map(|n| HeaderName::from_bytes(n.as_bytes()).ok()).collect()
 }
 

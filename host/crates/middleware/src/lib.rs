@@ -35,6 +35,8 @@ macro_rules! middlewares {
 
 middlewares! {
     add_prefix::AddPrefix,
+    app_root::AppRoot,
+    auth_tls_pass_certificate_to_upstream::AuthTlsPassCertificateToUpstream,
     basic_auth::BasicAuth,
     buffering::Buffering,
     chain::Chain,
@@ -60,8 +62,11 @@ middlewares! {
     request_redirect::RequestRedirect,
     response_header_modifier::ResponseHeaderModifier,
     retry::Retry,
+    rewrite_target::RewriteTarget,
+    snippet::Snippet,
     strip_prefix::StripPrefix,
     strip_prefix_regex::StripPrefixRegex,
+    upstream_vhost::UpstreamVHost,
     url_rewrite::UrlRewrite,
 }
 

@@ -1,9 +1,10 @@
 use crate::redirect_scheme::{redirect, uri};
 use crate::regex_replace::Replacement;
 use crate::{go_regex, omit};
+use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use torana_extend::{BuildCx, BuildError, MiddlewareSpec};
-use torana_http::{Exchange, Filter, Flow, Step};
+use torana_http::{Exchange, Filter, Flow, Step, respond};
 
 /// Sends clients to another URL, made from theirs.
 pub struct RedirectRegex;
@@ -21,6 +22,9 @@ pub struct Config {
     /// 301 and 308 instead of 302 and 307.
     #[serde(skip_serializing_if = "omit::empty")]
     pub permanent: bool,
+    /// In place of all of these; only providers say so, and Traefik does not show it.
+    #[serde(skip_serializing)]
+    pub status_code: Option<u16>,
 }
 
 impl MiddlewareSpec for RedirectRegex {
@@ -31,13 +35,16 @@ impl MiddlewareSpec for RedirectRegex {
     fn build(config: Config, _: &dyn BuildCx) -> Result<Vec<Step>, BuildError> {
         let regex = go_regex::compile(&config.regex).map_err(|e| BuildError::new("regex", e))?;
         let replacement = Replacement::new(regex, &config.replacement);
-        Ok(vec![Step::filter(Runtime { replacement, permanent: config.permanent })])
+        let status = config.status_code.map(StatusCode::from_u16).transpose();
+        let status = status.map_err(|_| BuildError::new("statusCode", "an answer cannot have this status"))?;
+        Ok(vec![Step::filter(Runtime { replacement, permanent: config.permanent, status })])
     }
 }
 
 struct Runtime {
     replacement: Replacement,
     permanent: bool,
+    status: Option<StatusCode>,
 }
 
 impl Filter for Runtime {
@@ -45,7 +52,13 @@ impl Filter for Runtime {
         let request = &exchange.request;
         let old = format!("{}://{}{}", exchange.scheme(), request.host, uri(request));
         match self.replacement.replace_all(&old) {
-            Some(new) if new != old => Flow::respond(redirect(&new, &request.method, self.permanent)),
+            Some(new) if new != old => {
+                let mut response = redirect(&new, &request.method, self.permanent);
+                if let Some(status) = self.status.filter(|_| response.status().is_redirection()) {
+                    response = respond::with_status(response, status);
+                }
+                Flow::respond(response)
+            }
             _ => Flow::Continue,
         }
     }

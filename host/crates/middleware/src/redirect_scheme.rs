@@ -21,6 +21,9 @@ pub struct Config {
     /// 301 and 308 instead of 302 and 307.
     #[serde(skip_serializing_if = "omit::empty")]
     pub permanent: bool,
+    /// 308 whatever the method is; only providers say so, and Traefik does not show it.
+    #[serde(skip_serializing)]
+    pub force_permanent_redirect: bool,
 }
 
 impl MiddlewareSpec for RedirectScheme {
@@ -34,7 +37,7 @@ impl MiddlewareSpec for RedirectScheme {
         }
         let own = matches!((&*config.scheme, &*config.port), (_, "") | ("http", "80") | ("https", "443"));
         let port = if own { String::new() } else { format!(":{}", config.port) };
-        Ok(vec![Step::filter(Runtime { scheme: config.scheme, port, permanent: config.permanent })])
+        Ok(vec![Step::filter(Runtime { scheme: config.scheme, port, permanent: config.permanent, always_308: config.force_permanent_redirect })])
     }
 }
 
@@ -43,6 +46,7 @@ struct Runtime {
     /// With its colon; empty for none.
     port: String,
     permanent: bool,
+    always_308: bool,
 }
 
 impl Runtime {
@@ -71,7 +75,11 @@ impl Filter for Runtime {
             return Flow::Continue;
         }
         let url = format!("{}://{host}{}{}", self.scheme, self.port, uri(request));
-        Flow::respond(redirect(&url, &request.method, self.permanent))
+        let response = redirect(&url, &request.method, self.permanent);
+        Flow::respond(match self.always_308 && response.status().is_redirection() {
+            true => respond::with_status(response, StatusCode::PERMANENT_REDIRECT),
+            false => response,
+        })
     }
 }
 

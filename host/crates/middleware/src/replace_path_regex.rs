@@ -55,7 +55,7 @@ impl Filter for Runtime {
 }
 
 /// Whether a path has neither dot segments nor doubled slashes.
-fn is_clean(path: &str) -> bool {
+pub(crate) fn is_clean(path: &str) -> bool {
     if path.is_empty() || path.starts_with('/') {
         return path.is_empty() || path::sanitize(path) == path;
     }

@@ -11,7 +11,8 @@ use torana_config::parse::{Format, parse};
 use torana_config::routing::ServersTransportConfig;
 use torana_extend::{BuildCx, BuildError, MiddlewareSpec};
 use torana_http::{
-    Body, BodyError, Client, Endpoint, ErrorKind, Exchange, Filter, Frame, LocalFuture, Peer, ProxyError, Request, Response, Step, exchange,
+    Body, BodyError, Client, Clients, Endpoint, ErrorKind, Exchange, Filter, Frame, LocalFuture, Peer, ProxyError, Request, Response, Step,
+    exchange,
 };
 
 pub(crate) fn yaml(text: &str) -> Node {
@@ -52,6 +53,18 @@ impl BuildCx for Cx {
     /// Answers with the status that the path says, the headers of the question, and its method as body.
     fn client(&self, _: &str, _: &ServersTransportConfig) -> Result<Arc<dyn Client>, BuildError> {
         Ok(Arc::new(Mirror))
+    }
+
+    fn clients(&self, _: &ServersTransportConfig) -> Result<Arc<dyn Clients>, BuildError> {
+        Ok(Arc::new(Mirrors))
+    }
+}
+
+struct Mirrors;
+
+impl Clients for Mirrors {
+    fn to(&self, _: &str) -> Arc<dyn Client> {
+        Arc::new(Mirror)
     }
 }
 

@@ -15,8 +15,12 @@ pub struct Client {
 impl Client {
     /// Of a URL its scheme, host and port count. One that leads nowhere makes each request fail.
     pub fn new(url: &str, transport: Transport) -> Self {
+        Client::sharing(url, Arc::new(transport))
+    }
+
+    fn sharing(url: &str, transport: Arc<Transport>) -> Self {
         let url = url.parse().unwrap_or_else(|_| ServerUrl::nowhere());
-        Client { target: Arc::new(Target::new(&url, Arc::new(transport))) }
+        Client { target: Arc::new(Target::new(&url, transport)) }
     }
 }
 
@@ -27,5 +31,23 @@ impl torana_http::Client for Client {
             let outgoing = Outgoing::own(request, &self.target.authority);
             send_body(&outgoing, body, None, &self.target).await.map_err(|(error, _)| error)
         })
+    }
+}
+
+/// Clients that share a transport.
+#[derive(Debug)]
+pub struct Clients {
+    transport: Arc<Transport>,
+}
+
+impl Clients {
+    pub fn new(transport: Transport) -> Self {
+        Clients { transport: Arc::new(transport) }
+    }
+}
+
+impl torana_http::Clients for Clients {
+    fn to(&self, url: &str) -> Arc<dyn torana_http::Client> {
+        Arc::new(Client::sharing(url, self.transport.clone()))
     }
 }

@@ -94,8 +94,11 @@ pub async fn connect(address: &Address, transport: &Transport, offer: Offer) -> 
             Err(_) => TcpStream::connect((address.host.as_str(), address.port)).await,
         }?;
         tcp.set_nodelay(true)?;
-        let _ = socket2::SockRef::from(&tcp)
-            .set_tcp_keepalive(&socket2::TcpKeepalive::new().with_time(transport.keep_alive).with_interval(transport.keep_alive));
+        let socket = socket2::SockRef::from(&tcp);
+        if transport.write_timeout.is_some() {
+            socket.set_tcp_user_timeout(transport.write_timeout)?;
+        }
+        let _ = socket.set_tcp_keepalive(&socket2::TcpKeepalive::new().with_time(transport.keep_alive).with_interval(transport.keep_alive));
         Ok::<_, io::Error>(tcp)
     };
     let tcp = limited(transport.dial_timeout, dial).await?.map_err(unreachable)?;

@@ -186,7 +186,7 @@ pub(crate) async fn send_body(
         let replay = if idempotent { body.replayable() } else { None };
         let fresh = attempt >= 2;
         match send_once(outgoing, body, interim.clone(), target, fresh).await {
-            Ok(r) => return Ok(r),
+            Ok(r) => return Ok(crate::stall::watched(r, target.transport.read_timeout)),
             Err(failure) => {
                 match (failure.stale && !fresh, failure.body, replay) {
                     (true, Some(untouched), _) => body = untouched,

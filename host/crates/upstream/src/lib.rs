@@ -20,10 +20,11 @@ pub mod pool;
 pub mod service;
 mod spans;
 mod spiffe;
+mod stall;
 pub mod target;
 pub mod transport;
 
-pub use client::Client;
+pub use client::{Client, Clients};
 pub use forward::{Options, forward, send};
 pub use health::HealthCheck;
 pub use meter::ServiceMeter;

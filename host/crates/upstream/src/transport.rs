@@ -30,6 +30,10 @@ pub struct Transport {
     pub(crate) server_name: Option<String>,
     pub(crate) dial_timeout: Option<Duration>,
     pub(crate) response_header_timeout: Option<Duration>,
+    /// Between two pieces of a response's body.
+    pub(crate) read_timeout: Option<Duration>,
+    /// How long a server may leave what was sent to it lying.
+    pub(crate) write_timeout: Option<Duration>,
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) read_idle_timeout: Option<Duration>,
     pub(crate) ping_timeout: Duration,
@@ -86,7 +90,9 @@ impl Transport {
             tls_http1,
             server_name: Some(config.server_name.clone()).filter(|n| !n.is_empty()),
             dial_timeout: t.dial_timeout.positive(),
-            response_header_timeout: t.response_header_timeout.positive(),
+            response_header_timeout: [t.response_header_timeout.positive(), t.read_timeout.positive()].into_iter().flatten().min(),
+            read_timeout: t.read_timeout.positive(),
+            write_timeout: t.write_timeout.positive(),
             idle_timeout: t.idle_conn_timeout.positive(),
             read_idle_timeout: t.read_idle_timeout.positive(),
             ping_timeout: t.ping_timeout.positive().unwrap_or(Duration::from_secs(15)),

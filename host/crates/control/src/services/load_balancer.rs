@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use torana_base::{Diagnostic, Severity};
 use torana_config::routing::{CookieConfig, HealthCheckConfig, LoadBalancerConfig};
+use torana_http::Exchange;
+use torana_http::variables::{OwnVariables, Template, Values};
 use torana_upstream::balance::{Balancer, Candidate, CookieOptions, External, StickyCookie, Strategy};
 use torana_upstream::{HealthCheck, LoadBalancer, Options, PassiveHealthCheck, Server, ServerUrl, ServiceMeter, Target, Transport};
 
@@ -30,7 +32,8 @@ impl Services<'_> {
                 let choice = self.plugins.choice(&u.plugin, u.config, &u.key).map_err(|wrong| own(site.item, wrong))?;
                 Some(Arc::new(crate::plugins::Strategy(choice)))
             }
-            None => None,
+            None if lb.nginx_upstream_hash_by.is_empty() => None,
+            None => Some(Arc::new(HashBy(Template::new(&lb.nginx_upstream_hash_by))) as Arc<dyn External>),
         };
         let built = self.balancer(site.name, lb, &transport, external).map_err(|(option, e)| vec![site.wrong(&option, e)])?;
         let nowhere = built.servers.iter().filter(|s| s.target.address.host.is_empty()).map(|s| {
@@ -103,7 +106,28 @@ impl Services<'_> {
 pub(crate) fn servers_come_and_go(service: &str) -> bool {
     let provider = service.rsplit_once('@').map_or("", |(_, provider)| provider);
     let family = provider.split_once('-').map_or(provider, |(family, _)| family);
-    matches!(family, "docker" | "swarm" | "kubernetes" | "kubernetescrd" | "kubernetesgateway" | "consulcatalog" | "nomad" | "ecs")
+    matches!(
+        family,
+        "docker"
+            | "swarm"
+            | "kubernetes"
+            | "kubernetescrd"
+            | "kubernetesgateway"
+            | "kubernetesingressnginx"
+            | "consulcatalog"
+            | "nomad"
+            | "ecs"
+    )
+}
+
+/// `upstream-hash-by` of ingress-nginx: what `hrw` looks at in place of the client's address.
+struct HashBy(Template);
+
+impl External for HashBy {
+    fn choose(&self, exchange: &Exchange, balancer: &Balancer) -> Option<usize> {
+        let key = self.0.fill(Values { exchange, upstream: None, own: &OwnVariables::new() });
+        balancer.pick(key).map(|p| p.index)
+    }
 }
 
 pub(super) fn cookie(c: &CookieConfig) -> CookieOptions {
@@ -115,6 +139,7 @@ pub(super) fn cookie(c: &CookieConfig) -> CookieOptions {
         max_age: c.max_age,
         path: Some(c.path.clone()),
         domain: c.domain.clone(),
+        expires: c.expires,
     }
 }
 

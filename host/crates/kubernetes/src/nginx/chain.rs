@@ -52,7 +52,7 @@ pub(super) fn of(cluster: &Cluster, options: &Options, location: &Location<'_>) 
         headers::cors(a),
         redirects::rewrite(a, location, &mut warnings),
         headers::virtual_host(a, location),
-        traffic::rate(a, "limit-rpm", "1m"),
+        traffic::rate(a, "limit-rpm", "1m0s"),
         traffic::rate(a, "limit-rps", "1s"),
         traffic::connections(a),
         auth::certificate_headers(location),

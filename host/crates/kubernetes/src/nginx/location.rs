@@ -234,7 +234,7 @@ impl<'a> Context<'a, '_> {
     /// Routers and services of a location; whether it is served.
     fn serve(&mut self, location: &Location<'a>, hosts: &Hosts<'a>, at: &str) -> bool {
         let entry = location.entry;
-        let chain = match chain::of(self.cluster, self.options, location) {
+        let mut chain = match chain::of(self.cluster, self.options, location) {
             Ok(chain) => chain,
             Err(why) => {
                 self.made.tree.reject(&entry.place, format!("{at}: {why}"));
@@ -244,10 +244,13 @@ impl<'a> Context<'a, '_> {
         for (name, said) in &chain.warnings {
             self.made.tree.warn(&entry.place, name, said.clone());
         }
+        let whole = location.backend == DEFAULT_BACKEND;
+        if let Some(why) = chain.broken.take_if(|_| whole) {
+            self.made.tree.reject(&entry.place, format!("{at}: {why}; the headers are not sent"));
+        }
         if let Some(why) = &chain.broken {
             self.made.tree.reject(&entry.place, format!("{at}: {why}; requests are answered with 503"));
         }
-        let whole = location.backend == DEFAULT_BACKEND;
         let (text, priority) = match whole {
             true => (ANY.to_owned(), LAST),
             false => (rule::of(location.host, &hosts.aliases_of(entry), location.path, location.exact, location.regex), 0),
@@ -259,7 +262,9 @@ impl<'a> Context<'a, '_> {
         let canary = self
             .canary(location)
             .map(|c| (c.can_be_asked_for(), c.can_be_refused(), rule::of_canary(&text, c), rule::of_refusal(&text, c)));
-        for tls in [false, true] {
+        // With TLS the connections go to their servers as they are.
+        let both = !entry.annotations.is("ssl-passthrough");
+        for tls in [false, true].into_iter().filter(|tls| !tls || both) {
             let end = if tls { "-tls" } else { "" };
             let mut routes = vec![Route { name: format!("{name}{end}"), rule: &text, service: &service, priority, tls }];
             let asked = format!("{}-canary", location.backend);

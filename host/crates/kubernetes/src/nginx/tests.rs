@@ -1,1 +1,268 @@
 use super::*;
+use crate::cluster::testing::cluster;
+use base64::Engine as _;
+use serde_json::Value as Json;
+use torana_config::install::IngressNginxConfig;
+use torana_config::parse::{Format, parse};
+use torana_config::routing::RoutingConfig;
+
+const OBJECTS: &str = include_str!("tests/objects.yaml");
+const GOLDEN: &str = include_str!("tests/default.golden");
+const OPEN: &str = include_str!("tests/open.golden");
+
+/// The objects, with the secret that Traefik's cluster had.
+fn objects() -> Cluster {
+    let text = |t: &str| base64::engine::general_purpose::STANDARD.encode(format!("-----BEGIN {t}"));
+    let cert = format!(
+        "kind: Secret\nmetadata: {{name: cert}}\ntype: kubernetes.io/tls\ndata: {{tls.crt: {}, tls.key: {}, ca.crt: {}}}\n",
+        text("C"),
+        text("K"),
+        text("A")
+    );
+    let documents: Vec<String> = OBJECTS.split("\n---\n").map(encoded).collect();
+    cluster(&format!("{cert}---\n{}", documents.join("\n---\n")))
+}
+
+/// `stringData` as `data`, which is what the API server makes of it.
+fn encoded(document: &str) -> String {
+    if !document.contains("stringData") {
+        return document.to_owned();
+    }
+    let mut json = parse(document, Format::Yaml, "test".into()).unwrap().to_json();
+    let texts = json["stringData"].take();
+    for (key, text) in texts.as_object().unwrap() {
+        json["data"][key] = base64::engine::general_purpose::STANDARD.encode(text.as_str().unwrap()).into();
+    }
+    json.as_object_mut().unwrap().remove("stringData");
+    json.to_string()
+}
+
+fn translated(config: IngressNginxConfig, cluster: &Cluster) -> Translated {
+    Nginx::new(Options { config, plain: vec!["web".into()], tls: Vec::new() }).translate(cluster)
+}
+
+fn json(value: &impl serde::Serialize) -> Json {
+    serde_json::to_value(value).unwrap()
+}
+
+/// A configuration in the form of the golden files.
+fn lines(config: &RoutingConfig) -> Vec<String> {
+    let mut out = Vec::new();
+    for (name, item) in &config.http.routers {
+        let r = &item.config;
+        let middlewares: Vec<String> =
+            r.middlewares.iter().map(|m| m.strip_prefix(&format!("{name}-")).map_or_else(|| format!("!{m}"), str::to_owned)).collect();
+        let (entry_points, middlewares) = (r.entry_points.join(","), middlewares.join(" "));
+        let tls = r.tls.as_ref().map(|t| format!(" tls={}", t.options)).unwrap_or_default();
+        if name.ends_with("-tls") || name.contains("-tls-") {
+            out.push(format!("router {name}{tls} {entry_points} [{middlewares}]"));
+            continue;
+        }
+        let priority = if r.priority == 0 { String::new() } else { format!(" priority={}", r.priority) };
+        let log = r.observability.as_ref().and_then(|o| o.access_logs);
+        let log = log.map(|l| format!(" log={}", if l { "True" } else { "False" })).unwrap_or_default();
+        let service = r.service.as_deref().unwrap_or_default();
+        out.push(format!("router {name} {} -> {service} {entry_points} [{middlewares}]{priority}{log}", r.rule));
+    }
+    for (name, item) in &config.http.middlewares {
+        let mut options = item.config.node.to_json();
+        // What Traefik does not show.
+        for hidden in ["statusCode", "forcePermanentRedirect"] {
+            options.as_object_mut().unwrap().remove(hidden);
+        }
+        options.as_object_mut().unwrap().retain(|_, v| *v != Json::from(0) || name.ends_with("-retry"));
+        out.push(format!("middleware {name} {}", serde_json::json!({ item.config.kind.as_str(): options })));
+    }
+    for (name, item) in &config.http.services {
+        let s = &item.config;
+        let what = match (&s.weighted, &s.load_balancer) {
+            (Some(w), _) => {
+                let shares: Vec<String> = w.services.iter().map(|s| format!("{}={}", s.name, s.weight)).collect();
+                let sticky = w.sticky.as_ref().and_then(|s| s.cookie.as_ref()).map(|c| format!(" sticky={}", c.name));
+                shares.join(" ") + &sticky.unwrap_or_default()
+            }
+            (None, Some(lb)) => {
+                let servers: Vec<String> = lb.servers.iter().map(|s| format!("{}{}", s.url, if s.fenced { "!" } else { "" })).collect();
+                let sticky = lb.sticky.as_ref().and_then(|s| s.cookie.as_ref()).map(|c| format!(" sticky={}", json(c)));
+                let hash = if lb.nginx_upstream_hash_by.is_empty() { String::new() } else { format!(" hrw {}", lb.nginx_upstream_hash_by) };
+                format!("{} {}{}{hash}", servers.join(" "), lb.servers_transport.as_deref().unwrap_or_default(), sticky.unwrap_or_default())
+            }
+            _ => String::new(),
+        };
+        out.push(format!("service {name} {what} {}", s.middlewares.join(" ")));
+    }
+    for (name, item) in &config.tcp.routers {
+        out.push(format!("tcp router {name} {} -> {}", item.config.rule, item.config.service.as_deref().unwrap_or_default()));
+    }
+    for (name, item) in &config.tcp.services {
+        let servers: Vec<&str> = item.config.load_balancer.iter().flat_map(|l| &l.servers).map(|s| s.address.as_str()).collect();
+        out.push(format!("tcp service {name} {}", servers.join(" ")));
+    }
+    out.extend(config.tls.options.keys().map(|n| format!("tls options {n}")));
+    out.iter().map(|l| plain(l)).collect()
+}
+
+/// Blanks and the spelling of JSON mean nothing.
+fn plain(line: &str) -> String {
+    let line = match line.find("-----BEGIN") {
+        Some(at) => format!("{}PEM{}", &line[..at], &line[at + line[at..].find('"').unwrap_or(0)..]),
+        None => line.to_owned(),
+    };
+    let text = match (line.find('{'), line.starts_with("middleware ") || line.contains("sticky={")) {
+        (Some(at), true) => {
+            let mut stream = serde_json::Deserializer::from_str(&line[at..]).into_iter::<Json>();
+            let mut value = stream.next().unwrap().unwrap();
+            value.sort_all_objects();
+            format!("{}{value}{}", &line[..at], &line[at + stream.byte_offset()..])
+        }
+        _ => line,
+    };
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// What is not in the golden files: twins, and the same retry again and again.
+fn is_left_out(line: &str) -> bool {
+    let mut words = line.split(' ');
+    let (kind, name) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    match kind {
+        "middleware" => name.contains("-tls") || line.ends_with(r#"{"retry":{"attempts":3,"maxRequestBodyBytes":1048576}}"#),
+        "service" => name.contains("-tls") && name.starts_with("default-backend-default"),
+        _ => false,
+    }
+}
+
+/// Beside Traefik's: both hosts of an ingress keep their default backend, of which Traefik has one by chance.
+const KNOWN: [&str; 2] = ["default-own-full-default-backend", "default-backend-default-own-full-default-backend"];
+
+fn differences(golden: &str, ours: &[String]) -> (Vec<String>, Vec<String>) {
+    let known = |l: &String| KNOWN.iter().any(|k| l.contains(k));
+    let theirs: BTreeSet<String> = golden.lines().map(plain).filter(|l| !known(l)).collect();
+    let ours: BTreeSet<String> = ours.iter().filter(|l| !is_left_out(l) && !known(l)).cloned().collect();
+    (theirs.difference(&ours).cloned().collect(), ours.difference(&theirs).cloned().collect())
+}
+
+#[test]
+fn objects_become_what_traefik_makes_of_them() {
+    let (missing, more) = differences(GOLDEN, &lines(&translated(IngressNginxConfig::default(), &objects()).document.config));
+    assert!(missing.is_empty() && more.is_empty(), "missing:\n{}\nmore:\n{}", missing.join("\n"), more.join("\n"));
+}
+
+fn open() -> IngressNginxConfig {
+    IngressNginxConfig {
+        allow_snippet_annotations: true,
+        allow_cross_namespace_resources: true,
+        global_allowed_response_headers: vec!["X-One".into(), "X-Two".into()],
+        strict_validate_path_type: false,
+        watch_ingress_without_class: true,
+        ..IngressNginxConfig::default()
+    }
+}
+
+#[test]
+fn options_open_what_is_closed() {
+    let ours = lines(&translated(open(), &objects()).document.config);
+    let ours: BTreeSet<&String> = ours.iter().collect();
+    let missing: Vec<String> = OPEN.lines().map(plain).filter(|l| !KNOWN.iter().any(|k| l.contains(k)) && !ours.contains(l)).collect();
+    assert!(missing.is_empty(), "{}", missing.join("\n"));
+}
+
+#[test]
+fn what_is_left_out_is_named() {
+    let t = translated(IngressNginxConfig::default(), &objects());
+    let rejected = |name: &str| {
+        let found = t.document.objects.rejected.iter().find(|r| r.name == format!("ingress default/{name}"));
+        found.map(|r| r.reasons.join("; ")).unwrap_or_default()
+    };
+    for (name, why) in [
+        ("strict", "`strictValidatePathType`"),
+        ("snippets", "`allowSnippetAnnotations`"),
+        ("basic-gone", "there is no secret default/gone"),
+        ("basic-cross", "`allowCrossNamespaceResources`"),
+        ("auth-odd", "`ldap` is neither `basic` nor `digest`"),
+        ("backend-tls-bad", "proxy-ssl-secret: `cert`: write it as namespace/name"),
+        ("mtls-gone", "auth-tls-secret: there is no secret default/gone"),
+        ("headers", "`globalAllowedResponseHeaders` does not list `X-One`; requests are answered with 503"),
+        ("later-canary", "another ingress is their canary already"),
+        ("canary-lone", "no other ingress of its namespace"),
+        ("bare", "there is one for the whole gateway already"),
+        ("pass-none", "needs the path `/`"),
+    ] {
+        assert!(rejected(name).contains(why), "{name}: {}", rejected(name));
+    }
+    let told: Vec<String> = t.document.diagnostics.iter().map(ToString::to_string).collect();
+    for (object, key) in [
+        ("default/unsupported", "mirror-target"),
+        ("default/unsupported", "no-such-thing"),
+        ("default/unsupported", "enable-modsecurity"),
+        ("default/times", "proxy-http-version"),
+        ("default/buffers-odd", "client-body-buffer-size"),
+        ("default/mtls", "auth-tls-secret"),
+        ("default/plain", "spec.rules[0].http.paths[5]"),
+        ("default/secure", "spec.tls[1].secretName"),
+        ("default/prefix-bad", "x-forwarded-prefix"),
+        ("default/next", "proxy-next-upstream"),
+    ] {
+        assert!(told.iter().any(|d| d.contains(object) && d.contains(key)), "{object} {key}: {told:#?}");
+    }
+}
+
+fn small(more: &str) -> Cluster {
+    cluster(&format!(
+        "
+kind: Service
+metadata: {{name: s}}
+spec: {{type: LoadBalancer, clusterIP: 10.0.0.1, externalIPs: [192.0.2.9, 192.0.2.1], ports: [{{port: 80}}]}}
+status: {{loadBalancer: {{ingress: [{{ip: 192.0.2.1}}, {{hostname: h}}]}}}}
+---
+kind: IngressClass
+metadata: {{name: nginx}}
+spec: {{controller: example.test/x}}
+---
+kind: Ingress
+metadata: {{name: i}}
+spec: {{ingressClassName: nginx, rules: [{{host: a, http: {{paths: [{{path: /, pathType: Prefix, backend: {{service: {{name: s, port: {{number: 80}}}}}}}}]}}}}]}}
+{more}"
+    ))
+}
+
+#[test]
+fn classes_by_controller_by_name_or_without() {
+    let cluster = small("");
+    let served = |config: IngressNginxConfig| translated(config, &cluster).document.config.http.routers.len();
+    let config = IngressNginxConfig::default();
+    assert_eq!(served(config.clone()), 0);
+    assert_eq!(served(IngressNginxConfig { ingress_class_by_name: true, ..config.clone() }), 2);
+    assert_eq!(served(IngressNginxConfig { controller_class: "example.test/x".into(), ..config.clone() }), 2);
+    // As in Traefik: where no class is ours, the field counts for nothing.
+    assert_eq!(served(IngressNginxConfig { watch_ingress_without_class: true, ..config.clone() }), 2);
+    let selected = IngressNginxConfig { watch_namespace_selector: "a=b".into(), watch_ingress_without_class: true, ..config };
+    assert_eq!(served(selected.clone()), 0);
+    let with = small("---\nkind: Namespace\nmetadata: {name: default}\n");
+    assert_eq!(translated(selected, &with).document.config.http.routers.len(), 2);
+}
+
+#[test]
+fn statuses_are_those_of_a_service_or_as_written() {
+    let cluster = small("");
+    let config = IngressNginxConfig { watch_ingress_without_class: true, ..IngressNginxConfig::default() };
+    let wanted = |config: IngressNginxConfig| {
+        let t = translated(config, &cluster);
+        t.statuses.first().map(|s| s.wanted["loadBalancer"]["ingress"].clone())
+    };
+    assert_eq!(wanted(config.clone()), None);
+    let service = IngressNginxConfig { publish_service: "default/s".into(), ..config.clone() };
+    assert_eq!(wanted(service.clone()), Some(serde_json::json!([{"ip": "192.0.2.1"}, {"hostname": "h"}, {"ip": "192.0.2.9"}])));
+    let both = IngressNginxConfig { publish_status_address: vec!["192.0.2.5".into(), "x.test".into()], ..service };
+    assert_eq!(wanted(both), Some(serde_json::json!([{"ip": "192.0.2.5"}, {"hostname": "x.test"}])));
+    assert_eq!(wanted(IngressNginxConfig { publish_service: "default/gone".into(), ..config }), None);
+}
+
+#[test]
+fn a_default_backend_of_the_gateway() {
+    let config = IngressNginxConfig { default_backend_service: "default/pages".into(), custom_http_errors: vec!["418".into()], ..open() };
+    let t = translated(config, &objects());
+    let router = &t.document.config.http.routers["default-backend"].config;
+    assert_eq!((router.rule.as_str(), router.priority, router.middlewares.len()), ("PathPrefix(\"/\")", -2_147_483_648, 0));
+    let errors = t.document.config.http.middlewares["default-plain-rule-0-path-0-custom-http-errors"].config.node.to_json();
+    assert_eq!((&errors["service"], &errors["status"]), (&"default-backend".into(), &serde_json::json!(["418"])));
+}

@@ -5,18 +5,18 @@ use bytestring::ByteString;
 use http::HeaderValue;
 
 /// Where the question goes.
-pub(super) struct Address {
+pub(crate) struct Address {
     /// Scheme, host and port: what `Location` is seen from, with `path`.
-    pub(super) base: String,
-    pub(super) path: ByteString,
-    pub(super) query: Option<ByteString>,
+    pub(crate) base: String,
+    pub(crate) path: ByteString,
+    pub(crate) query: Option<ByteString>,
     /// Of a URL with a name and a password.
-    pub(super) authorization: Option<HeaderValue>,
+    pub(crate) authorization: Option<HeaderValue>,
 }
 
 impl Address {
     /// `None` for what is no URL of http or https.
-    pub(super) fn parse(url: &str) -> Option<Self> {
+    pub(crate) fn parse(url: &str) -> Option<Self> {
         let printed = go_url::reprint(url)?;
         let url = printed.split('#').next()?;
         let (scheme, rest) = url.split_once("://").filter(|(s, _)| matches!(*s, "http" | "https"))?;
@@ -42,7 +42,7 @@ impl Address {
     }
 
     /// A `Location` as seen from here; `None` for what is no URL.
-    pub(super) fn resolve(&self, location: &str) -> Option<String> {
+    pub(crate) fn resolve(&self, location: &str) -> Option<String> {
         go_url::resolve(&self.base, &self.path, self.query.as_deref(), location)
     }
 }

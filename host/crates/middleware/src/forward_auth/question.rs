@@ -105,7 +105,7 @@ impl Headers {
 }
 
 /// Path and query as a server would see them.
-fn request_uri(request: &Request) -> Option<HeaderValue> {
+pub(crate) fn request_uri(request: &Request) -> Option<HeaderValue> {
     match &request.query {
         None if request.path.starts_with('/') => HeaderValue::from_maybe_shared(request.path.as_bytes().clone()).ok(),
         None => HeaderValue::try_from(format!("/{}", request.path)).ok(),

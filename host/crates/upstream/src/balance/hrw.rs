@@ -1,12 +1,11 @@
-//! Rendezvous hashing: every candidate gets a score from the client's address and its own name, the highest
-//! wins. When one goes down, only its clients move. What is hashed is what Traefik 3.7 hashes, so that a
+//! Rendezvous hashing: every candidate gets a score from a key, such as the client's address, and its own name; the
+//! highest wins. When one goes down, only its clients move. What is hashed is what Traefik 3.7 hashes, so that a
 //! client stays where it was after a migration. The price: FNV mixes its last bytes badly, so of names that
 //! differ only in their last character (ports `:9101`, `:9102`) the heavier takes nearly all, whatever the
 //! weights say.
 
 use super::Candidate;
-use std::fmt::{self, Write};
-use std::net::IpAddr;
+use std::fmt::{self, Display, Write};
 
 /// 64-bit FNV-1a.
 struct Fnv1a(u64);
@@ -19,13 +18,13 @@ impl Write for Fnv1a {
 }
 
 /// `ready`: positions of those with a positive weight that may be picked. On a draw the first wins.
-pub(super) fn pick(ready: &[usize], candidates: &[Candidate], client: IpAddr) -> Option<usize> {
-    let mut of_client = Fnv1a(0xcbf2_9ce4_8422_2325);
-    _ = write!(of_client, "{client}");
+pub(super) fn pick(ready: &[usize], candidates: &[Candidate], key: impl Display) -> Option<usize> {
+    let mut of_key = Fnv1a(0xcbf2_9ce4_8422_2325);
+    _ = write!(of_key, "{key}");
     let mut best: Option<(f64, usize)> = None;
     for &index in ready {
         let Candidate { name, weight, .. } = &candidates[index];
-        let mut hash = Fnv1a(of_client.0);
+        let mut hash = Fnv1a(of_key.0);
         _ = hash.write_str(name);
         let score = *weight as f64 / -(hash.0 as f64 / 2f64.powi(64)).ln();
         if best.is_none_or(|(s, _)| score > s) {
@@ -54,7 +53,7 @@ mod tests {
     fn chooses_as_traefik_does() {
         let b = hrw(&[("http://127.0.0.1:9101", 1), ("http://127.0.0.1:9102", 1), ("http://127.0.0.1:9103/", 1)]);
         assert_eq!(by_client(&b), [2, 0, 2, 2, 0, 2, 2, 2, 2, 0, 1, 1, 0, 0, 2, 2, 0, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 1, 0, 2]);
-        assert_eq!(b.pick("::1".parse().unwrap()).unwrap().index, 1);
+        assert_eq!(b.pick("::1").unwrap().index, 1);
     }
 
     /// The same for a `highestRandomWeight` service: names count as written, with or without provider.

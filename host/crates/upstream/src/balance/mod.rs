@@ -12,7 +12,6 @@ pub use sticky::{CookieOptions, StickyCookie};
 
 use arc_swap::ArcSwap;
 use std::fmt;
-use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -191,13 +190,13 @@ impl Balancer {
         self.slots.get(index).map_or(0, |s| s.in_flight.load(Relaxed))
     }
 
-    /// The candidate for a new client; `None` when there is no server to answer. `client_ip` is the
-    /// connection's peer, only `hrw` looks at it.
-    pub fn pick(&self, client_ip: IpAddr) -> Option<Picked<'_>> {
+    /// The candidate for a new client; `None` when there is no server to answer. Only `hrw` looks at `key`: the address
+    /// of the connection's peer, or what takes its place.
+    pub fn pick(&self, key: impl fmt::Display) -> Option<Picked<'_>> {
         let index = match &**self.ready.load() {
             Ready::Wrr(rotation) => rotation.next(&self.cursor),
             Ready::P2c(ready) => p2c::pick(ready, &self.slots),
-            Ready::Hrw(ready) => hrw::pick(ready, &self.candidates, client_ip),
+            Ready::Hrw(ready) => hrw::pick(ready, &self.candidates, key),
             Ready::LeastTime(ready) => leasttime::pick(ready, &self.candidates, &self.slots),
         }?;
         self.slots.get(index).map(|slot| Pick::new(index, slot))
@@ -287,7 +286,7 @@ impl<S: AsRef<Slot>> Drop for Pick<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::Ipv4Addr;
+    use std::net::{IpAddr, Ipv4Addr};
 
     pub(super) const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 

@@ -7,6 +7,7 @@ use sha1::Sha1;
 use sha2::{Digest, Sha256};
 use std::fmt::Write;
 use std::net::Ipv4Addr;
+use std::time::{Duration, SystemTime};
 
 /// `sticky.cookie` as configured.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,6 +26,8 @@ pub struct CookieOptions {
     pub path: Option<String>,
     /// Empty, the default, or not a host name: no attribute.
     pub domain: String,
+    /// Seconds from each answer to `Expires`; 0, the default, and below set no attribute.
+    pub expires: i64,
 }
 
 /// The cookie of one service; all of its headers and all accepted values are made when it is built.
@@ -34,6 +37,8 @@ pub struct StickyCookie {
     /// Position of the candidate, and whether the value is of a kind no longer given out.
     values: FxHashMap<String, (usize, bool)>,
     headers: Box<[Option<HeaderValue>]>,
+    /// What is put into each of them when it is sent, and where its attributes begin behind that.
+    expires: Option<(Duration, String)>,
 }
 
 impl StickyCookie {
@@ -42,7 +47,9 @@ impl StickyCookie {
     pub fn new(options: &CookieOptions, service: &str, candidates: &[Candidate]) -> Self {
         let name = if options.name.is_empty() { Self::default_name(service) } else { sanitize(&options.name) };
         let attributes = attributes(options);
-        let header = |c: &Candidate| HeaderValue::try_from(format!("{name}={}{attributes}", sha256(&c.name))).ok();
+        let lasts = u64::try_from(options.expires).ok().filter(|s| *s > 0).map(Duration::from_secs);
+        let (before, after) = attributes.split_at(if lasts.is_some() { scope(options).len() } else { attributes.len() });
+        let header = |c: &Candidate| HeaderValue::try_from(format!("{name}={}{before}", sha256(&c.name))).ok();
         let headers = candidates.iter().map(header).collect();
         let mut values = FxHashMap::default();
         for (i, c) in candidates.iter().enumerate() {
@@ -55,7 +62,8 @@ impl StickyCookie {
                 values.entry(value).or_insert((i, true));
             }
         }
-        StickyCookie { name, values, headers }
+        let expires = lasts.map(|l| (l, after.to_owned()));
+        StickyCookie { name, values, headers, expires }
     }
 
     /// `_` and the first 5 hex digits of the SHA-1 of the qualified service name behind a fixed prefix.
@@ -76,7 +84,10 @@ impl StickyCookie {
 
     /// The `Set-Cookie` that makes a client stick to a candidate; `None` for a position that there is not.
     pub fn set_cookie(&self, index: usize) -> Option<HeaderValue> {
-        self.headers.get(index)?.clone()
+        let header = self.headers.get(index)?.clone()?;
+        let Some((lasts, after)) = &self.expires else { return Some(header) };
+        let at = httpdate::fmt_http_date(SystemTime::now().checked_add(*lasts)?);
+        HeaderValue::try_from(format!("{}; Expires={at}{after}", header.to_str().ok()?)).ok()
     }
 
     /// Go's reading of a `Cookie` line: blanks around a pair and before `=` do not count, those after `=`
@@ -95,16 +106,9 @@ impl StickyCookie {
     }
 }
 
-/// Everything behind the value, in the order in which Go writes it.
+/// Everything behind the value, in the order in which Go writes it; `Expires` would stand behind [`scope`].
 fn attributes(o: &CookieOptions) -> String {
-    let mut a = String::new();
-    let path: String = o.path.as_deref().unwrap_or("/").chars().filter(|c| matches!(c, ' '..='~') && *c != ';').collect();
-    if !path.is_empty() {
-        _ = write!(a, "; Path={path}");
-    }
-    if is_domain(&o.domain) {
-        _ = write!(a, "; Domain={}", o.domain.strip_prefix('.').unwrap_or(&o.domain));
-    }
+    let mut a = scope(o);
     if o.max_age != 0 {
         _ = write!(a, "; Max-Age={}", o.max_age.max(0));
     }
@@ -117,6 +121,19 @@ fn attributes(o: &CookieOptions) -> String {
         "strict" => "; SameSite=Strict",
         _ => "",
     });
+    a
+}
+
+/// Where the cookie is sent to.
+fn scope(o: &CookieOptions) -> String {
+    let mut a = String::new();
+    let path: String = o.path.as_deref().unwrap_or("/").chars().filter(|c| matches!(c, ' '..='~') && *c != ';').collect();
+    if !path.is_empty() {
+        _ = write!(a, "; Path={path}");
+    }
+    if is_domain(&o.domain) {
+        _ = write!(a, "; Domain={}", o.domain.strip_prefix('.').unwrap_or(&o.domain));
+    }
     a
 }
 
@@ -172,6 +189,18 @@ mod tests {
         StickyCookie::new(&o, "st3@file", &candidates(&["http://127.0.0.1:9101", "http://127.0.0.1:9102"]))
     }
 
+    #[test]
+    fn expires_counts_from_each_answer() {
+        let o = CookieOptions { name: "c".into(), max_age: 5, expires: 100, ..Default::default() };
+        let header = StickyCookie::new(&o, "s@file", &candidates(&["http://127.0.0.1:9101"])).set_cookie(0).unwrap();
+        let text = header.to_str().unwrap();
+        let (before, rest) = text.split_once("; Expires=").unwrap();
+        let (at, after) = rest.split_once(';').unwrap();
+        assert_eq!((before, after), ("c=c268f781ab94296e; Path=/", " Max-Age=5"));
+        let left = httpdate::parse_http_date(at).unwrap().duration_since(SystemTime::now()).unwrap();
+        assert!((98..=100).contains(&left.as_secs()), "{text}");
+    }
+
     fn read(sticky: &StickyCookie, lines: &[&str]) -> Option<(usize, bool)> {
         let mut headers = HeaderMap::new();
         for l in lines {
@@ -198,6 +227,7 @@ mod tests {
                     max_age: 42,
                     path: Some(text("/foo;bar é")),
                     domain: text(".Example.com"),
+                    ..d()
                 },
                 "st2@file",
                 "http://127.0.0.1:9103/",
