@@ -33,6 +33,7 @@ mod cases {
     mod plugin_test;
     mod plugins;
     mod protocol;
+    mod redis_cluster;
     mod reload;
     mod secrets;
     mod services;
