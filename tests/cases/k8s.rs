@@ -2,6 +2,7 @@
 
 mod as_traefik;
 mod cluster;
+mod knative;
 mod measure;
 
 pub(crate) use cluster::{Cluster, address, object, route, service, slice};

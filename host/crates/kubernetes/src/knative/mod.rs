@@ -81,8 +81,7 @@ struct Context<'a> {
 }
 
 /// What the paths of an ingress have in common.
-struct Site<'a> {
-    key: &'a Key,
+struct Site {
     place: Place,
     tls: bool,
     redirects: bool,
@@ -131,7 +130,7 @@ impl Context<'_> {
         if wanted && !tls {
             self.tree.warn(place, "spec.httpOption", "nothing is redirected: without `spec.tls` there is no HTTPS to go to");
         }
-        let site = Site { key, place: place.clone(), tls, redirects: wanted && tls };
+        let site = Site { place: place.clone(), tls, redirects: wanted && tls };
         for (r, rule) in spec.rules.iter().enumerate() {
             if rule.is_private() && self.config.private_entrypoints.is_empty() {
                 continue;
@@ -145,7 +144,7 @@ impl Context<'_> {
         }
     }
 
-    fn path(&mut self, site: &Site<'_>, name: &str, rule: &Rule, path: &Path) -> Result<(), String> {
+    fn path(&mut self, site: &Site, name: &str, rule: &Rule, path: &Path) -> Result<(), String> {
         let text = rule::of(&rule.hosts, path);
         if text.is_empty() {
             return Err("it needs a host, a header or a path: nothing says which requests are meant".into());
@@ -183,7 +182,7 @@ impl Context<'_> {
     }
 
     /// The service that weighs the splits of a path.
-    fn service(&mut self, site: &Site<'_>, router: &str, splits: &[Split]) -> Result<String, String> {
+    fn service(&mut self, site: &Site, router: &str, splits: &[Split]) -> Result<String, String> {
         let servers = splits.iter().enumerate().map(|(i, split)| self.server(split).map_err(|e| format!("splits[{i}]: {e}")));
         let servers: Vec<String> = servers.collect::<Result<_, _>>()?;
         let mut shares = Vec::with_capacity(splits.len());
@@ -224,7 +223,7 @@ impl Context<'_> {
     }
 
     /// A middleware that sets headers of requests; its name.
-    fn headers(&mut self, site: &Site<'_>, name: &str, headers: &BTreeMap<String, String>) -> String {
+    fn headers(&mut self, site: &Site, name: &str, headers: &BTreeMap<String, String>) -> String {
         self.tree.put("http.middlewares", name, &json!({"headers": {"customRequestHeaders": headers}}), &site.place);
         name.to_owned()
     }
