@@ -16,6 +16,7 @@ mod cases {
     mod docker;
     mod examples;
     mod gateway_api;
+    mod host_resolver;
     mod http2;
     mod http3;
     mod http3_limits;
