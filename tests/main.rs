@@ -24,6 +24,7 @@ mod cases {
     mod k8s;
     mod kv;
     mod ladder;
+    mod layers;
     mod lifecycle;
     mod memory;
     mod metrics;
