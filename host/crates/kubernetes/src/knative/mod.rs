@@ -15,6 +15,7 @@ use crate::run::{Translate, Translated};
 use crate::secrets;
 use crate::tree::{Tree, place};
 use crate::watched::Wanted;
+use k8s_openapi::api::core::v1::ServiceSpec;
 use kube::api::DynamicObject;
 use model::{Path, Rule, Spec, Split};
 use serde_json::{Map, Value as Json, json};
@@ -210,9 +211,10 @@ impl Context<'_> {
     /// The address of a split: that of the service itself, for Knative looks after what is behind it.
     fn server(&self, split: &Split) -> Result<String, String> {
         let Split { service_namespace: namespace, service_name: name, .. } = split;
-        let external = self.cluster.service(namespace, name).and_then(|s| s.spec.as_ref()?.type_.as_deref()) == Some("ExternalName");
-        if external {
-            return Err(format!("service {namespace}/{name} is an external name: it has no address in the cluster"));
+        let spec = self.cluster.service(namespace, name).and_then(|s| s.spec.as_ref());
+        let has_address = |s: &ServiceSpec| s.cluster_ip.as_deref().is_some_and(|ip| !matches!(ip, "" | "None"));
+        if spec.is_some_and(|s| s.type_.as_deref() == Some("ExternalName") || !has_address(s)) {
+            return Err(format!("service {namespace}/{name} has no address in the cluster: it is headless, or an external name"));
         }
         let port = Some(Port::from(&split.service_port));
         let reference = Reference { namespace, name, port, native_lb: Some(true), node_port_lb: false };
