@@ -158,3 +158,39 @@ fn splits_headers_hosts_and_statuses() {
     ns.delete(&[KIND, "served"]);
     super::becomes(&gateway, "outer.test", "/", 404, "");
 }
+
+/// `examples/kubernetes/knative`: the rights that it grants suffice, beside those of the example that it belongs to.
+#[test]
+fn knative_needs_no_more_rights_than_the_example_grants() {
+    let Some(cluster) = Cluster::start() else { return };
+    define(&cluster);
+    let examples = root().join("examples/kubernetes");
+    cluster.kubectl(&["apply", "-k", examples.to_str().unwrap()], "");
+    cluster.kubectl(&["apply", "-f", examples.join("knative/rbac.yaml").to_str().unwrap()], "");
+    // The user stands for the service account.
+    let subjects = r#"{"subjects": [{"kind": "User", "name": "gateway", "apiGroup": "rbac.authorization.k8s.io"}]}"#;
+    for (kind, binding, namespace) in [
+        ("clusterrolebinding", "torana", "default"),
+        ("clusterrolebinding", "torana-knative", "default"),
+        ("rolebinding", "torana-leader", "torana"),
+    ] {
+        cluster.kubectl(&["patch", kind, binding, "-n", namespace, "--type", "merge", "-p", subjects], "");
+    }
+    cluster.kubectl(&["apply", "-f", "-"], ingress("empty", "{rules: []}").trim_start_matches("---\n"));
+    let gateway = Setup::new()
+        .flag("--experimental.knative=true")
+        .flag("--providers.knative.token=gateway-token")
+        .flag(format!("--providers.knative.endpoint={}", cluster.env["URL"]))
+        .flag(format!("--providers.knative.certauthfilepath={}", cluster.env["CA"]))
+        .env("POD_NAMESPACE", "torana")
+        .start();
+    eventually("the status is written", || {
+        cluster
+            .kubectl(&["get", KIND, "empty", "-o", "jsonpath={.status.conditions[*].status}"], "")
+            .contains("True True True")
+            .then_some(())
+    });
+    let leases = cluster.kubectl(&["get", "leases", "-n", "torana", "-o", "name"], "");
+    assert!(leases.contains("torana-knative"), "{leases}");
+    assert!(!gateway.log().contains("may not") && !gateway.log().contains("cannot be written"), "{}", gateway.log());
+}
