@@ -17,6 +17,7 @@ mod cases {
     mod docker;
     mod examples;
     mod gateway_api;
+    mod host_resolver;
     mod http2;
     mod http3;
     mod http3_limits;
@@ -24,6 +25,7 @@ mod cases {
     mod k8s;
     mod kv;
     mod ladder;
+    mod layers;
     mod lifecycle;
     mod memory;
     mod metrics;
@@ -35,6 +37,7 @@ mod cases {
     mod plugin_test;
     mod plugins;
     mod protocol;
+    mod redis_cluster;
     mod reload;
     mod reports;
     mod secrets;

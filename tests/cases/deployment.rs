@@ -13,6 +13,7 @@ struct Engine {
 }
 
 const IMAGE: &str = "torana-test/torana:latest";
+const BUILT: &str = "torana-test/built:latest";
 
 impl Engine {
     fn start() -> Option<Engine> {
@@ -59,10 +60,29 @@ impl Drop for Engine {
     }
 }
 
-/// As the documentation runs it: not root, nothing to write to, no capability; a secret in a file.
+/// What an image says of how it is run.
+const CONFIG: &str = "{{.Config.User}} {{.Config.WorkingDir}} {{json .Config.Entrypoint}} {{json .Config.Cmd}} {{json .Config.ExposedPorts}} \
+                      {{json .Config.Healthcheck}} {{json .Config.Labels}}";
+
+/// That of `.ci/image`, and that of the Dockerfile, which is built as it is but for the compiler: they are alike.
 #[test]
-fn the_image_serves_without_any_privilege() {
+fn the_images_serve_without_any_privilege() {
     let Some(engine) = Engine::start() else { return };
+    let script = root().join("tests/services/dockerfile.sh");
+    let built = engine.command(&script).arg(binary()).arg(BUILT).output().unwrap();
+    assert!(built.status.success(), "dockerfile.sh: {}", String::from_utf8_lossy(&built.stderr));
+    assert_eq!(engine.inspect(BUILT, CONFIG), engine.inspect(IMAGE, CONFIG));
+    let env = |image: &str| engine.inspect(image, "{{range .Config.Env}}{{println .}}{{end}}");
+    for set in ["XDG_CACHE_HOME=/var/cache", "TORANA_PING=true"] {
+        assert!([IMAGE, BUILT].iter().all(|i| env(i).lines().any(|l| l == set)), "{set}: {}", env(BUILT));
+    }
+    for image in [IMAGE, BUILT] {
+        serves_without_any_privilege(&engine, image);
+    }
+}
+
+/// As the documentation runs it: not root, nothing to write to, no capability; a secret in a file.
+fn serves_without_any_privilege(engine: &Engine, image: &str) {
     let folder = tempfile::tempdir().unwrap();
     let conf = folder.path().join("conf");
     fs::create_dir_all(conf.join("routing")).unwrap();
@@ -86,7 +106,7 @@ fn the_image_serves_without_any_privilege() {
     let mut args =
         vec!["run", "-d", "--name=gate", "--security-opt=no-new-privileges", "--health-interval=500ms", "-v", &conf, "-v", &token];
     args.extend(hardened);
-    args.push(IMAGE);
+    args.push(image);
     engine.docker(&args);
     let begin = Instant::now();
     let health = loop {
@@ -114,8 +134,24 @@ fn the_image_serves_without_any_privilege() {
     assert!(begin.elapsed() < Duration::from_secs(10), "it waits for SIGKILL");
     assert_eq!(engine.inspect("gate", "{{.State.ExitCode}}"), "0");
     assert!(!engine.docker(&["logs", "gate"]).contains("from-a-file"));
-    let size: u64 = engine.inspect(IMAGE, "{{.Size}}").parse().unwrap();
+    let size: u64 = engine.inspect(image, "{{.Size}}").parse().unwrap();
     assert!(size < 400 << 20, "the image has {size} bytes");
+    // What is to be written is its user's, with a volume on it or without.
+    engine.docker(&[
+        "run",
+        "--rm",
+        "--name=second",
+        "--cap-drop=ALL",
+        "-d",
+        "-v",
+        "/var/lib/torana",
+        image,
+        "--entrypoints.web.address=:80",
+    ]);
+    let pid = engine.inspect("second", "{{.State.Pid}}");
+    let own = |path: &str| std::os::unix::fs::MetadataExt::uid(&fs::metadata(format!("/proc/{pid}/root{path}")).unwrap());
+    assert_eq!(["/var/lib/torana", "/var/cache/torana"].map(own), [65532; 2]);
+    engine.docker(&["rm", "-f", "gate", "second"]);
 }
 
 /// The `yaml` blocks of a document that hold `text`.

@@ -3,9 +3,11 @@
 mod compose;
 mod fake;
 mod labels;
+mod podman;
 mod rolling;
 mod scale;
 mod speed;
+mod ssh;
 mod swarm;
 
 use crate::harness::{Conn, Gateway, Response, Setup, eventually, free_port, root, within};
@@ -18,6 +20,8 @@ const IMAGE: &str = "torana-test/web";
 struct Engine {
     dir: tempfile::TempDir,
     port: u16,
+    /// What starts it, below `tests/services`.
+    script: &'static str,
 }
 
 impl Engine {
@@ -26,19 +30,23 @@ impl Engine {
     }
 
     fn start_with(env: &[(&str, &str)]) -> Option<Engine> {
-        let engine = Engine { dir: tempfile::Builder::new().prefix("trn").tempdir().unwrap(), port: free_port() };
+        Engine::run_by("docker.sh", env)
+    }
+
+    fn run_by(script: &'static str, env: &[(&str, &str)]) -> Option<Engine> {
+        let engine = Engine { dir: tempfile::Builder::new().prefix("trn").tempdir().unwrap(), port: free_port(), script };
         let output = engine.command("start").envs(env.iter().copied()).output().unwrap();
         if output.status.success() {
             return Some(engine);
         }
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(std::env::var_os("CI").is_none(), "docker.sh: {said}");
-        eprintln!("SKIPPED: tests of Docker need an engine: {said}");
+        assert!(std::env::var_os("CI").is_none(), "{script}: {said}");
+        eprintln!("SKIPPED: tests of Docker and Podman need an engine ({script}): {said}");
         None
     }
 
     fn command(&self, verb: &str) -> Command {
-        let mut c = Command::new(root().join("tests/services/docker.sh"));
+        let mut c = Command::new(root().join("tests/services").join(self.script));
         c.arg(verb).arg(self.dir.path()).env("PORT", self.port.to_string());
         c
     }

@@ -2,6 +2,7 @@
 
 mod as_traefik;
 mod cluster;
+mod knative;
 mod measure;
 mod nginx;
 

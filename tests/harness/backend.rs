@@ -110,6 +110,8 @@ impl Raw {
     }
 }
 
+const HERE: &str = "127.0.0.1";
+
 /// Ends with its listener when dropped; connections end with the gateway.
 pub(crate) struct Backend {
     pub(crate) address: SocketAddr,
@@ -118,13 +120,13 @@ pub(crate) struct Backend {
 }
 
 impl Backend {
-    fn listen(scheme: &'static str) -> (Backend, TcpListener) {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    fn listen(scheme: &'static str, ip: &str) -> (Backend, TcpListener) {
+        let listener = TcpListener::bind((ip, 0)).unwrap();
         (Backend { address: listener.local_addr().unwrap(), scheme, seen: Arc::default() }, listener)
     }
 
-    fn spawn(script: impl Fn(Raw, &Seen) + Send + Sync + 'static) -> Backend {
-        let (backend, listener) = Self::listen("http");
+    fn spawn(ip: &str, script: impl Fn(Raw, &Seen) + Send + Sync + 'static) -> Backend {
+        let (backend, listener) = Self::listen("http", ip);
         let (seen, script) = (backend.seen.clone(), Arc::new(script));
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
@@ -147,12 +149,17 @@ impl Backend {
 
     /// A script for each connection.
     pub(crate) fn raw(script: impl Fn(Raw) + Send + Sync + 'static) -> Backend {
-        Self::spawn(move |raw, _| script(raw))
+        Self::spawn(HERE, move |raw, _| script(raw))
     }
 
     /// HTTP/1.1 with keep-alive; answers `100 Continue` where it is asked for.
     pub(crate) fn http(handler: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Backend {
-        Self::spawn(move |mut raw, seen| _ = serve_h1(&mut raw, seen, &handler))
+        Self::http_at(HERE, handler)
+    }
+
+    /// The same, at another address of this machine.
+    pub(crate) fn http_at(ip: &str, handler: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Backend {
+        Self::spawn(ip, move |mut raw, seen| _ = serve_h1(&mut raw, seen, &handler))
     }
 
     /// Says its name, and always 200.
@@ -172,7 +179,7 @@ impl Backend {
     }
 
     fn spawn_async(scheme: &'static str, tls: Option<TlsAcceptor>, handler: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Backend {
-        let (backend, listener) = Self::listen(scheme);
+        let (backend, listener) = Self::listen(scheme, HERE);
         let (seen, handler): (_, Arc<Handler>) = (backend.seen.clone(), Arc::new(handler));
         listener.set_nonblocking(true).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -7,6 +7,7 @@
 #   docker.sh leave DIR        ends it alone; containers go on, when it was started with LIVE set (`start` takes them over)
 #   docker.sh swarm DIR        makes it a swarm of one node, with the overlay network `mesh` and a container on it
 #   docker.sh enter DIR CMD    runs CMD of this machine inside `mesh`, whose addresses the machine itself cannot reach
+#   docker.sh image SOCKET     loads the image alone, into an engine that somebody else runs
 #
 # PORT, when set, is where it also listens on 127.0.0.1 with TLS and client certificates. 
 # Needs root. The image (busybox httpd on port 8080, /cgi-bin/whoami tells of the request) is made without a registry.
@@ -184,5 +185,6 @@ case ${1:-} in
     leave) end "$2" TERM ;;
     swarm) swarm "$2" ;;
     enter) shift; enter "$@" ;;
-    *) sed -n '2,13s/^# \{0,1\}//p' "$0"; exit 2 ;;
+    image) export DOCKER_HOST=unix://$2; image ;;
+    *) sed -n '2,14s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac

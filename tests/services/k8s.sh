@@ -7,6 +7,7 @@
 #   k8s.sh halt DIR       ends the API server alone; `resume DIR` starts it again, with all that it held
 #   k8s.sh stop DIR
 #
+# Addresses of services are below 127.96: what listens there on this machine is the service.
 # PORT is the API server's on 127.0.0.1 (https), PORT_ETCD and PORT_PEER are etcd's. DIR/env has KUBECONFIG (an
 # administrator's), KUBECTL, URL, CA and TOKEN. The bearer token `gateway-token` is the user `gateway`, who has the
 # rights that the test grants.
@@ -163,7 +164,7 @@ resume() {
     spawn server "$server" --bind-address 127.0.0.1 --secure-port "$PORT" --advertise-address 127.0.0.2 \
         --tls-cert-file "$at/server.pem" --tls-private-key-file "$at/server.key" --cert-dir "$at/certs" \
         --etcd-servers "http://127.0.0.1:$PORT_ETCD" --token-auth-file "$at/tokens.csv" --authorization-mode RBAC \
-        --service-cluster-ip-range "${SERVICES:-10.96.0.0/16}" --service-account-key-file "$at/accounts.key" \
+        --service-cluster-ip-range 127.96.0.0/16 --service-account-key-file "$at/accounts.key" \
         --service-account-signing-key-file "$at/accounts.key" --service-account-issuer "https://127.0.0.1:$PORT" \
         --disable-admission-plugins ServiceAccount --endpoint-reconciler-type none --profiling=false \
         --runtime-config discovery.k8s.io/v1beta1=false --enable-priority-and-fairness=false \
@@ -209,5 +210,5 @@ case ${1:-} in
     halt) finish server ;;
     resume) resume ;;
     stop) finish server; finish etcd ;;
-    *) sed -n '2,18s/^# \{0,1\}//p' "$0"; exit 2 ;;
+    *) sed -n '2,19s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac

@@ -6,7 +6,8 @@
 #   knot.sh texts DIR NAME       prints the TXT records of a name
 #   knot.sh stop DIR
 #
-# PORT is where it listens on 127.0.0.1. ZONES are its zones; every name in them is 127.0.0.1.
+# PORT is where it listens on 127.0.0.1 (or on HOST, another address of this machine). ZONES are its zones; every name
+# in them is 127.0.0.1, but for those of RECORDS, which are lines of a zone file and stand in each of them.
 set -euo pipefail
 
 install() {
@@ -16,7 +17,7 @@ install() {
     { "${apt[@]}" install knot knot-dnsutils || { apt-get -qq update && "${apt[@]}" install knot knot-dnsutils; }; } >&2
 }
 
-ask() { kdig +short +timeout=1 +retry=0 @127.0.0.1 -p "$PORT" "$@"; }
+ask() { kdig +short +timeout=1 +retry=0 @"$HOST" -p "$PORT" "$@"; }
 
 start() {
     local at=$1 zone secret
@@ -27,7 +28,7 @@ start() {
         cat <<CONF
 server:
     rundir: "$at/run"
-    listen: 127.0.0.1@$PORT
+    listen: $HOST@$PORT
 database:
     storage: "$at/run"
 log:
@@ -57,6 +58,7 @@ CONF
 @ NS ns
 @ A 127.0.0.1
 * A 127.0.0.1
+${RECORDS:-}
 ZONE
     done
     setsid "$(command -v knotd)" -c "$at/knot.conf" >"$at/log" 2>&1 </dev/null &
@@ -80,10 +82,11 @@ stop() {
     rm -f "$1/pid"
 }
 
+HOST=${HOST:-127.0.0.1}
 case ${1:-} in
     install) install ;;
     start) start "$2" ;;
     texts) ask "$3" TXT ;;
     stop) stop "$2" ;;
-    *) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 2 ;;
+    *) sed -n '2,10s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac

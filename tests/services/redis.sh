@@ -6,7 +6,8 @@
 #   redis.sh stop DIR
 #
 # PORT is where it listens on 127.0.0.1; PASSWORD, when set, is asked for. With CERT and KEY (files) it speaks TLS, CA
-# then being what clients trust it by. SENTINEL=port,name makes it a sentinel of the server at that port.
+# then being what clients trust it by; CLIENT and CLIENT_KEY, files too, are what clients then have to show. SENTINEL=port,name makes it
+# a sentinel of the server at that port. BUS, a port too, makes it a node of a cluster, which `redis-cli --cluster` joins.
 set -euo pipefail
 
 install() {
@@ -22,9 +23,11 @@ start() {
     mkdir -p "$at"
     [ -z "${PASSWORD:-}" ] || auth=(--requirepass "$PASSWORD")
     if [ -n "${CERT:-}" ]; then
-        listen=(--port 0 --tls-port "$PORT" --tls-cert-file "$CERT" --tls-key-file "$KEY" --tls-ca-cert-file "$CA" --tls-auth-clients no)
-        tls=(--tls --cacert "$CA")
+        listen=(--port 0 --tls-port "$PORT" --tls-cert-file "$CERT" --tls-key-file "$KEY" --tls-ca-cert-file "$CA" --tls-auth-clients "$([ -n "${CLIENT:-}" ] && echo yes || echo no)")
+        tls=(--tls --cacert "$CA" ${CLIENT:+--cert "$CLIENT" --key "$CLIENT_KEY"})
     fi
+    # A node that does not answer for so long has failed.
+    [ -z "${BUS:-}" ] || listen+=(--cluster-enabled yes --cluster-port "$BUS" --cluster-node-timeout 1000 --cluster-require-full-coverage no)
     if [ -n "${SENTINEL:-}" ]; then
         printf 'sentinel monitor %s 127.0.0.1 %s 1\nsentinel down-after-milliseconds %s 500\n' \
             "${SENTINEL#*,}" "${SENTINEL%,*}" "${SENTINEL#*,}" >"$at/sentinel.conf"
@@ -55,5 +58,5 @@ case ${1:-} in
     install) install ;;
     start) start "$2" ;;
     stop) stop "$2" ;;
-    *) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 2 ;;
+    *) sed -n '2,10s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac

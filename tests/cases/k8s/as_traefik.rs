@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// `rawdata`, once it has objects of a provider and no longer changes.
-fn rawdata(ask: impl Fn() -> Option<Value>, provider: &str) -> Value {
+pub(super) fn rawdata(ask: impl Fn() -> Option<Value>, provider: &str) -> Value {
     let mut before = Value::Null;
     within(Duration::from_secs(60), "the configuration is there", || {
         let now = ask()?;
@@ -37,7 +37,7 @@ fn comparable(object: &Value) -> Value {
 }
 
 /// What differs, in words.
-fn differences(theirs: &Value, ours: &Value, known: &[&str]) -> Vec<String> {
+pub(super) fn differences(theirs: &Value, ours: &Value, known: &[&str]) -> Vec<String> {
     let mut found = Vec::new();
     let sections = |v: &Value| v.as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>();
     for section in sections(theirs).union(&sections(ours)) {

@@ -180,6 +180,11 @@ impl Server {
         if let Some((_, ca)) = self.env.iter().find(|(n, _)| n == "CA") {
             c.args(["--tls", "--cacert", ca]);
         }
+        for (name, option) in [("CLIENT", "--cert"), ("CLIENT_KEY", "--key")] {
+            if let Some((_, file)) = self.env.iter().find(|(n, _)| n == name) {
+                c.args([option, file]);
+            }
+        }
         piped(c.args(["-p", &self.port().to_string()]).env("REDISCLI_AUTH", password), lines)
     }
 

@@ -188,3 +188,18 @@ udp:
     assert!(!Arc::ptr_eq(&second.snapshot.udp["dns"], &third.snapshot.udp["dns"]));
     assert!(compile(&mut c, "udp: {}").snapshot.udp.is_empty());
 }
+
+#[test]
+fn the_old_syntax_is_told_of_each_time() {
+    let mut c = compiler();
+    let text = "
+tcp:
+  routers:
+    old: {rule: 'HostSNI(`a.test`, `b.test`)', ruleSyntax: v2, service: s, tls: {}, entryPoints: [tcp]}
+    new: {rule: 'HostSNI(`c.test`)', ruleSyntax: default, service: s, tls: {}, entryPoints: [tcp]}
+  services: {s: {loadBalancer: {servers: [{address: 'a:1'}]}}}
+";
+    for _ in 0..2 {
+        assert_eq!(told(&compile(&mut c, text)), ["tcp.routers.old.ruleSyntax: `ruleSyntax` is deprecated"]);
+    }
+}

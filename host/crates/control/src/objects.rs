@@ -6,6 +6,7 @@ use crate::status::{MiddlewareStatus, RuntimeStatus, ServiceStatus, State};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::sync::Arc;
 use torana_base::{Diagnostic, qualify};
+use torana_config::routing::Item;
 use torana_upstream::LoadBalancer;
 
 /// Middlewares as shown, with the digest of their text.
@@ -80,6 +81,13 @@ pub(crate) fn judge(own: &[Diagnostic], built: Option<&Vec<Diagnostic>>) -> (Sta
         (false, true) => State::Enabled,
     };
     (state, all.iter().map(|d| d.message.clone()).collect(), all)
+}
+
+/// Of a router of `section` (`http`) that says in which syntax its rule is.
+pub(crate) fn deprecated_syntax<T>(section: &str, name: &str, item: &Item<T>, written: Option<&str>) -> Option<Diagnostic> {
+    written.filter(|s| !matches!(*s, "" | "default"))?;
+    let d = Diagnostic::warning(format!("{section}.routers.{name}.ruleSyntax"), "`ruleSyntax` is deprecated");
+    Some(d.at(&item.place_of("ruleSyntax")).hint("write the rule in v3 syntax, and remove it"))
 }
 
 /// Load balancers that some router or middleware leads to, and the others: as in Traefik, their health is not checked.

@@ -4,6 +4,7 @@ use crate::behind::Behind;
 use crate::copies;
 use crate::expand::Models;
 use crate::layers::{Layers, is_child};
+use crate::objects::deprecated_syntax;
 use crate::plugins::PluginMatchers;
 use crate::resolve::{Inputs, Resolver};
 use crate::router::{KeptRouter, KeptRouters, Made, Parsed, RouterBuild};
@@ -129,10 +130,7 @@ impl<'a, 'b> Routers<'a, 'b> {
         } else {
             build.unchanged().unwrap_or_else(|| build.run())
         };
-        if item.config.rule_syntax.as_deref().is_some_and(|s| !matches!(s, "" | "default")) {
-            let d = Diagnostic::warning(format!("http.routers.{name}.ruleSyntax"), "`ruleSyntax` is deprecated");
-            self.diagnostics.push(d.at(&item.place_of("ruleSyntax")).hint("write the rule in v3 syntax, and remove it"));
-        }
+        self.diagnostics.extend(deprecated_syntax("http", name, item, item.config.rule_syntax.as_deref()));
         let (plain, name_of) = (made.plain && build.errors.is_empty(), build.name.clone());
         self.diagnostics.append(&mut build.errors);
         self.behind.extend(inner.map(|i| (name_of.clone(), i)));

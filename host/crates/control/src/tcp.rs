@@ -1,7 +1,7 @@
 //! `tcp` of all documents to what is served.
 
 use crate::expand::Models;
-use crate::objects::judge;
+use crate::objects::{deprecated_syntax, judge};
 use crate::resolve::{Inputs, known, own};
 use crate::status::{RuntimeStatus, State};
 use crate::status_l4::{ObjectStatus, TcpMiddlewareStatus, TcpRouterStatus, TcpServiceStatus, TcpStatus};
@@ -142,6 +142,7 @@ impl TcpCompiler {
             let kept: &mut FxHashMap<String, KeptRouter> = kept.entry(*provider).or_default();
             let provider: Arc<str> = (*provider).into();
             for (name, item) in &config.tcp.routers {
+                status.diagnostics.extend(deprecated_syntax("tcp", name, item, item.config.rule_syntax.as_deref()));
                 let before = before.and_then(|b| b.get(name));
                 let made = match before.and_then(|b| b.unchanged(item, &mut services, cx)) {
                     Some(made) => made,

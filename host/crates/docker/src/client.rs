@@ -2,6 +2,7 @@
 
 use crate::api::Event;
 use crate::endpoint::{Endpoint, Io};
+use crate::piped::Said;
 use bytes::{Buf, Bytes, BytesMut};
 use http::header::{AUTHORIZATION, HOST, HeaderValue, USER_AGENT};
 use http_body_util::{BodyExt, Empty, Limited};
@@ -85,6 +86,8 @@ struct Shared {
     tls: Option<Arc<ClientConfig>>,
     credentials: Option<HeaderValue>,
     limit: Duration,
+    /// By `ssh`.
+    said: Said,
     idle: Mutex<Vec<SendRequest<Empty<Bytes>>>>,
 }
 
@@ -105,7 +108,7 @@ impl Client {
             value
         });
         let limit = config.http_client_timeout.positive().unwrap_or(PATIENCE);
-        let shared = Shared { endpoint, tls, credentials, limit, idle: Mutex::default() };
+        let shared = Shared { endpoint, tls, credentials, limit, said: Said::default(), idle: Mutex::default() };
         Ok(Client { shared: Arc::new(shared), prefix: "".into() })
     }
 
@@ -194,7 +197,7 @@ impl Client {
 
     async fn connect(&self) -> Result<SendRequest<Empty<Bytes>>, Failure> {
         let endpoint = &self.shared.endpoint;
-        let stream = timeout(CONNECT, endpoint.dial(self.shared.tls.clone()))
+        let stream = timeout(CONNECT, endpoint.dial(self.shared.tls.clone(), &self.shared.said))
             .await
             .map_err(|_| Failure::Other(format!("no connection to `{endpoint}` within {CONNECT:?}")))?
             .map_err(|e| Failure::Other(format!("cannot connect to `{endpoint}`: {e}")))?;
@@ -208,13 +211,12 @@ impl Client {
     fn broken(&self, e: &hyper::Error) -> Failure {
         let cause = std::error::Error::source(e).map(|c| format!(": {c}")).unwrap_or_default();
         let endpoint = self.endpoint();
-        let hint = if endpoint.takes_tls() && self.shared.tls.is_none() {
-            "; does it want TLS (`tls`, or `https://`)?"
-        } else if !endpoint.takes_tls() && endpoint.to_string().starts_with("ssh") {
-            "; does `ssh` reach the machine without asking, and is `docker` there?"
-        } else {
-            ""
-        };
+        if endpoint.is_ssh() {
+            let said = self.shared.said.last();
+            let why = said.as_ref().map_or_else(|| format!("{e}{cause}"), |s| format!("ssh says: {s}"));
+            return Failure::Other(format!("`{endpoint}`: {why}; {}", ssh_hint(said.as_deref().unwrap_or_default())));
+        }
+        let hint = if endpoint.takes_tls() && self.shared.tls.is_none() { "; does it want TLS (`tls`, or `https://`)?" } else { "" };
         Failure::Other(format!("`{endpoint}`: {e}{cause}{hint}"))
     }
 
@@ -234,6 +236,17 @@ impl Client {
         };
         let late = |_| format!("`{}` did not begin to tell events within {limit:?}", self.endpoint());
         timeout(limit, open).await.map_err(late)?.map_err(Failure::text)
+    }
+}
+
+/// What to do about what `ssh` says.
+fn ssh_hint(said: &str) -> &'static str {
+    if said.contains("Host key verification failed") || said.contains("host key is known") {
+        "is it the right machine? Then put its key into `known_hosts` of the gateway's user, in the place of an old one"
+    } else if said.contains("Permission denied") {
+        "the gateway's user needs a key without a passphrase, or an agent, that the machine takes"
+    } else {
+        "does `ssh` reach the machine without asking, and is `docker` there?"
     }
 }
 

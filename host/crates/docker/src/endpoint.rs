@@ -1,10 +1,11 @@
 //! Where the engine's API is, and how a connection to it is opened.
 
+use crate::piped::{Said, spawned};
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -97,8 +98,12 @@ impl Endpoint {
         }
     }
 
-    /// A new connection.
-    pub(crate) async fn dial(&self, tls: Option<Arc<ClientConfig>>) -> io::Result<Stream> {
+    pub(crate) fn is_ssh(&self) -> bool {
+        matches!(self.at, At::Ssh { .. })
+    }
+
+    /// A new connection. What a program that carries it complains of is in `said`.
+    pub(crate) async fn dial(&self, tls: Option<Arc<ClientConfig>>, said: &Said) -> io::Result<Stream> {
         match &self.at {
             At::Unix(path) => Ok(Box::new(UnixStream::connect(path).await.map_err(|e| explain(path, e))?)),
             At::Tcp { host, port, .. } => {
@@ -110,7 +115,8 @@ impl Endpoint {
             }
             At::Ssh { user, host, port, socket } => {
                 let command = ssh(user.as_deref(), host, *port, socket.as_deref());
-                Ok(Box::new(spawned(command)?))
+                let missing = |e: io::Error| io::Error::new(e.kind(), format!("cannot run `ssh`, which `ssh://` endpoints need: {e}"));
+                Ok(Box::new(spawned(command, said).map_err(missing)?))
             }
         }
     }
@@ -171,23 +177,6 @@ fn ssh(user: Option<&str>, host: &str, port: Option<u16>, socket: Option<&str>) 
     }
     c.args(["system", "dial-stdio"]);
     c
-}
-
-/// Runs a command that speaks over its standard input and output.
-fn spawned(mut command: Command) -> io::Result<UnixStream> {
-    let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
-    let output: std::os::fd::OwnedFd = theirs.try_clone()?.into();
-    let input: std::os::fd::OwnedFd = theirs.into();
-    let mut child = command
-        .stdin(Stdio::from(input))
-        .stdout(Stdio::from(output))
-        .stderr(Stdio::null())
-        .spawn()
-        .map_err(|e| io::Error::new(e.kind(), format!("cannot run `ssh`, which `ssh://` endpoints need: {e}")))?;
-    // It ends when our side is closed.
-    tokio::task::spawn_blocking(move || child.wait());
-    ours.set_nonblocking(true)?;
-    UnixStream::from_std(ours)
 }
 
 /// A connection of any kind.

@@ -9,6 +9,9 @@ use std::time::{Duration, Instant};
 /// A container that was told to end and has not done so in this time goes back into service, unless its own time is longer.
 const STOPPING: Duration = Duration::from_secs(60);
 
+/// Podman tells of a check before it has kept what came of it: the container is looked at once more after this.
+const SETTLING: Duration = Duration::from_secs(1);
+
 /// What is to be done after an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Change {
@@ -28,6 +31,8 @@ pub(crate) struct Containers {
     stopping: HashMap<String, Instant>,
     /// To be looked at alone.
     unclear: BTreeSet<String>,
+    /// To be looked at alone once more, and when.
+    settling: HashMap<String, Instant>,
     /// Looked at now; what is heard of them meanwhile makes the answer an old one.
     asked: HashMap<String, bool>,
     /// Heard of since the list was asked for, if one is.
@@ -60,6 +65,7 @@ impl Containers {
     pub(crate) fn forget_questions(&mut self) {
         self.asked.clear();
         self.unclear.clear();
+        self.settling.clear();
         self.since_list = None;
     }
 
@@ -141,33 +147,33 @@ impl Containers {
         }
     }
 
-    /// Puts containers back that were told to end and go on.
+    /// Puts containers back that were told to end and go on, and has those looked at again whose time has come.
     pub(crate) fn expire(&mut self, now: Instant) -> Change {
         let before = self.stopping.len();
         let unclear = &mut self.unclear;
-        self.stopping.retain(|id, until| {
-            let keep = *until > now;
-            if !keep {
-                unclear.insert(id.clone());
-            }
-            keep
-        });
+        for waiting in [&mut self.stopping, &mut self.settling] {
+            waiting.retain(|id, until| {
+                let keep = *until > now;
+                if !keep {
+                    unclear.insert(id.clone());
+                }
+                keep
+            });
+        }
         if self.stopping.len() == before { Change::None } else { Change::Later }
     }
 
     /// When [`Self::expire`] has something to do.
     pub(crate) fn next_expiry(&self) -> Option<Instant> {
-        self.stopping.values().min().copied()
+        self.stopping.values().chain(self.settling.values()).min().copied()
     }
 
     /// An event of the engine.
     pub(crate) fn heard(&mut self, event: &Event, now: Instant) -> Change {
         let id = match event.kind.as_str() {
             "container" => &event.actor.id,
-            "network" => match event.actor.attributes.get("container") {
-                Some(id) => id,
-                None => return Change::None,
-            },
+            // Docker's is about the network, Podman's about the container.
+            "network" => event.actor.attributes.get("container").unwrap_or(&event.actor.id),
             _ => return Change::None,
         };
         let (action, detail) = event.action.split_once(':').map_or((event.action.as_str(), ""), |(a, d)| (a, d.trim()));
@@ -214,7 +220,12 @@ impl Containers {
                 self.unclear.remove(id);
                 self.remove(id)
             }
-            "health_status" => self.health(id, Health::parse(detail)),
+            "health_status" => {
+                if detail.is_empty() {
+                    self.settling.insert(id.clone(), now + SETTLING);
+                }
+                self.health(id, Health::parse(detail))
+            }
             "start" | "restart" => {
                 self.stopping.remove(id);
                 self.look(id)
@@ -269,6 +280,10 @@ impl Containers {
     /// A signal was sent. Most end the container; some are messages that it goes on after.
     fn killed(&mut self, id: &str, signal: &str, now: Instant) -> Change {
         let Some(c) = self.known.get(id) else { return Change::None };
+        // Podman does not say which.
+        if signal.is_empty() {
+            return self.look(id);
+        }
         if !ends(signal, c.stop.as_ref()) {
             // Its own stop signal may be any.
             return if c.stop.is_none() && !matches!(signal, "1" | "10" | "12") { self.look(id) } else { Change::None };
@@ -362,6 +377,24 @@ mod tests {
         all.begin_list();
         all.listed(vec![container("a")], now);
         assert!(all.is_stopping("a"));
+    }
+
+    #[test]
+    fn what_podman_tells_less_of_is_asked_for() {
+        let now = Instant::now();
+        let mut all = with(&["a"]);
+        for told in
+            [event("network", "connect", "a", &[]), event("container", "kill", "a", &[]), event("container", "health_status", "a", &[])]
+        {
+            assert_eq!(all.heard(&told, now), Change::None);
+            assert_eq!(all.ask().as_deref(), Some("a"), "{told:?}");
+            assert_eq!(all.answered("a", Some(container("a")), now), Change::None);
+        }
+        assert!(!all.is_stopping("a"));
+        // What came of a check may not have been there yet.
+        assert_eq!(all.next_expiry(), Some(now + SETTLING));
+        assert_eq!((all.expire(now + SETTLING), all.ask().as_deref()), (Change::None, Some("a")));
+        assert_eq!(all.next_expiry(), None);
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod drain;
 mod endpoint;
 mod engine;
 mod items;
+mod piped;
 mod publish;
 mod resync;
 mod signal;

@@ -5,7 +5,7 @@ use crate::container::Stop;
 /// Whether a signal, by its number, means the end.
 pub(crate) fn ends(signal: &str, stop: Option<&Stop>) -> bool {
     // KILL, TERM, INT
-    if matches!(signal, "9" | "15" | "2" | "") {
+    if matches!(signal, "9" | "15" | "2") {
         return true;
     }
     stop.is_some_and(|s| number(&s.signal).is_some_and(|n| n == signal))

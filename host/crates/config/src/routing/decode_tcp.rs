@@ -71,6 +71,7 @@ fn finish_router(node: &Node, _: &str, item: &mut Item<TcpRouterConfig>) {
     item.keep(node, "tls.certResolver", "", "tls.certResolver");
     item.keep(node, "entryPoints", "", "entryPoints[]");
     item.keep(node, "middlewares", "", "middlewares[]");
+    item.keep(node, "ruleSyntax", "", "ruleSyntax");
 }
 
 fn finish_service(node: &Node, key: &str, item: &mut Item<TcpServiceConfig>) {

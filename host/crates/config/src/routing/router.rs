@@ -39,7 +39,8 @@ impl RouterConfig {
     /// The syntax of its rule, as far as anything says so: its own, or else the gateway's, which is meant for rules
     /// that somebody wrote, and of those only for routers that entry points lead to.
     pub fn syntax<'a>(&'a self, provider: &str, core: &CoreConfig) -> &'a str {
-        let made = self.default_rule || matches!(provider, "internal" | "kubernetes" | "kubernetesgateway" | "kubernetesingressnginx");
+        let made =
+            self.default_rule || matches!(provider, "internal" | "kubernetes" | "kubernetesgateway" | "kubernetesingressnginx" | "knative");
         match self.rule_syntax.as_deref().unwrap_or_default() {
             "" if made || !self.parent_refs.is_empty() => "",
             "" => core.rule_syntax().map_or("", RuleSyntax::as_str),

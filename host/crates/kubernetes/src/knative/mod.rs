@@ -15,6 +15,7 @@ use crate::run::{Translate, Translated};
 use crate::secrets;
 use crate::tree::{Tree, place};
 use crate::watched::Wanted;
+use k8s_openapi::api::core::v1::ServiceSpec;
 use kube::api::DynamicObject;
 use model::{Path, Rule, Spec, Split};
 use serde_json::{Map, Value as Json, json};
@@ -81,8 +82,7 @@ struct Context<'a> {
 }
 
 /// What the paths of an ingress have in common.
-struct Site<'a> {
-    key: &'a Key,
+struct Site {
     place: Place,
     tls: bool,
     redirects: bool,
@@ -131,7 +131,7 @@ impl Context<'_> {
         if wanted && !tls {
             self.tree.warn(place, "spec.httpOption", "nothing is redirected: without `spec.tls` there is no HTTPS to go to");
         }
-        let site = Site { key, place: place.clone(), tls, redirects: wanted && tls };
+        let site = Site { place: place.clone(), tls, redirects: wanted && tls };
         for (r, rule) in spec.rules.iter().enumerate() {
             if rule.is_private() && self.config.private_entrypoints.is_empty() {
                 continue;
@@ -145,7 +145,7 @@ impl Context<'_> {
         }
     }
 
-    fn path(&mut self, site: &Site<'_>, name: &str, rule: &Rule, path: &Path) -> Result<(), String> {
+    fn path(&mut self, site: &Site, name: &str, rule: &Rule, path: &Path) -> Result<(), String> {
         let text = rule::of(&rule.hosts, path);
         if text.is_empty() {
             return Err("it needs a host, a header or a path: nothing says which requests are meant".into());
@@ -183,7 +183,7 @@ impl Context<'_> {
     }
 
     /// The service that weighs the splits of a path.
-    fn service(&mut self, site: &Site<'_>, router: &str, splits: &[Split]) -> Result<String, String> {
+    fn service(&mut self, site: &Site, router: &str, splits: &[Split]) -> Result<String, String> {
         let servers = splits.iter().enumerate().map(|(i, split)| self.server(split).map_err(|e| format!("splits[{i}]: {e}")));
         let servers: Vec<String> = servers.collect::<Result<_, _>>()?;
         let mut shares = Vec::with_capacity(splits.len());
@@ -211,9 +211,10 @@ impl Context<'_> {
     /// The address of a split: that of the service itself, for Knative looks after what is behind it.
     fn server(&self, split: &Split) -> Result<String, String> {
         let Split { service_namespace: namespace, service_name: name, .. } = split;
-        let external = self.cluster.service(namespace, name).and_then(|s| s.spec.as_ref()?.type_.as_deref()) == Some("ExternalName");
-        if external {
-            return Err(format!("service {namespace}/{name} is an external name: it has no address in the cluster"));
+        let spec = self.cluster.service(namespace, name).and_then(|s| s.spec.as_ref());
+        let has_address = |s: &ServiceSpec| s.cluster_ip.as_deref().is_some_and(|ip| !matches!(ip, "" | "None"));
+        if spec.is_some_and(|s| s.type_.as_deref() == Some("ExternalName") || !has_address(s)) {
+            return Err(format!("service {namespace}/{name} has no address in the cluster: it is headless, or an external name"));
         }
         let port = Some(Port::from(&split.service_port));
         let reference = Reference { namespace, name, port, native_lb: Some(true), node_port_lb: false };
@@ -224,7 +225,7 @@ impl Context<'_> {
     }
 
     /// A middleware that sets headers of requests; its name.
-    fn headers(&mut self, site: &Site<'_>, name: &str, headers: &BTreeMap<String, String>) -> String {
+    fn headers(&mut self, site: &Site, name: &str, headers: &BTreeMap<String, String>) -> String {
         self.tree.put("http.middlewares", name, &json!({"headers": {"customRequestHeaders": headers}}), &site.place);
         name.to_owned()
     }

@@ -118,7 +118,13 @@ fn a_path_without_its_service_is_left_out_and_the_status_says_so() {
         ingress("empty", &format!("{{rules: [{}]}}", rule("", "ExternalIP", &format!("{{splits: [{}]}}", split("a", "80", ""))))),
     ]);
     assert_eq!(made.routers(), ["default-i-rule-0-path-4"]);
-    for why in ["no service default/missing", "no address of its own", "is an external name", "no port 82", "needs a host"] {
+    for why in [
+        "no service default/missing",
+        "service default/headless has no address",
+        "service default/out has no address",
+        "no port 82",
+        "needs a host",
+    ] {
         assert!(made.rejected.iter().any(|r| r.contains(why)), "{why}: {:?}", made.rejected);
     }
     let status = &made.statuses["i"];

@@ -23,6 +23,24 @@ pub(super) async fn ask<T: FromRedisValue>(connection: &mut MultiplexedConnectio
     answer.map_err(|_| "no answer in time".to_owned())?.map_err(|e| told(&e))
 }
 
+/// An error where the server has a part of the keys only: it belongs to a cluster of several.
+pub(super) async fn alone(connection: &mut MultiplexedConnection) -> Result<(), String> {
+    // Whoever does not say is taken for a server of its own.
+    let said: String = ask(connection, cmd("CLUSTER").arg("INFO")).await.unwrap_or_default();
+    match parts(&said) {
+        0 | 1 => Ok(()),
+        n => Err(format!(
+            "the server is one of {n} that share the keys (Redis Cluster), and has a part of them only: \
+             name a server that has all, or sentinels of such servers (`sentinel`)"
+        )),
+    }
+}
+
+/// How many servers share the keys, as `CLUSTER INFO` says.
+fn parts(said: &str) -> u32 {
+    said.lines().find_map(|l| l.strip_prefix("cluster_size:")).and_then(|n| n.trim().parse().ok()).unwrap_or(0)
+}
+
 /// Of which events the server tells (`notify-keyspace-events`); `None` when it does not say.
 pub(super) async fn flags(connection: &mut MultiplexedConnection) -> Option<String> {
     let mut get = cmd("CONFIG");
@@ -106,4 +124,16 @@ pub(super) fn notes(flags: Option<&str>, seen: &Seen) -> Vec<Diagnostic> {
         notes.push(d.hint("write each option with `SET`"));
     }
     notes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parts;
+
+    #[test]
+    fn how_many_servers_share_the_keys() {
+        for (said, n) in [("cluster_state:ok\r\ncluster_size:3\r\n", 3), ("cluster_size:1\r\n", 1), ("", 0), ("cluster_size:x", 0)] {
+            assert_eq!(parts(said), n, "{said}");
+        }
+    }
 }

@@ -50,6 +50,7 @@ struct Redis {
 impl Store for Redis {
     async fn open(&mut self) -> Result<Opened, String> {
         let Connected { mut commands, driver, mut events } = connect(&self.config).await?;
+        look::alone(&mut commands).await?;
         let begin = format!("__keyspace@{}__:", self.config.db);
         let listen = timeout(PATIENCE, events.psubscribe(format!("{begin}{}*", glob(&self.prefix)))).await;
         listen.map_err(|_| "no answer in time".to_owned())?.map_err(|e| told(&e))?;

@@ -80,7 +80,12 @@ impl RedisStorage {
 
     /// Sends one command, on a connection that is made when there is none.
     fn send<T: FromRedisValue>(&self, command: &redis::Cmd) -> Result<T, AcmeError> {
-        let failed = |e: redis::RedisError| AcmeError::local(format!("the shared storage: {e}"));
+        let failed = |e: redis::RedisError| match e.kind() {
+            redis::ErrorKind::Moved | redis::ErrorKind::Ask | redis::ErrorKind::ClusterDown => AcmeError::local(
+                "the shared storage: the server belongs to a Redis Cluster, which cannot hold certificates: name one that has all the keys",
+            ),
+            _ => AcmeError::local(format!("the shared storage: {e}")),
+        };
         let mut slot = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
         let mut connection = match slot.take().filter(ConnectionLike::is_open) {
             Some(connection) => connection,

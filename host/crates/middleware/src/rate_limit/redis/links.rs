@@ -2,8 +2,8 @@
 
 use super::Servers;
 use super::connect::{Connection, told};
-use redis::aio::ConnectionLike;
-use redis::{Cmd, RedisError, Value};
+use redis::aio::{ConnectionLike, MultiplexedConnection};
+use redis::{Cmd, ErrorKind, Pipeline, RedisError, Value, cmd};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -36,6 +36,13 @@ struct Slot {
     failed: Option<(Instant, String)>,
 }
 
+/// A server to ask.
+struct Target {
+    address: String,
+    /// It is getting the key's slot, and answers those alone who say that they know.
+    asking: bool,
+}
+
 /// What became of a command.
 enum Failed {
     Unreachable(String),
@@ -53,16 +60,17 @@ impl Links {
     pub(super) async fn send(&self, key: &str, command: &Cmd) -> Result<Result<Value, RedisError>, String> {
         let slot = slot_of(key.as_bytes());
         let known = self.slots.borrow().get(&slot).cloned();
-        let mut addresses: Vec<String> = known.into_iter().chain(self.servers.endpoints.iter().cloned()).rev().collect();
+        let to = |address| Target { address, asking: false };
+        let mut targets: Vec<Target> = known.into_iter().chain(self.servers.endpoints.iter().cloned()).rev().map(to).collect();
         let mut hops = 0;
         let mut why = String::from("no server is named");
-        while let Some(address) = addresses.pop() {
-            match self.send_to(&address, command).await {
+        while let Some(target) = targets.pop() {
+            match self.send_to(&target, command).await {
                 Ok(value) => return Ok(Ok(value)),
                 // A connection from before a restart of the server says nothing of the server.
                 Err(Failed::Lost(_, true)) if hops < MOST_HOPS => {
                     hops += 1;
-                    addresses.push(address);
+                    targets.push(target);
                 }
                 Err(Failed::Lost(e, _)) => return Err(e),
                 Err(Failed::Unreachable(e)) => {
@@ -72,8 +80,13 @@ impl Links {
                 Err(Failed::Refused(e)) => match e.redirect_node() {
                     Some((node, moved)) if hops < MOST_HOPS => {
                         hops += 1;
-                        self.slots.borrow_mut().insert(moved, node.to_owned());
-                        addresses.push(node.to_owned());
+                        let address = beside(&target.address, node);
+                        // While a slot moves, a key of it may be at its new place already, and the next one not yet.
+                        let asking = e.kind() == ErrorKind::Ask;
+                        if !asking {
+                            self.slots.borrow_mut().insert(moved, address.clone());
+                        }
+                        targets.push(Target { address, asking });
                     }
                     _ => return Ok(Err(e)),
                 },
@@ -82,7 +95,8 @@ impl Links {
         Err(why)
     }
 
-    async fn send_to(&self, address: &str, command: &Cmd) -> Result<Value, Failed> {
+    async fn send_to(&self, target: &Target, command: &Cmd) -> Result<Value, Failed> {
+        let address = target.address.as_str();
         let node = self.node(address).await;
         let at = node.next.get();
         node.next.set((at + 1) % node.links.len());
@@ -90,7 +104,7 @@ impl Links {
         // Held until the answer is there: who waits for others on it is not cut off when a slot gives it up.
         let (connection, number, old) = self.connection(link, address).await.map_err(Failed::Unreachable)?;
         let mut commands = connection.commands.clone();
-        let answer = commands.req_packed_command(command);
+        let answer = ask(&mut commands, command, target.asking);
         let answer = match self.servers.patience {
             Some(patience) => tokio::time::timeout(patience, answer).await.map_err(|_| "no answer in time".to_owned()),
             None => Ok(answer.await),
@@ -156,6 +170,25 @@ impl Links {
     }
 }
 
+async fn ask(commands: &mut MultiplexedConnection, command: &Cmd, asking: bool) -> Result<Value, RedisError> {
+    if !asking {
+        return commands.req_packed_command(command).await;
+    }
+    // Sent as one: what others send on the connection does not come between the two.
+    let mut both = Pipeline::with_capacity(2);
+    both.add_command(cmd("ASKING")).add_command(command.clone());
+    let mut answers = commands.req_packed_commands(&both, 1, 1).await?;
+    Ok(answers.pop().unwrap_or(Value::Nil))
+}
+
+/// The address that a node has told; one that says no host is beside the one that told.
+fn beside(teller: &str, told: &str) -> String {
+    match (told.strip_prefix(':'), teller.rsplit_once(':')) {
+        (Some(port), Some((host, _))) => format!("{host}:{port}"),
+        _ => told.to_owned(),
+    }
+}
+
 /// Slots that a cluster has.
 const SLOTS: u16 = 16384;
 
@@ -178,6 +211,13 @@ fn slot_of(key: &[u8]) -> u16 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn addresses_that_nodes_tell() {
+        for (told, address) in [("10.0.0.2:7000", "10.0.0.2:7000"), (":7000", "a:7000"), ("b:1", "b:1")] {
+            assert_eq!(beside("a:6379", told), address);
+        }
+    }
 
     #[test]
     fn slots_of_keys() {
