@@ -1,7 +1,7 @@
 //! Every folder of `examples/`, and `torana demo`: their configuration is clean, and their requests get what
 //! `requests.txt` says.
 
-use crate::harness::{Backend, Conn, Gateway, Reply, command, eventually, first_party, free_port, root, run};
+use crate::harness::{Backend, Conn, Gateway, Reply, command, eventually, first_party, free_port, greeter, root, run};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::SocketAddr;
