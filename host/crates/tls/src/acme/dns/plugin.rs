@@ -109,7 +109,7 @@ mod tests {
             Vec::new()
         }
 
-        fn middleware(&self, _: &str, _: &Node, _: &str) -> Result<Built> {
+        fn middleware(&self, _: &str, _: &Node, _: &str, _: &str) -> Result<Built> {
             unreachable!()
         }
 
