@@ -226,6 +226,7 @@ impl Pooled for ServiceConfig {
                     response_forwarding,
                     servers_transport,
                     redispatch,
+                    nginx_upstream_hash_by,
                 } = a;
                 *sticky == b.sticky
                     && *strategy == b.strategy
@@ -236,6 +237,7 @@ impl Pooled for ServiceConfig {
                     && *response_forwarding == b.response_forwarding
                     && *servers_transport == b.servers_transport
                     && *redispatch == b.redispatch
+                    && *nginx_upstream_hash_by == b.nginx_upstream_hash_by
                     && self.middlewares == other.middlewares
             }
             (None, None) => {
