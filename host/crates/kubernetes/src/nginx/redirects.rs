@@ -46,7 +46,7 @@ fn is_path(text: &str) -> bool {
 }
 
 /// Where requests for the other one of `h` and `www.h` go: the rule's host, and the host that they are sent to.
-pub(super) fn www<'h>(host: &'h str, is_host: impl Fn(&str) -> bool) -> Option<(String, &'h str)> {
+pub(super) fn www(host: &str, is_host: impl Fn(&str) -> bool) -> Option<(String, &str)> {
     if host.is_empty() || host.starts_with("*.") {
         return None;
     }
