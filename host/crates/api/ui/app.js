@@ -43,12 +43,12 @@ const SINGLE = { resolvers, providers, plugins, problems: diagnostics };
 function page({ path, parameters }) {
   const [first, kind, name, ...more] = path;
   if (first === undefined) return overview();
-  if (more.length === 0 && first in PROTOCOL && kind in TITLE && !(first === "udp" && kind === "middlewares")) {
+  if (more.length === 0 && Object.hasOwn(PROTOCOL, first) && Object.hasOwn(TITLE, kind) && !(first === "udp" && kind === "middlewares")) {
     return name === undefined ? list(first, kind, parameters) : ONE[kind](first, name);
   }
   if (first === "certificates" && name === undefined)
     return kind === undefined ? certificates(parameters) : certificate(kind);
-  if (first in SINGLE && kind === undefined) return SINGLE[first](parameters);
+  if (Object.hasOwn(SINGLE, first) && kind === undefined) return SINGLE[first](parameters);
   return undefined;
 }
 

@@ -5,13 +5,15 @@ import { h } from "./dom.js";
 import { address, chip, code, facts, heading, linked, named, nothing, panel, problems, status } from "./parts.js";
 import { PROTOCOL, plural, qualified, type } from "./words.js";
 
-/** A middleware with those that a chain is made of; a chain may lead to itself. */
-async function chained(protocol, name, signal, above = []) {
+/** A middleware with those that a chain is made of. What stands in several places is asked for once and shown whole
+ *  once: a chain may lead to itself, and chains of chains to one place in many ways. */
+async function chained(protocol, name, signal, seen = new Set()) {
+  const again = seen.has(name);
+  seen.add(name);
   const m = await askMaybe(`${protocol}/middlewares/${encodeURIComponent(name)}`, signal);
-  const members = above.includes(name) ? [] : (m?.chain?.middlewares ?? []);
-  const inside = await Promise.all(
-    members.map((n) => chained(protocol, qualified(n, m.provider), signal, [...above, name])),
-  );
+  const inside = [];
+  for (const n of again ? [] : (m?.chain?.middlewares ?? []))
+    inside.push(await chained(protocol, qualified(n, m.provider), signal, seen));
   return { name, status: m?.status, type: m?.type, inside };
 }
 

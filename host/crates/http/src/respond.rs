@@ -5,9 +5,13 @@ use crate::error::{ErrorKind, ProxyError};
 use crate::exchange::Response;
 use http::header::{CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderName, StatusCode};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// `499 Client Closed Request`: seen in logs only.
 pub const CLIENT_CLOSED_REQUEST: u16 = 499;
+
+/// From 1970 to the last second of the year 9999.
+const LAST: Duration = Duration::from_secs(253_402_300_799);
 
 /// The status text that Go gives a code; used as the body of error responses.
 pub fn text_of(status: StatusCode) -> &'static str {
@@ -50,6 +54,21 @@ pub fn with_header(mut r: Response, name: HeaderName, value: HeaderValue) -> Res
     r
 }
 
+/// A moment as headers have it (RFC 9110, 5.6.7). What that form cannot say becomes the first or the last that it can.
+pub fn date(at: SystemTime) -> String {
+    httpdate::fmt_http_date(at.clamp(UNIX_EPOCH, UNIX_EPOCH + LAST))
+}
+
+/// [`date`] of a moment that is that far ahead.
+pub fn date_in(time: Duration) -> String {
+    date(SystemTime::now().checked_add(time).unwrap_or(UNIX_EPOCH + LAST))
+}
+
+/// [`date`] of a moment that is that long ago.
+pub fn date_before(time: Duration) -> String {
+    date(SystemTime::now().checked_sub(time).unwrap_or(UNIX_EPOCH))
+}
+
 /// The status that a failed exchange has.
 pub fn status_of(error: &ProxyError) -> StatusCode {
     match error.kind {
@@ -70,4 +89,17 @@ pub fn proxy_error(error: ProxyError) -> Response {
     };
     r.extensions_mut().insert(error);
     r
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_out_of_range_are_the_last_or_the_first() {
+        assert_eq!(date(UNIX_EPOCH + Duration::from_secs(784_111_777)), "Sun, 06 Nov 1994 08:49:37 GMT");
+        for far in [Duration::MAX, Duration::from_secs(300_000_000_000)] {
+            assert_eq!([date_in(far), date_before(far)], ["Fri, 31 Dec 9999 23:59:59 GMT", "Thu, 01 Jan 1970 00:00:00 GMT"]);
+        }
+    }
 }

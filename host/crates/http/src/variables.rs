@@ -15,6 +15,9 @@ use std::sync::LazyLock;
 /// What Go leaves alone in a value of a query.
 const QUERY_VALUE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
+/// Bytes that a text with its values may have: more than a line of a request may be for most servers.
+pub const LONGEST: usize = 64 << 10;
+
 /// Variables beside those of nginx, by their name with its `$`.
 pub type OwnVariables = BTreeMap<String, String>;
 
@@ -92,17 +95,19 @@ impl Template {
         Template(pieces.into())
     }
 
-    /// The text with the values that its variables have now.
+    /// The text with the values that its variables have now; nothing where it would be longer than [`LONGEST`], for
+    /// variables may hold what others were made of, and grow with each.
     pub fn fill(&self, values: Values<'_>) -> String {
         let mut out = String::new();
         for piece in &self.0 {
-            match piece {
-                Piece::Text(text) => out.push_str(text),
-                Piece::Variable(variable, written) => match value(variable, values) {
-                    Some(value) => out.push_str(&value),
-                    None => out.push_str(written),
-                },
+            let value = match piece {
+                Piece::Text(text) => Cow::Borrowed(&**text),
+                Piece::Variable(variable, written) => value(variable, values).unwrap_or(Cow::Borrowed(written)),
+            };
+            if out.len() + value.len() > LONGEST {
+                return String::new();
             }
+            out.push_str(&value);
         }
         out
     }
@@ -285,6 +290,9 @@ mod tests {
         ] {
             assert_eq!(fill(text, &x), filled, "{text}");
         }
+        let mine = |n: usize| OwnVariables::from([("$mine".to_owned(), "x".repeat(n))]);
+        let twice = |n: usize| Template::new("$mine$mine").fill(Values { exchange: &x, upstream: None, own: &mine(n) }).len();
+        assert_eq!([twice(LONGEST / 2), twice(LONGEST / 2 + 1)], [LONGEST, 0]);
         let bare = exchange("h.test", "/", None, &[]);
         assert_eq!(fill("$escaped_request_uri$is_args$server_port$request_uri", &bare), "%2F80/");
         assert!(Template::new("plain").is_plain() && !Template::new("$host").is_plain() && Template::new("").is_empty());

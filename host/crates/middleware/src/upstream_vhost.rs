@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 use torana_extend::{BuildCx, BuildError, MiddlewareSpec};
+use http::StatusCode;
+use torana_http::h1::head::is_host_byte;
+use torana_http::respond::status_text;
 use torana_http::variables::{OwnVariables, Template, Values};
 use torana_http::{Exchange, Filter, Flow, Step};
 
@@ -39,7 +42,11 @@ struct Runtime {
 
 impl Filter for Runtime {
     fn on_request(&self, exchange: &mut Exchange) -> Flow {
-        exchange.request.host = self.host.fill(Values { exchange, upstream: None, own: &self.own }).into();
+        let host = self.host.fill(Values { exchange, upstream: None, own: &self.own });
+        if host.is_empty() || !host.bytes().all(is_host_byte) {
+            return Flow::respond(status_text(StatusCode::BAD_REQUEST));
+        }
+        exchange.request.host = host.into();
         Flow::Continue
     }
 }
@@ -54,6 +61,12 @@ mod tests {
         let steps = build::<UpstreamVHost>("{vHost: '$service_name.$host', vars: {$service_name: web}}");
         let ran = run_exchange(&steps, exchange("GET", "/"));
         assert_eq!(&*ran.request.host, "web.a.test");
+        // What a client has decoded into it ends no line.
+        let steps = build::<UpstreamVHost>("{vHost: $arg_t.internal}");
+        for (query, host) in [("t=a", Some("a.internal")), ("t=a%0d%0aX:%20y", None), ("t=a%20b", None)] {
+            let ran = run_exchange(&steps, exchange("GET", &format!("/?{query}")));
+            assert_eq!((&*ran.request.host == "a.internal").then_some("a.internal"), host, "{query}");
+        }
         assert_eq!(build_error::<UpstreamVHost>("{}").key, "vHost");
     }
 }

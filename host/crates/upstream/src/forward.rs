@@ -75,6 +75,13 @@ impl<'a> Outgoing<'a> {
         }
     }
 
+    /// Whether what stands between blanks on the wire holds none: a middleware may have put something decoded there,
+    /// and a server would read the rest as headers, or as another request (as Go's transport, which refuses it).
+    fn fits_a_line(&self) -> bool {
+        let fits = |text: &str| text.bytes().fold(true, |fits, b| fits & (b > b' ') & (b != 0x7f));
+        fits(&self.host) && fits(&self.path) && self.query.as_deref().is_none_or(fits)
+    }
+
     /// Every end-to-end header, in order.
     pub(crate) fn each(&self, mut f: impl FnMut(&HeaderName, &HeaderValue)) {
         for (name, value) in self.headers {
@@ -180,6 +187,9 @@ pub(crate) async fn send_body(
     interim: Option<Interim>,
     target: &Arc<Target>,
 ) -> Result<Response, (ProxyError, Body)> {
+    if !outgoing.fits_a_line() {
+        return Err((ProxyError::client(ErrorKind::BadRequest, "host, path or query hold what would end the line"), body));
+    }
     let idempotent = is_replayable(outgoing);
     // One more try than there may be stale connections would be endless; two old ones, then a new one.
     for attempt in 0.. {

@@ -3,7 +3,8 @@
 use super::directive::header;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, EXPIRES};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
+use torana_http::respond::{date_before, date_in};
 use torana_http::variables::{Template, Values};
 
 /// `-s`, `-t`, `-a` and `-r`.
@@ -159,15 +160,13 @@ impl Expires {
     }
 
     pub(super) fn apply(&self, headers: &mut HeaderMap) {
-        let now = SystemTime::now();
         let (at, control) = match self {
             Expires::Off => return,
             Expires::Epoch => ("Thu, 01 Jan 1970 00:00:01 GMT".to_owned(), "no-cache".to_owned()),
             Expires::Max => ("Thu, 31 Dec 2037 23:55:55 GMT".to_owned(), "max-age=315360000".to_owned()),
-            Expires::After(d) if d.is_zero() => (httpdate::fmt_http_date(now), "max-age=0".to_owned()),
-            Expires::After(d) => (httpdate::fmt_http_date(now.checked_add(*d).unwrap_or(now)), format!("max-age={}", d.as_secs())),
-            Expires::Before(d) if d.is_zero() => (httpdate::fmt_http_date(now), "max-age=0".to_owned()),
-            Expires::Before(d) => (httpdate::fmt_http_date(now.checked_sub(*d).unwrap_or(now)), "no-cache".to_owned()),
+            Expires::After(d) => (date_in(*d), format!("max-age={}", d.as_secs())),
+            Expires::Before(d) if d.is_zero() => (date_in(*d), "max-age=0".to_owned()),
+            Expires::Before(d) => (date_before(*d), "no-cache".to_owned()),
         };
         for (name, text) in [(EXPIRES, at), (CACHE_CONTROL, control)] {
             headers.extend(HeaderValue::try_from(text).ok().map(|v| (name, v)));

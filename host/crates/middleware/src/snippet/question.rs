@@ -109,14 +109,14 @@ impl Question {
         if ended {
             return Some(state.answer());
         }
-        // Directives read the client's request and write the question.
+        // Directives read the client's request and write the question; host and method are none of its headers.
+        let (method, host) = (exchange.request.method.clone(), exchange.request.host.clone());
         swap(&mut exchange.request.headers, &mut question.headers);
         for input in &collected.input {
             input.apply(exchange, state);
         }
         swap(&mut exchange.request.headers, &mut question.headers);
         let content: Vec<&Content> = collected.content;
-        let (method, host) = (exchange.request.method.clone(), exchange.request.host.clone());
         let before = exchange.request.headers.clone();
         prepare(&content, exchange, state);
         // What was set goes to the question alone.

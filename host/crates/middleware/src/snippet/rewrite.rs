@@ -5,8 +5,12 @@ use crate::replace_path_regex::is_clean;
 use crate::{go_regex, go_url};
 use http::StatusCode;
 use regex::Regex;
-use torana_http::variables::Template;
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use torana_http::variables::{Template, Values};
 use torana_http::{Exchange, path};
+
+/// What a query cannot hold as it is.
+const NO_QUERY: &AsciiSet = &CONTROLS.add(b' ');
 
 #[derive(Debug)]
 pub(super) struct Return {
@@ -48,7 +52,7 @@ impl Return {
 #[derive(Debug)]
 pub(super) struct Rewrite {
     regex: Regex,
-    replacement: String,
+    replacement: Template,
     /// Clients are sent to the new URL.
     redirect: Option<StatusCode>,
     /// The query is not kept.
@@ -79,16 +83,17 @@ impl Rewrite {
         let (replacement, no_query) = replacement.strip_suffix('?').map_or((replacement.as_str(), false), |r| (r, true));
         let absolute = ["http://", "https://", "$scheme"].iter().any(|p| replacement.starts_with(p));
         let redirect = redirect.or(absolute.then_some(StatusCode::FOUND));
-        Ok(Rewrite { regex: go_regex::compile(pattern)?, replacement: replacement.to_owned(), redirect, no_query, stop })
+        Ok(Rewrite { regex: go_regex::compile(pattern)?, replacement: Template::new(replacement), redirect, no_query, stop })
     }
 
     /// Whether the request has ended.
     pub(super) fn run(&self, exchange: &mut Exchange, state: &mut State) -> bool {
         let path = path::decode(&exchange.request.path).into_owned();
         let Some(groups) = self.regex.captures(&path) else { return false };
-        // Groups first: what they hold is part of the text, as in Traefik.
-        let text = with_groups(&self.replacement, &groups);
-        let new = Template::new(&text).fill(state.values(exchange));
+        // Groups are values: a client's `$` in one is no variable, else it would read those of the snippet.
+        let mut own = state.values(exchange).own.clone();
+        own.extend(groups.iter().enumerate().skip(1).map(|(i, g)| (format!("${i}"), g.map_or("", |g| g.as_str()).to_owned())));
+        let new = self.replacement.fill(Values { own: &own, ..state.values(exchange) });
         if let Some(status) = self.redirect {
             state.end(Ending::Redirect(status, new));
             return true;
@@ -102,7 +107,8 @@ impl Rewrite {
         }
         request.path = escaped.into();
         match query {
-            Some(query) => request.query = Some(query.into()),
+            // What was decoded must not end the line of the request.
+            Some(query) => request.query = Some(utf8_percent_encode(query, NO_QUERY).to_string().into()),
             None if self.no_query => request.query = None,
             None => {}
         }
@@ -113,25 +119,4 @@ impl Rewrite {
         }
         false
     }
-}
-
-/// `$1` to `$9`; those that the expression has not stay.
-fn with_groups(text: &str, groups: &regex::Captures<'_>) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find('$') {
-        out.push_str(&rest[..at]);
-        let digit = rest[at + 1..].chars().next().and_then(|c| c.to_digit(10)).filter(|d| (1..groups.len() as u32).contains(d));
-        match digit {
-            Some(d) => {
-                out.push_str(groups.get(d as usize).map_or("", |g| g.as_str()));
-                rest = &rest[at + 2..];
-            }
-            None => {
-                out.push('$');
-                rest = &rest[at + 1..];
-            }
-        }
-    }
-    out + rest
 }

@@ -64,3 +64,24 @@ fn the_host_can_be_set() {
     let ran = run_exchange(&build::<Snippet>("{configurationSnippet: 'proxy_set_header Host b.$host;'}"), exchange("GET", "/"));
     assert_eq!((&*ran.request.host, ran.request.header("host")), ("b.a.test", None));
 }
+
+#[test]
+fn what_a_client_sends_is_a_value_and_nothing_else() {
+    let steps = build::<Snippet>("{configurationSnippet: 'set $tok s3cr3t; rewrite ^/x/(.*)$ /y/$1; rewrite ^/y/(.*)$ /z/$1 redirect;'}");
+    assert_eq!(run_exchange(&steps, exchange("GET", "/x/$tok")).header("location"), Some("/z/$tok"));
+    // Nothing that was decoded ends the line of the request.
+    for (rewrite, target) in [("^/p/([^/]+)$ /new?p=$1", "/p/a%20HTTP%0d%0aX:y"), ("^/p$ /new?p=$arg_t", "/p?t=a%20HTTP%0d%0aX:y")] {
+        let ran = run_exchange(&build::<Snippet>(&format!("{{configurationSnippet: 'rewrite {rewrite};'}}")), exchange("GET", target));
+        assert_eq!(ran.request.query.as_deref(), Some("p=a%20HTTP%0D%0AX:y"), "{rewrite}");
+    }
+    // A text that doubles again and again ends.
+    let grows = "set $a 0123456789; ".to_owned() + &"set $a \"$a$a\"; ".repeat(60);
+    let ran = run_exchange(&build::<Snippet>(&format!("{{configurationSnippet: '{grows} add_header X-A \"<$a>\";'}}")), exchange("GET", "/"));
+    assert_eq!(ran.header("x-a"), Some("<>"));
+}
+
+#[test]
+fn expiry_before_all_time_is_the_first_moment() {
+    let ran = run_exchange(&build::<Snippet>("{configurationSnippet: 'expires -60y;'}"), exchange("GET", "/"));
+    assert_eq!(ran.header("expires"), Some("Thu, 01 Jan 1970 00:00:00 GMT"));
+}

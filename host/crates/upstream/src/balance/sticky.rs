@@ -7,7 +7,8 @@ use sha1::Sha1;
 use sha2::{Digest, Sha256};
 use std::fmt::Write;
 use std::net::Ipv4Addr;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
+use torana_http::respond;
 
 /// `sticky.cookie` as configured.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -86,7 +87,7 @@ impl StickyCookie {
     pub fn set_cookie(&self, index: usize) -> Option<HeaderValue> {
         let header = self.headers.get(index)?.clone()?;
         let Some((lasts, after)) = &self.expires else { return Some(header) };
-        let at = httpdate::fmt_http_date(SystemTime::now().checked_add(*lasts)?);
+        let at = respond::date_in(*lasts);
         HeaderValue::try_from(format!("{}; Expires={at}{after}", header.to_str().ok()?)).ok()
     }
 
@@ -179,6 +180,7 @@ fn hex(bytes: &[u8], digits: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::SystemTime;
 
     fn candidates(names: &[&str]) -> Vec<Candidate> {
         names.iter().map(|n| Candidate { name: (*n).to_owned(), weight: 1, fenced: false }).collect()
