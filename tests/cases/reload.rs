@@ -176,14 +176,12 @@ fn a_file_that_is_empty_for_a_moment_wipes_nothing() {
 fn sighup_reads_what_is_not_watched() {
     let (a, b) = (Backend::named("a"), Backend::named("b"));
     let gateway = Setup::new().file("routing.yml", route("Path(`/`)", &[&a.url()])).flag("--providers.file.watch=false").start();
-    let before = gateway.generation();
     gateway.reload("routing.yml", &route("Path(`/`)", &[&b.url()]));
     // Half of what a watched file may take at most; it takes some milliseconds.
     let (begin, mut c) = (Instant::now(), gateway.connect());
     while begin.elapsed() < ONE_SECOND / 2 {
         assert_eq!(c.get("test.local", "/").text(), "a");
     }
-    assert_eq!(gateway.generation(), before);
     gateway.signal(libc::SIGHUP);
     within(ONE_SECOND, "the file is read", || (c.get("test.local", "/").text() == "b").then_some(()));
 }

@@ -117,7 +117,8 @@ fn both(cluster: &Cluster, traefik: &std::path::Path, provider: &str, flags: &[S
 #[test]
 fn ingresses_of_nginx_are_those_of_traefik() {
     let (Some(cluster), Some(traefik)) = (Cluster::start(), traefik()) else { return };
-    let pair = Pki::new().pair("cert", &["cert.test"]);
+    let pki = Pki::new();
+    let pair = pki.pair("cert", &["cert.test"]);
     let from = |key: &str, path: &std::path::Path| format!("--from-file={key}={}", path.display());
     let files = [from("tls.crt", &pair.cert_file), from("tls.key", &pair.key_file), from("ca.crt", &pair.cert_file)];
     cluster.kubectl(&["create", "secret", "generic", "cert", "--type", "kubernetes.io/tls", &files[0], &files[1], &files[2]], "");

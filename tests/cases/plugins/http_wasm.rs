@@ -145,7 +145,7 @@ fn a_new_file_is_used_and_no_request_is_lost() {
     let backend = Backend::named("b");
     let bytes = fs::read(guest).unwrap();
     let file = File::new(&bytes);
-    let gateway = one(&backend.url(), file.declared(), json!({"request": "requests|report 1 x-report|next"}));
+    let gateway = one(&backend.url(), file.declared_patient(), json!({"request": "requests|report 1 x-report|next"}));
     let (stop, address) = (AtomicBool::new(false), gateway.web());
     std::thread::scope(|scope| {
         let load = scope.spawn(|| {
@@ -158,6 +158,8 @@ fn a_new_file_is_used_and_no_request_is_lost() {
             }
             count
         });
+        // Else a mistake below would leave the requests going on for ever.
+        let ends = Ends(&stop);
         for mark in 0..3 {
             let before = status(&gateway, "p")["loads"].as_u64().unwrap();
             file.replace(&retouched(&bytes, mark));
@@ -168,10 +170,19 @@ fn a_new_file_is_used_and_no_request_is_lost() {
         // A bad one is not taken over.
         file.replace(&bytes[..1000]);
         eventually("the bad file is refused", || says(&status(&gateway, "p"), "not a valid WebAssembly module").then_some(()));
-        stop.store(true, Ordering::SeqCst);
+        drop(ends);
         assert!(load.join().unwrap() > 0);
     });
     assert_eq!(gateway.get("/m").status, 200);
+}
+
+/// Sets a mark when it goes, however it does.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
 }
 
 #[test]

@@ -18,7 +18,7 @@ fn replacements_under_traffic_fail_no_request() {
     let backend = Backend::named("b");
     let versions = [guests.bytes("reload"), guests.second("reload")];
     let file = File::new(&versions[0]);
-    let gateway = one(&backend.url(), file.declared(), json!({}));
+    let gateway = one(&backend.url(), file.declared_patient(), json!({}));
     eventually("the plugin serves", || (gateway.get("/m").text() == "version 1").then_some(()));
 
     let (stop, requests) = (AtomicBool::new(false), AtomicUsize::new(0));
