@@ -44,6 +44,11 @@ impl<'a> Hosts<'a> {
         self.client_auth.get(host).map(|(_, auth)| auth)
     }
 
+    /// Whose say [`Hosts::client_auth`] is.
+    pub(super) fn who_authenticates(&self, host: &str) -> Option<&'a Key> {
+        self.client_auth.get(host).map(|(owner, _)| *owner)
+    }
+
     pub(super) fn is_regex(&self, host: &str) -> bool {
         self.regex.contains(host)
     }

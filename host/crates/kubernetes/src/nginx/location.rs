@@ -54,7 +54,10 @@ pub(super) struct Location<'a> {
     pub(super) port: String,
     pub(super) servers: Vec<Server>,
     pub(super) server_snippet: Option<&'a str>,
+    /// Of the TLS options of its routers: what the handshake was.
     pub(super) client_auth: Option<&'a ClientAuth>,
+    /// What its own ingress says of that.
+    wanted_auth: Option<&'a ClientAuth>,
     transport: &'a str,
     /// Names of the router and of the service.
     router: String,
@@ -179,7 +182,7 @@ impl<'a> Context<'a, '_> {
         (router, service): (String, String),
         at: &str,
     ) -> Location<'a> {
-        let entry = prepared.entry;
+        let (entry, wanted_auth) = (prepared.entry, prepared.client_auth.as_ref());
         let servers = self.endpoints.find(&entry.key.0, backend, &entry.annotations).unwrap_or_else(|why| {
             self.made.tree.warn(&entry.place, at, format!("{why}: requests are answered with 503"));
             Vec::new()
@@ -195,7 +198,9 @@ impl<'a> Context<'a, '_> {
             port: port_text(backend.port.as_ref()),
             servers,
             server_snippet: hosts.server_snippet(host),
-            client_auth: prepared.client_auth.as_ref(),
+            // What has no rule has no host whose say it could be.
+            client_auth: hosts.client_auth(host).or(wanted_auth.filter(|_| service == DEFAULT_BACKEND)),
+            wanted_auth,
             transport: &prepared.transport,
             router,
             backend: service,
@@ -234,6 +239,10 @@ impl<'a> Context<'a, '_> {
     /// Routers and services of a location; whether it is served.
     fn serve(&mut self, location: &Location<'a>, hosts: &Hosts<'a>, at: &str) -> bool {
         let entry = location.entry;
+        if let Some(why) = unverified(location, hosts) {
+            self.made.tree.reject(&entry.place, format!("{at}: {why}"));
+            return false;
+        }
         let mut chain = match chain::of(self.cluster, self.options, location) {
             Ok(chain) => chain,
             Err(why) => {
@@ -256,7 +265,7 @@ impl<'a> Context<'a, '_> {
             false => (rule::of(location.host, &hosts.aliases_of(entry), location.path, location.exact, location.regex), 0),
         };
         let text = if text.is_empty() { ANY.to_owned() } else { text };
-        let client_auth = hosts.client_auth(location.host).or(location.client_auth.filter(|_| whole));
+        let client_auth = location.client_auth;
         let service = self.services(location, &chain);
         let name = &location.router;
         let canary = self
@@ -456,6 +465,15 @@ impl<'a> Context<'a, '_> {
 
 /// Every request.
 const ANY: &str = "PathPrefix(\"/\")";
+
+/// Why a location would be open to clients that its ingress wants kept out: the handshake is that of an older ingress.
+fn unverified(location: &Location<'_>, hosts: &Hosts<'_>) -> Option<String> {
+    let wanted = location.wanted_auth.filter(|w| !location.client_auth.is_some_and(|a| a.satisfies(w)))?;
+    let host = location.host;
+    let owner = hosts.who_authenticates(host).map(|(namespace, name)| format!(" as ingress {namespace}/{name} says")).unwrap_or_default();
+    let kind = wanted.kind;
+    Some(format!("host `{host}`: its clients are verified{owner}, which is older and less strict than {kind}, or by other authorities"))
+}
 
 fn balanced(lb: LoadBalancerConfig) -> ServiceConfig {
     ServiceConfig { load_balancer: Some(lb), ..ServiceConfig::default() }

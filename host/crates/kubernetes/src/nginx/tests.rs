@@ -70,7 +70,7 @@ fn lines(config: &RoutingConfig) -> Vec<String> {
         for hidden in ["statusCode", "forcePermanentRedirect"] {
             options.as_object_mut().unwrap().remove(hidden);
         }
-        options.as_object_mut().unwrap().retain(|_, v| *v != Json::from(0) || name.ends_with("-retry"));
+        options.as_object_mut().unwrap().retain(|_, v| v.as_i64() != Some(0) || name.ends_with("-retry"));
         out.push(format!("middleware {name} {}", serde_json::json!({ item.config.kind.as_str(): options })));
     }
     for (name, item) in &config.http.services {
@@ -132,7 +132,14 @@ fn is_left_out(line: &str) -> bool {
 }
 
 /// Beside Traefik's: both hosts of an ingress keep their default backend, of which Traefik has one by chance.
-const KNOWN: [&str; 2] = ["default-own-full-default-backend", "default-backend-default-own-full-default-backend"];
+/// Clients of `mtls-off.test` are verified as an older ingress says, and `mtls` is not served where they would not be.
+const KNOWN: [&str; 5] = [
+    "default-own-full-default-backend",
+    "default-backend-default-own-full-default-backend",
+    "default-mtls-off-rule-0-path-0-pass-certificate-to-upstream",
+    "default-mtls-rule-0-path-0",
+    "default-mtls-web-80",
+];
 
 fn differences(golden: &str, ours: &[String]) -> (Vec<String>, Vec<String>) {
     let known = |l: &String| KNOWN.iter().any(|k| l.contains(k));
@@ -180,6 +187,7 @@ fn what_is_left_out_is_named() {
         ("basic-cross", "`allowCrossNamespaceResources`"),
         ("auth-odd", "`ldap` is neither `basic` nor `digest`"),
         ("backend-tls-bad", "proxy-ssl-secret: `cert`: write it as namespace/name"),
+        ("mtls", "host `mtls.test`: its clients are verified as ingress default/mtls-optional says"),
         ("mtls-gone", "auth-tls-secret: there is no secret default/gone"),
         ("headers", "`globalAllowedResponseHeaders` does not list `X-One`; requests are answered with 503"),
         ("later-canary", "another ingress is their canary already"),
@@ -196,7 +204,7 @@ fn what_is_left_out_is_named() {
         ("default/unsupported", "enable-modsecurity"),
         ("default/times", "proxy-http-version"),
         ("default/buffers-odd", "client-body-buffer-size"),
-        ("default/mtls", "auth-tls-secret"),
+        ("default/mtls-off", "auth-tls-secret"),
         ("default/plain", "spec.rules[0].http.paths[5]"),
         ("default/secure", "spec.tls[1].secretName"),
         ("default/prefix-bad", "x-forwarded-prefix"),
@@ -265,4 +273,58 @@ fn a_default_backend_of_the_gateway() {
     assert_eq!((router.rule.as_str(), router.priority, router.middlewares.len()), ("PathPrefix(\"/\")", -2_147_483_648, 0));
     let errors = t.document.config.http.middlewares["default-plain-rule-0-path-0-custom-http-errors"].config.node.to_json();
     assert_eq!((&errors["service"], &errors["status"]), (&"default-backend".into(), &serde_json::json!(["418"])));
+}
+
+/// An ingress of `h.test` with a path of its name.
+fn on_host(name: &str, created: u8, annotations: &str) -> String {
+    let annotations: Vec<String> = annotations.lines().map(|a| format!("    nginx.ingress.kubernetes.io/{}\n", a.trim())).collect();
+    format!(
+        "---\nkind: Ingress\nmetadata:\n  name: {name}\n  creationTimestamp: 2026-01-0{created}T00:00:00Z\n  annotations:\n{}\
+         spec: {{rules: [{{host: h.test, http: {{paths: [{{path: /{name}, pathType: Prefix, backend: {{service: {{name: s, port: {{number: 80}}}}}}}}]}}}}]}}\n",
+        annotations.concat()
+    )
+}
+
+fn with(more: &str) -> Translated {
+    translated(open(), &small(more))
+}
+
+fn rejections(t: &Translated, name: &str) -> String {
+    let found = t.document.objects.rejected.iter().find(|r| r.name == format!("ingress {name}"));
+    found.map(|r| r.reasons.join("; ")).unwrap_or_default()
+}
+
+#[test]
+fn nobody_is_told_of_a_verification_that_was_not_made() {
+    let secrets =
+        "---\nkind: Secret\nmetadata: {name: one}\ndata: {ca.crt: b25l}\n---\nkind: Secret\nmetadata: {name: two}\ndata: {ca.crt: dHdv}\n";
+    let served = |first: &str, second: &str| {
+        let says = |(secret, verify): (&str, &str)| {
+            format!("auth-tls-secret: default/{secret}\nauth-tls-verify-client: '{verify}'\nauth-tls-pass-certificate-to-upstream: 'true'")
+        };
+        let [first, second] = [first, second].map(|t| says(t.split_once(' ').unwrap()));
+        let t = with(&format!("{secrets}{}{}", on_host("a", 1, &first), on_host("b", 2, &second)));
+        let http = &t.document.config.http;
+        assert!(http.routers.contains_key("default-a-rule-0-path-0-tls"));
+        let router = http.routers.get("default-b-rule-0-path-0-tls")?;
+        let headers = http.middlewares["default-b-rule-0-path-0-tls-pass-certificate-to-upstream"].config.node.to_json();
+        let options = &t.document.config.tls.options[&router.config.tls.as_ref().unwrap().options].config.client_auth;
+        assert_eq!(headers["clientAuthType"], options.client_auth_type, "{first} | {second}");
+        Some((options.client_auth_type.clone(), headers["caFiles"].clone()))
+    };
+    let asked = |ca: &str| Some(("RequestClientCert".to_owned(), serde_json::json!([ca])));
+    let made = |kind: &str| Some((kind.to_owned(), Json::Null));
+    // stricter than the handshake
+    assert_eq!(served("one optional_no_ca", "one on"), None);
+    assert_eq!(served("one optional_no_ca", "one optional"), None);
+    assert_eq!(served("one optional", "one on"), None);
+    assert_eq!(served("one off", "one optional_no_ca"), None);
+    // judged by others
+    assert_eq!(served("one on", "two on"), None);
+    assert_eq!(served("one optional_no_ca", "two optional_no_ca"), None);
+    // as strict, or less
+    assert_eq!(served("one on", "one on"), made("RequireAndVerifyClientCert"));
+    assert_eq!(served("one on", "one optional_no_ca"), made("RequireAndVerifyClientCert"));
+    assert_eq!(served("one optional_no_ca", "one optional_no_ca"), asked("one"));
+    assert_eq!(served("one optional_no_ca", "two off"), asked("one"));
 }
