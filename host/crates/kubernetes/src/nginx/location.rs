@@ -271,6 +271,7 @@ impl<'a> Context<'a, '_> {
         let canary = self
             .canary(location)
             .map(|c| (c.can_be_asked_for(), c.can_be_refused(), rule::of_canary(&text, c), rule::of_refusal(&text, c)));
+        let mut served = false;
         // With TLS the connections go to their servers as they are.
         let both = !entry.annotations.is("ssl-passthrough");
         for tls in [false, true].into_iter().filter(|tls| !tls || both) {
@@ -292,11 +293,11 @@ impl<'a> Context<'a, '_> {
                 }
             }
             for route in routes {
-                self.put(&route, location, &chain, client_auth);
+                served |= self.put(&route, location, &chain, client_auth);
             }
             self.www(location, hosts, &chain, client_auth, tls);
         }
-        true
+        served
     }
 
     fn canary(&self, location: &Location<'a>) -> Option<&Canary<'a>> {
@@ -350,8 +351,8 @@ impl<'a> Context<'a, '_> {
         vec![name]
     }
 
-    /// A router with the middlewares of its location.
-    fn put(&mut self, route: &Route<'_>, location: &Location<'_>, chain: &Chain, client_auth: Option<&ClientAuth>) {
+    /// A router with the middlewares of its location; whether it is there now.
+    fn put(&mut self, route: &Route<'_>, location: &Location<'_>, chain: &Chain, client_auth: Option<&ClientAuth>) -> bool {
         let place = &location.entry.place;
         let mut middlewares = Vec::new();
         if chain.broken.is_none() {
@@ -366,10 +367,10 @@ impl<'a> Context<'a, '_> {
         let mut config = self.router(&route, client_auth, middlewares);
         let access_logs = location.entry.annotations.flag("enable-access-log").filter(|_| chain.broken.is_none());
         config.observability = access_logs.map(|on| RouterObservabilityConfig { access_logs: Some(on), ..Default::default() });
-        self.made.router(&route.name, config, place);
         if let Some(auth) = client_auth.filter(|_| route.tls) {
             self.made.tls_options(&auth.name, auth.options(), place);
         }
+        self.made.router(&route.name, config, place)
     }
 
     fn part(&mut self, router: &str, part: &Part, location: &Location<'_>) -> String {
@@ -453,8 +454,7 @@ impl<'a> Context<'a, '_> {
                         tls: Some(TcpRouterTlsConfig { passthrough: true, ..Default::default() }),
                         ..TcpRouterConfig::default()
                     };
-                    self.made.tcp_router(&normalize(&format!("{namespace}-{ingress}-{host}")), config, &entry.place);
-                    any = true;
+                    any |= self.made.tcp_router(&normalize(&format!("{namespace}-{ingress}-{host}")), config, &entry.place);
                 }
                 Err(why) => self.made.tree.reject(&entry.place, format!("{at}: {why}")),
             }

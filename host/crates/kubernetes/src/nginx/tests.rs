@@ -328,3 +328,31 @@ fn nobody_is_told_of_a_verification_that_was_not_made() {
     assert_eq!(served("one optional_no_ca", "one optional_no_ca"), asked("one"));
     assert_eq!(served("one optional_no_ca", "two off"), asked("one"));
 }
+
+#[test]
+fn names_that_are_alike_stay_with_the_older_ingress() {
+    let service = |namespace: &str, ip: u8| {
+        format!(
+            "---\nkind: Service\nmetadata: {{namespace: {namespace}, name: s}}\nspec: {{clusterIP: 10.0.0.{ip}, ports: [{{port: 80}}]}}\n"
+        )
+    };
+    let ingress = |namespace: &str, name: &str, created: u8| {
+        let annotations = format!("service-upstream: 'true'\nproxy-read-timeout: '{created}'\nauth-url: http://{namespace}.test/");
+        on_host(name, created, &annotations).replace("metadata:\n", &format!("metadata:\n  namespace: {namespace}\n"))
+    };
+    let t = with(&format!("{}{}{}{}", service("a", 1), service("a-b", 2), ingress("a", "b-x", 2), ingress("a-b", "x", 1)));
+    let http = &t.document.config.http;
+    assert!(http.routers["a-b-x-rule-0-path-0"].config.rule.contains("/x"));
+    assert_eq!(http.services["a-b-x-s-80"].config.load_balancer.as_ref().unwrap().servers[0].url, "http://10.0.0.2:80");
+    assert_eq!(http.middlewares["a-b-x-rule-0-path-0-snippet"].config.node.to_json()["auth"]["address"], "http://a-b.test/");
+    assert_eq!(http.servers_transports["a-b-x"].config.forwarding_timeouts.read_timeout, torana_base::GoDuration::from_secs(1));
+    assert!(rejections(&t, "a/b-x").contains("`a-b-x-rule-0-path-0` is the name of a router of ingress a-b/x too"));
+    assert_eq!(rejections(&t, "a-b/x"), "");
+    // Services may have names that are alike where routers have not: a router without its service is left out.
+    let more = "---\nkind: Service\nmetadata: {name: s-s}\nspec: {clusterIP: 10.0.0.3, ports: [{port: 80}]}\n";
+    let later = on_host("i", 2, "service-upstream: 'true'").replace("name: s,", "name: s-s,");
+    let t = with(&format!("{more}{}{later}", on_host("i-s", 1, "service-upstream: 'true'")));
+    let routers: Vec<&String> = t.document.config.http.routers.keys().collect();
+    assert_eq!(routers, ["default-i-s-rule-0-path-0", "default-i-s-rule-0-path-0-tls"]);
+    assert!(rejections(&t, "default/i").contains("`default-i-s-s-80` is the name of a service of ingress default/i-s too"));
+}
