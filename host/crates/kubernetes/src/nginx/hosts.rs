@@ -18,13 +18,18 @@ pub(super) struct Hosts<'a> {
 }
 
 impl<'a> Hosts<'a> {
+    /// The hosts of an ingress are nobody's alias.
+    pub(super) fn reserve(&mut self, entry: &'a Entry<'a>) {
+        self.all.extend(entry.hosts());
+    }
+
+    /// What an ingress says holds for its hosts, unless an earlier one has said it.
     pub(super) fn add(&mut self, entry: &'a Entry<'a>) {
         for alias in entry.annotations.list("server-alias").into_iter().flatten() {
             self.aliases.entry(alias.to_lowercase()).or_insert(entry.key);
         }
         let regex = entry.annotations.is("use-regex") || entry.annotations.filled("rewrite-target").is_some();
         for host in entry.hosts() {
-            self.all.insert(host);
             if regex {
                 self.regex.insert(host);
             }

@@ -1,12 +1,12 @@
 //! Routers, services and what they need, of one ingress after the other.
 
-use super::canary::{Canaries, Canary};
+use super::canary::{self, Canaries, Canary};
 use super::chain::{self, Chain, Part};
 use super::endpoints::{Endpoints, first_port, port_text};
 use super::hosts::Hosts;
 use super::options::Options;
 use super::tls::{self, ClientAuth};
-use super::{DEFAULT_BACKEND, Entry, NAME, NO_SERVICE, UNAVAILABLE, redirects, rule};
+use super::{DEFAULT_BACKEND, Entry, NAME, NO_SERVICE, UNAVAILABLE, auth, redirects, rule};
 use crate::backends::Server;
 use crate::cluster::{Cluster, Key};
 use crate::ingress::LAST;
@@ -22,13 +22,13 @@ use torana_config::routing::{
 };
 
 pub(super) struct Context<'a, 'm> {
-    pub(super) cluster: &'a Cluster,
-    pub(super) options: &'a Options,
-    pub(super) endpoints: Endpoints<'a>,
-    pub(super) canaries: Canaries<'a>,
+    cluster: &'a Cluster,
+    options: &'a Options,
+    endpoints: Endpoints<'a>,
+    canaries: Canaries<'a>,
     pub(super) made: &'m mut Made,
     /// Secrets whose certificates are in the store.
-    pub(super) certificates: BTreeSet<Key>,
+    certificates: BTreeSet<Key>,
 }
 
 /// An ingress whose references were followed.
@@ -36,6 +36,8 @@ pub(super) struct Prepared<'a> {
     pub(super) entry: &'a Entry<'a>,
     /// How its servers are spoken to.
     transport: String,
+    /// What it says of its hosts holds for all ingresses of them. Not where none of its own paths can be served.
+    pub(super) governs: bool,
     pub(super) client_auth: Option<ClientAuth>,
 }
 
@@ -73,7 +75,18 @@ struct Route<'r> {
     tls: bool,
 }
 
-impl<'a> Context<'a, '_> {
+impl<'a, 'm> Context<'a, 'm> {
+    pub(super) fn new(cluster: &'a Cluster, options: &'a Options, endpoints: Endpoints<'a>, made: &'m mut Made) -> Self {
+        Context { cluster, options, endpoints, canaries: Canaries::new(), made, certificates: BTreeSet::new() }
+    }
+
+    /// Takes in the canaries of `regular`; those that are.
+    pub(super) fn find_canaries(&mut self, regular: &[&'a Entry<'a>], canaries: &'a [Entry<'a>]) -> Vec<&'a Entry<'a>> {
+        let (found, processed) = canary::find(regular, canaries, self.endpoints, &mut self.made.tree);
+        self.canaries = found;
+        processed
+    }
+
     /// What is there without any ingress.
     pub(super) fn ground(&mut self) {
         let whole = Place::whole(NAME);
@@ -115,7 +128,9 @@ impl<'a> Context<'a, '_> {
                 return None;
             }
         };
-        Some(Prepared { entry, transport, client_auth })
+        // The locations are rejected one by one, for a connection may be passed through in spite of this.
+        let governs = auth::users(self.cluster, self.options, namespace, &entry.annotations).is_ok();
+        Some(Prepared { entry, transport, governs, client_auth })
     }
 
     fn certificate(&mut self, entry: &Entry<'_>, key: Key, i: usize) {
@@ -239,10 +254,6 @@ impl<'a> Context<'a, '_> {
     /// Routers and services of a location; whether it is served.
     fn serve(&mut self, location: &Location<'a>, hosts: &Hosts<'a>, at: &str) -> bool {
         let entry = location.entry;
-        if let Some(why) = unverified(location, hosts) {
-            self.made.tree.reject(&entry.place, format!("{at}: {why}"));
-            return false;
-        }
         let mut chain = match chain::of(self.cluster, self.options, location) {
             Ok(chain) => chain,
             Err(why) => {
@@ -250,6 +261,10 @@ impl<'a> Context<'a, '_> {
                 return false;
             }
         };
+        if let Some(why) = unverified(location, hosts) {
+            self.made.tree.reject(&entry.place, format!("{at}: {why}"));
+            return false;
+        }
         for (name, said) in &chain.warnings {
             self.made.tree.warn(&entry.place, name, said.clone());
         }

@@ -197,13 +197,16 @@ impl Translate for Nginx {
                 Ok(()) => regular.push(entry),
             }
         }
-        let (canaries, mut served) = canary::find(&regular, &canaries, endpoints, &mut made.tree);
         let mut hosts = Hosts::default();
-        regular.iter().for_each(|e| hosts.add(e));
-        let mut cx = Context { cluster, options: &self.options, endpoints, canaries, made: &mut made, certificates: BTreeSet::new() };
+        // A name is its ingress's also where that is rejected: else another one's alias would take its clients.
+        regular.iter().for_each(|e| hosts.reserve(e));
+        let mut cx = Context::new(cluster, &self.options, endpoints, &mut made);
         cx.ground();
         let prepared: Vec<Prepared<'_>> = regular.iter().filter_map(|e| cx.prepare(e)).collect();
-        for p in &prepared {
+        let of_canaries: Vec<&Entry<'_>> = prepared.iter().map(|p| p.entry).collect();
+        let mut served = cx.find_canaries(&of_canaries, &canaries);
+        for p in prepared.iter().filter(|p| p.governs) {
+            hosts.add(p.entry);
             let Some(auth) = &p.client_auth else { continue };
             for host in p.entry.hosts() {
                 if let Some((namespace, name)) = hosts.authenticate(host, p.entry, auth) {

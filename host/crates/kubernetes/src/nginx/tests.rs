@@ -356,3 +356,28 @@ fn names_that_are_alike_stay_with_the_older_ingress() {
     assert_eq!(routers, ["default-i-s-rule-0-path-0", "default-i-s-rule-0-path-0-tls"]);
     assert!(rejections(&t, "default/i").contains("`default-i-s-s-80` is the name of a service of ingress default/i-s too"));
 }
+
+#[test]
+fn who_is_rejected_has_no_say_for_the_hosts_of_others() {
+    let says = "use-regex: 'true'\nserver-snippet: 'add_header X-A a;'\nserver-alias: z.test\n";
+    let served = |first: &str| {
+        let t = with(&format!("{}{}", on_host("a", 1, &format!("{says}{first}")), on_host("b", 2, "server-alias: z.test, y.test")));
+        let rule = t.document.config.http.routers["default-b-rule-0-path-0"].config.rule.clone();
+        let snippet = t.document.config.http.middlewares.contains_key("default-b-rule-0-path-0-snippet");
+        (rule, snippet, !rejections(&t, "default/a").is_empty())
+    };
+    let own = r#"(Host("h.test") || Host("z.test") || Host("y.test")) && (Path("/b") || PathPrefix("/b/"))"#;
+    for wrong in ["auth-tls-secret: default/gone", "auth-type: basic\nauth-secret: gone"] {
+        assert_eq!(served(wrong), (own.to_owned(), false, true), "{wrong}");
+    }
+    let (rule, snippet, rejected) = served("auth-realm: x");
+    assert_eq!((rule.as_str(), snippet, rejected), (r#"(Host("h.test") || Host("y.test")) && PathRegexp("(?i)^/b")"#, true, false));
+    // The host of one that is rejected is not for others to take.
+    let other = on_host("b", 2, "server-alias: y.test").replace("h.test", "other.test");
+    let t = with(&format!("{}{other}", on_host("a", 1, "auth-tls-secret: default/gone").replace("h.test", "y.test")));
+    assert!(!t.document.config.http.routers["default-b-rule-0-path-0"].config.rule.contains("y.test"));
+    // A canary is one of who is served.
+    let canary = on_host("c", 3, "canary: 'true'").replace("path: /c", "path: /a");
+    let t = with(&format!("{}{canary}", on_host("a", 1, "auth-tls-secret: default/gone")));
+    assert!(rejections(&t, "default/c").contains("no other ingress of its namespace"));
+}
