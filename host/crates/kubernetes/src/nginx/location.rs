@@ -373,9 +373,9 @@ impl<'a, 'm> Context<'a, 'm> {
         if chain.broken.is_none() {
             if chain.to_https && !route.tls {
                 let redirect = Part::new("redirect-scheme", "redirectScheme", json!({"scheme": "https", "forcePermanentRedirect": true}));
-                middlewares.push(self.part(&route.name, &redirect, location));
+                middlewares.extend(self.part(&route.name, &redirect, location));
             }
-            middlewares.extend(chain.parts.iter().map(|p| self.part(&route.name, p, location)));
+            middlewares.extend(chain.parts.iter().filter_map(|p| self.part(&route.name, p, location)));
         }
         let service = if chain.broken.is_some() { UNAVAILABLE } else { route.service };
         let route = Route { service, name: route.name.clone(), ..*route };
@@ -388,7 +388,8 @@ impl<'a, 'm> Context<'a, 'm> {
         self.made.router(&route.name, config, place)
     }
 
-    fn part(&mut self, router: &str, part: &Part, location: &Location<'_>) -> String {
+    /// The name of a middleware; `None` for pages of errors that nobody has: the route is served without them.
+    fn part(&mut self, router: &str, part: &Part, location: &Location<'_>) -> Option<String> {
         let place = &location.entry.place;
         let name = format!("{router}-{}", part.suffix);
         let mut config = part.config.clone();
@@ -405,12 +406,15 @@ impl<'a, 'm> Context<'a, 'm> {
                     };
                     self.made.service(&pages, balanced(lb), place);
                 }
-                Err(why) => self.made.tree.warn(place, "default-backend", format!("{why}: there are no pages for errors")),
+                Err(why) => {
+                    self.made.tree.warn(place, "default-backend", format!("{why}: there are no pages for errors"));
+                    return None;
+                }
             }
             config["service"] = pages.into();
         }
         self.made.middleware(&name, part.kind, &config, place);
-        name
+        Some(name)
     }
 
     fn router(&self, route: &Route<'_>, client_auth: Option<&ClientAuth>, middlewares: Vec<String>) -> RouterConfig {

@@ -132,13 +132,15 @@ fn is_left_out(line: &str) -> bool {
 }
 
 /// Beside Traefik's: both hosts of an ingress keep their default backend, of which Traefik has one by chance.
+/// Without pages for errors a route is served all the same.
 /// Clients of `mtls-off.test` are verified as an older ingress says, and `mtls` is not served where they would not be.
-const KNOWN: [&str; 5] = [
+const KNOWN: [&str; 6] = [
     "default-own-full-default-backend",
     "default-backend-default-own-full-default-backend",
     "default-mtls-off-rule-0-path-0-pass-certificate-to-upstream",
     "default-mtls-rule-0-path-0",
     "default-mtls-web-80",
+    "default-errors-gone-",
 ];
 
 fn differences(golden: &str, ours: &[String]) -> (Vec<String>, Vec<String>) {
@@ -380,4 +382,13 @@ fn who_is_rejected_has_no_say_for_the_hosts_of_others() {
     let canary = on_host("c", 3, "canary: 'true'").replace("path: /c", "path: /a");
     let t = with(&format!("{}{canary}", on_host("a", 1, "auth-tls-secret: default/gone")));
     assert!(rejections(&t, "default/c").contains("no other ingress of its namespace"));
+}
+
+#[test]
+fn pages_that_are_missing_do_not_take_the_route_along() {
+    let t = with(&on_host("a", 1, "custom-http-errors: '404'\ndefault-backend: gone"));
+    let http = &t.document.config.http;
+    assert_eq!(http.routers["default-a-rule-0-path-0"].config.middlewares, ["default-a-rule-0-path-0-retry"]);
+    assert!(!http.middlewares.keys().any(|m| m.contains("errors")));
+    assert!(t.document.diagnostics.iter().any(|d| d.to_string().contains("there are no pages for errors")));
 }
