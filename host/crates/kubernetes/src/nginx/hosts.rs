@@ -66,12 +66,14 @@ impl<'a> Hosts<'a> {
         self.all.contains(host)
     }
 
-    /// The other names that an ingress gives its hosts and that are nobody else's.
-    pub(super) fn aliases_of(&self, entry: &'a Entry<'a>) -> Vec<&'a str> {
+    /// The other names that an ingress gives its hosts and that are nobody else's, each once.
+    pub(super) fn aliases_of(&self, entry: &Entry<'a>) -> Vec<String> {
+        let mut seen = BTreeSet::new();
         let free = |alias: &&str| {
             let name = alias.to_lowercase();
-            !alias.is_empty() && !self.all.contains(name.as_str()) && self.aliases.get(&name).is_none_or(|owner| *owner == entry.key)
+            let free = !self.all.contains(name.as_str()) && self.aliases.get(&name).is_none_or(|owner| *owner == entry.key);
+            free && !alias.is_empty() && seen.insert(name)
         };
-        entry.annotations.list("server-alias").into_iter().flatten().filter(free).collect()
+        entry.annotations.list("server-alias").into_iter().flatten().filter(free).map(str::to_owned).collect()
     }
 }

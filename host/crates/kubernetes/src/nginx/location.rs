@@ -27,6 +27,8 @@ pub(super) struct Context<'a, 'm> {
     endpoints: Endpoints<'a>,
     canaries: Canaries<'a>,
     pub(super) made: &'m mut Made,
+    /// Bytes of what was made of the ingress at hand.
+    spent: usize,
     /// Secrets whose certificates are in the store.
     certificates: BTreeSet<Key>,
 }
@@ -38,6 +40,8 @@ pub(super) struct Prepared<'a> {
     transport: String,
     /// What it says of its hosts holds for all ingresses of them. Not where none of its own paths can be served.
     pub(super) governs: bool,
+    /// Other names of its hosts.
+    aliases: Vec<String>,
     pub(super) client_auth: Option<ClientAuth>,
 }
 
@@ -55,6 +59,7 @@ pub(super) struct Location<'a> {
     pub(super) service: &'a str,
     pub(super) port: String,
     pub(super) servers: Vec<Server>,
+    aliases: &'a [String],
     pub(super) server_snippet: Option<&'a str>,
     /// Of the TLS options of its routers: what the handshake was.
     pub(super) client_auth: Option<&'a ClientAuth>,
@@ -77,7 +82,7 @@ struct Route<'r> {
 
 impl<'a, 'm> Context<'a, 'm> {
     pub(super) fn new(cluster: &'a Cluster, options: &'a Options, endpoints: Endpoints<'a>, made: &'m mut Made) -> Self {
-        Context { cluster, options, endpoints, canaries: Canaries::new(), made, certificates: BTreeSet::new() }
+        Context { cluster, options, endpoints, canaries: Canaries::new(), made, spent: 0, certificates: BTreeSet::new() }
     }
 
     /// Takes in the canaries of `regular`; those that are.
@@ -130,7 +135,7 @@ impl<'a, 'm> Context<'a, 'm> {
         };
         // The locations are rejected one by one, for a connection may be passed through in spite of this.
         let governs = auth::users(self.cluster, self.options, namespace, &entry.annotations).is_ok();
-        Some(Prepared { entry, transport, governs, client_auth })
+        Some(Prepared { entry, transport, governs, aliases: Vec::new(), client_auth })
     }
 
     fn certificate(&mut self, entry: &Entry<'_>, key: Key, i: usize) {
@@ -160,10 +165,21 @@ impl<'a, 'm> Context<'a, 'm> {
         Ok((name, client_auth))
     }
 
+    /// Finds the other names of the hosts of an ingress, when all hosts are known.
+    pub(super) fn give_aliases(&mut self, prepared: &mut Prepared<'a>, hosts: &Hosts<'a>) {
+        let mut aliases = hosts.aliases_of(prepared.entry);
+        if aliases.len() > MOST_ALIASES {
+            let rest = aliases.split_off(MOST_ALIASES).join("`, `");
+            self.made.tree.reject(&prepared.entry.place, format!("server-alias: more than {MOST_ALIASES} are not served: `{rest}`"));
+        }
+        prepared.aliases = aliases;
+    }
+
     /// Whether anything of the ingress is served.
     pub(super) fn ingress(&mut self, prepared: &'a Prepared<'a>, hosts: &'a Hosts<'a>) -> bool {
         let entry = prepared.entry;
         let (namespace, name) = entry.key;
+        self.spent = 0;
         let mut served = entry.annotations.is("ssl-passthrough") && self.passthrough(entry);
         for (r, rule) in entry.spec.rules.iter().flatten().enumerate() {
             let host = rule.host.as_deref().unwrap_or_default();
@@ -212,6 +228,7 @@ impl<'a, 'm> Context<'a, 'm> {
             service: &backend.name,
             port: port_text(backend.port.as_ref()),
             servers,
+            aliases: &prepared.aliases,
             server_snippet: hosts.server_snippet(host),
             // What has no rule has no host whose say it could be.
             client_auth: hosts.client_auth(host).or(wanted_auth.filter(|_| service == DEFAULT_BACKEND)),
@@ -254,9 +271,13 @@ impl<'a, 'm> Context<'a, 'm> {
     /// Routers and services of a location; whether it is served.
     fn serve(&mut self, location: &Location<'a>, hosts: &Hosts<'a>, at: &str) -> bool {
         let entry = location.entry;
+        if self.spent > MOST_BYTES {
+            return false;
+        }
         let mut chain = match chain::of(self.cluster, self.options, location) {
             Ok(chain) => chain,
             Err(why) => {
+                self.spent += why.len();
                 self.made.tree.reject(&entry.place, format!("{at}: {why}"));
                 return false;
             }
@@ -265,21 +286,32 @@ impl<'a, 'm> Context<'a, 'm> {
             self.made.tree.reject(&entry.place, format!("{at}: {why}"));
             return false;
         }
+        let whole = location.backend == DEFAULT_BACKEND;
+        let (text, priority) = match whole {
+            true => (ANY.to_owned(), LAST),
+            false => (rule::of(location.host, location.aliases, location.path, location.exact, location.regex), 0),
+        };
+        let text = if text.is_empty() { ANY.to_owned() } else { text };
+        // Of routers without and with TLS, for each and for those who ask for a canary and refuse it.
+        self.spent += (chain.bytes() + text.len()) * if self.canary(location).is_some() { 6 } else { 2 };
+        if self.spent > MOST_BYTES {
+            let why = format!(
+                "the routers of the ingress come to more than {} MiB: {at}, and what stands behind it, is left out; shorten its \
+                 annotations, or make several of it",
+                MOST_BYTES >> 20
+            );
+            self.made.tree.reject(&entry.place, why);
+            return false;
+        }
         for (name, said) in &chain.warnings {
             self.made.tree.warn(&entry.place, name, said.clone());
         }
-        let whole = location.backend == DEFAULT_BACKEND;
         if let Some(why) = chain.broken.take_if(|_| whole) {
             self.made.tree.reject(&entry.place, format!("{at}: {why}; the headers are not sent"));
         }
         if let Some(why) = &chain.broken {
             self.made.tree.reject(&entry.place, format!("{at}: {why}; requests are answered with 503"));
         }
-        let (text, priority) = match whole {
-            true => (ANY.to_owned(), LAST),
-            false => (rule::of(location.host, &hosts.aliases_of(entry), location.path, location.exact, location.regex), 0),
-        };
-        let text = if text.is_empty() { ANY.to_owned() } else { text };
         let client_auth = location.client_auth;
         let service = self.services(location, &chain);
         let name = &location.router;
@@ -481,6 +513,12 @@ impl<'a, 'm> Context<'a, 'm> {
         any
     }
 }
+
+/// Of one ingress. Each of them is in the rule of each path.
+const MOST_ALIASES: usize = 100;
+
+/// Of rules and middlewares of one ingress: annotations, and secrets that they name, are there anew for each router.
+const MOST_BYTES: usize = 16 << 20;
 
 /// Every request.
 const ANY: &str = "PathPrefix(\"/\")";

@@ -202,7 +202,7 @@ impl Translate for Nginx {
         regular.iter().for_each(|e| hosts.reserve(e));
         let mut cx = Context::new(cluster, &self.options, endpoints, &mut made);
         cx.ground();
-        let prepared: Vec<Prepared<'_>> = regular.iter().filter_map(|e| cx.prepare(e)).collect();
+        let mut prepared: Vec<Prepared<'_>> = regular.iter().filter_map(|e| cx.prepare(e)).collect();
         let of_canaries: Vec<&Entry<'_>> = prepared.iter().map(|p| p.entry).collect();
         let mut served = cx.find_canaries(&of_canaries, &canaries);
         for p in prepared.iter().filter(|p| p.governs) {
@@ -215,6 +215,7 @@ impl Translate for Nginx {
                 }
             }
         }
+        prepared.iter_mut().for_each(|p| cx.give_aliases(p, &hosts));
         for p in &prepared {
             if cx.ingress(p, &hosts) {
                 served.push(p.entry);

@@ -392,3 +392,29 @@ fn pages_that_are_missing_do_not_take_the_route_along() {
     assert!(!http.middlewares.keys().any(|m| m.contains("errors")));
     assert!(t.document.diagnostics.iter().any(|d| d.to_string().contains("there are no pages for errors")));
 }
+
+#[test]
+fn one_ingress_takes_so_much_and_not_more() {
+    let many: Vec<String> = (0..103).map(|i| format!("x{i}.test")).collect();
+    let t = with(&on_host("a", 1, &format!("server-alias: 'x0.test, X0.test, h.test, {}'", many.join(","))));
+    let rule = t.document.config.http.routers["default-a-rule-0-path-0"].config.rule.clone();
+    assert_eq!(rule.matches("Host(").count(), 101, "{rule}");
+    assert_eq!(rule.to_lowercase().matches("\"x0.test\"").count(), 1);
+    assert_eq!(rejections(&t, "default/a"), "server-alias: more than 100 are not served: `x100.test`, `x101.test`, `x102.test`");
+
+    // 16 MiB are 32 paths with twice 250 KiB, and some bytes less.
+    let path = "{path: /a, pathType: Prefix, backend: {service: {name: s, port: {number: 80}}}}";
+    let big = |bytes: usize| {
+        let snippet = format!("configuration-snippet: 'add_header X {};'", "x".repeat(bytes));
+        on_host("a", 1, &snippet).replace(path, &vec![path; 40].join(", "))
+    };
+    let small = on_host("b", 2, "");
+    let t = with(&format!("{}{small}", big(250 << 10)));
+    let routers = &t.document.config.http.routers;
+    assert_eq!(routers.keys().filter(|n| n.starts_with("default-a-")).count(), 64);
+    assert!(routers.contains_key("default-b-rule-0-path-0"), "another one pays for itself");
+    let why = rejections(&t, "default/a");
+    assert!(why.contains("more than 16 MiB: spec.rules[0].http.paths[32], and what stands behind it"), "{why}");
+    let t = with(&big(200 << 10));
+    assert_eq!((t.document.config.http.routers.len(), rejections(&t, "default/a")), (82, String::new()));
+}
