@@ -72,10 +72,22 @@ impl Made {
     }
 
     pub(crate) fn middleware(&mut self, name: &str, kind: &str, config: &Value, place: &Place) {
+        self.middleware_shown(name, kind, config, None, place);
+    }
+
+    /// A middleware in whose place another one is shown, for it has secrets in it.
+    pub(crate) fn middleware_shown(&mut self, name: &str, kind: &str, config: &Value, shown: Option<&Value>, place: &Place) {
         let lost = self.are_lost(place, config["service"].as_str().map(|s| (SERVICE, s)).into_iter());
-        let node = node(config, place);
-        let digest = node.digest();
-        let item = Item::new(MiddlewareConfig { kind: kind.to_owned(), node }, place.clone(), digest);
+        let item = |config| {
+            let node = node(config, place);
+            let digest = node.digest();
+            Item::new(MiddlewareConfig { kind: kind.to_owned(), node }, place.clone(), digest)
+        };
+        let shown = shown.map(|s| Arc::new(item(s)));
+        let mut item = item(config);
+        if let Some(shown) = shown {
+            item.show(shown);
+        }
         self.put(MIDDLEWARE, |c| &mut c.http.middlewares, name, item, lost);
     }
 

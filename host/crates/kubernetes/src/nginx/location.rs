@@ -445,7 +445,7 @@ impl<'a, 'm> Context<'a, 'm> {
             }
             config["service"] = pages.into();
         }
-        self.made.middleware(&name, part.kind, &config, place);
+        self.made.middleware_shown(&name, part.kind, &config, auth::shown(&config).as_ref(), place);
         Some(name)
     }
 

@@ -418,3 +418,20 @@ fn one_ingress_takes_so_much_and_not_more() {
     let t = with(&big(200 << 10));
     assert_eq!((t.document.config.http.routers.len(), rejections(&t, "default/a")), (82, String::new()));
 }
+
+#[test]
+fn passwords_of_addresses_are_not_shown() {
+    let says = "auth-url: http://u:sekret@auth.test/a\nauth-signin: http://v:sekret@in.test/";
+    let config = IngressNginxConfig { global_auth_url: "http://u:sekret@all.test/".into(), ..open() };
+    let t = translated(config, &small(&format!("{}{}", on_host("a", 1, says), on_host("b", 2, "auth-method: GET"))));
+    for (name, address, shown) in [
+        ("a", "http://u:sekret@auth.test/a", r#"{"auth":{"address":"http://auth.test/a","authSigninURL":"http://in.test/"}}"#),
+        ("b", "http://u:sekret@all.test/", r#"{"auth":{"address":"http://all.test/","method":"GET"}}"#),
+    ] {
+        let item = &t.document.config.http.middlewares[&format!("default-{name}-rule-0-path-0-snippet")];
+        assert_eq!(item.config.node.to_json()["auth"]["address"], address);
+        assert_eq!(item.shown().unwrap().config.node.to_json().to_string(), shown);
+    }
+    let t = with(&on_host("a", 1, "auth-url: http://auth.test/a"));
+    assert!(t.document.config.http.middlewares["default-a-rule-0-path-0-snippet"].shown().is_none());
+}
