@@ -11,7 +11,7 @@ use crate::backends::Server;
 use crate::cluster::{Cluster, Key};
 use crate::ingress::LAST;
 use crate::made::Made;
-use crate::tree::place;
+use crate::tree::{node, place};
 use k8s_openapi::api::networking::v1::{HTTPIngressPath, IngressServiceBackend};
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -154,6 +154,11 @@ impl<'a, 'm> Context<'a, 'm> {
 
     fn references(&mut self, entry: &Entry<'_>) -> Result<(String, Option<ClientAuth>), String> {
         let (namespace, ingress) = entry.key;
+        if let Some(text) = entry.annotations.filled("server-snippet") {
+            // It would be part of the routers of others on the same host, and disable them.
+            let check = self.options.check_snippet;
+            check(&node(&json!({ "serverSnippet": text }), &entry.place)).map_err(|e| format!("server-snippet: {e}"))?;
+        }
         let (transport, warning) = tls::transport(self.cluster, self.options, namespace, &entry.annotations)?;
         let client_auth = ClientAuth::read(self.cluster, self.options, namespace, &entry.annotations);
         let client_auth = client_auth.map_err(|e| format!("auth-tls-secret: {e}"))?;

@@ -37,7 +37,7 @@ use torana_base::Place;
 use torana_config::install::InstallConfig;
 use torana_extend::Provider;
 
-pub use options::Options;
+pub use options::{CheckSnippet, Options};
 
 /// Behind `@` in references.
 pub const NAME: &str = "kubernetesingressnginx";
@@ -47,10 +47,10 @@ const DEFAULT_BACKEND: &str = "default-backend";
 /// A service without servers: 503.
 const UNAVAILABLE: &str = "unavailable-service";
 
-/// The provider, if the static configuration switches it on.
-pub fn configured(install: &InstallConfig) -> Option<Box<dyn Provider>> {
+/// The provider, if the static configuration switches it on. See [`Options::check_snippet`].
+pub fn configured(install: &InstallConfig, check_snippet: CheckSnippet) -> Option<Box<dyn Provider>> {
     let config = install.providers.kubernetes_ingress_nginx.clone()?;
-    Some(run::provider(config.connection(), Nginx::new(Options::new(config, install))))
+    Some(run::provider(config.connection(), Nginx::new(Options::new(config, install, check_snippet))))
 }
 
 /// Translates ingresses of ingress-nginx.

@@ -38,7 +38,11 @@ fn encoded(document: &str) -> String {
 }
 
 fn translated(config: IngressNginxConfig, cluster: &Cluster) -> Translated {
-    Nginx::new(Options { config, plain: vec!["web".into()], tls: Vec::new() }).translate(cluster)
+    let check_snippet = |options: &torana_config::node::Node| match options.to_json()["serverSnippet"].as_str() {
+        Some("nonsense") => Err("`nonsense` is not closed by `;`".to_owned()),
+        _ => Ok(()),
+    };
+    Nginx::new(Options { config, plain: vec!["web".into()], tls: Vec::new(), check_snippet }).translate(cluster)
 }
 
 fn json(value: &impl serde::Serialize) -> Json {
@@ -434,4 +438,18 @@ fn passwords_of_addresses_are_not_shown() {
     }
     let t = with(&on_host("a", 1, "auth-url: http://auth.test/a"));
     assert!(t.document.config.http.middlewares["default-a-rule-0-path-0-snippet"].shown().is_none());
+}
+
+#[test]
+fn a_server_snippet_that_is_none_harms_its_owner_only() {
+    let own = |name: &str, text: &str, day| on_host(name, day, &format!("server-snippet: '{text}'"));
+    let all = format!("{}{}{}", own("a", "nonsense", 1), own("b", "add_header X b;", 2), on_host("c", 3, "limit-rps: '1'"));
+    let t = with(&all);
+    assert!(rejections(&t, "default/a").contains("server-snippet: `nonsense` is not closed"));
+    let http = &t.document.config.http;
+    assert!(!http.routers.contains_key("default-a-rule-0-path-0"));
+    for name in ["b", "c"] {
+        let options = http.middlewares[&format!("default-{name}-rule-0-path-0-snippet")].config.node.to_json();
+        assert_eq!(options["serverSnippet"], "add_header X b;", "{name}");
+    }
 }
