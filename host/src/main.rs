@@ -10,6 +10,7 @@ mod local_plugins;
 mod observe;
 mod plugin;
 mod plugin_test;
+mod snippets;
 mod systemd;
 mod wire;
 

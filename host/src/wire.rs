@@ -5,6 +5,7 @@ use crate::egress::Outgoing;
 use crate::listen::{Sockets, listen};
 use crate::local_plugins;
 use crate::observe;
+use crate::snippets;
 use futures_util::FutureExt;
 use http::HeaderValue;
 use std::collections::BTreeMap;
@@ -185,7 +186,7 @@ fn providers(install: &InstallConfig, plugins: &Plugins, rest: &Rest) -> Vec<Box
     all.extend(torana_docker::configured(&install.providers));
     all.extend(torana_kubernetes::configured(&install.providers));
     all.extend(torana_kubernetes::gateway::configured(install));
-    all.extend(torana_kubernetes::nginx::configured(install));
+    all.extend(torana_kubernetes::nginx::configured(install, snippets::check));
     all.extend(install.providers.plugin.iter().map(|(name, config)| plugins.provider(name, config.clone())));
     all
 }

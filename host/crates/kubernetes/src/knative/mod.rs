@@ -66,8 +66,11 @@ impl Translate for Knative {
             tree.warn(&Place::whole(NAME), kind, why.clone());
         }
         let mut cx = Context { cluster, config: &self.config, tree: &mut tree, secrets: BTreeSet::new() };
+        let mut ours: Vec<(&Key, &DynamicObject)> = model::ours(cluster).collect();
+        // Of two with the same names the older one has them.
+        ours.sort_by_key(|(_, object)| object.metadata.creation_timestamp.as_ref().map(|t| t.0));
         let ours: Vec<(&Key, &DynamicObject, Vec<String>)> =
-            model::ours(cluster).map(|(key, object)| (key, object, cx.ingress(key, object))).collect();
+            ours.into_iter().map(|(key, object)| (key, object, cx.ingress(key, object))).collect();
         let statuses = self.report.statuses(&ours, &self.balancers);
         Translated { document: tree.finish_after(NAME, &mut self.last), statuses }
     }
@@ -154,10 +157,10 @@ impl Context<'_> {
         let mut middlewares = Vec::new();
         if !path.rewrite_host.is_empty() {
             let headers = BTreeMap::from([("Host".to_owned(), path.rewrite_host.clone())]);
-            middlewares.push(self.headers(site, &format!("{name}-rewrite-host"), &headers));
+            middlewares.push(self.headers(site, &format!("{name}-rewrite-host"), &headers)?);
         }
         if !path.append_headers.is_empty() {
-            middlewares.push(self.headers(site, &format!("{name}-append-headers"), &path.append_headers));
+            middlewares.push(self.headers(site, &format!("{name}-append-headers"), &path.append_headers)?);
         }
         let mut router = Map::from_iter([("rule".to_owned(), text.into()), ("service".to_owned(), service.into())]);
         let entry_points = if rule.is_private() { &self.config.private_entrypoints } else { &self.config.public_entrypoints };
@@ -170,16 +173,23 @@ impl Context<'_> {
         if site.tls {
             let mut secure = router.clone();
             secure.insert("tls".into(), json!({}));
-            self.tree.put("http.routers", &format!("{name}-tls"), &Json::Object(secure), &site.place);
+            self.put("http.routers", &format!("{name}-tls"), &Json::Object(secure), site)?;
         }
         if site.redirects {
             let redirect = format!("{name}-redirect");
-            self.tree.put("http.middlewares", &redirect, &json!({"redirectScheme": {"scheme": "https", "permanent": true}}), &site.place);
+            self.put("http.middlewares", &redirect, &json!({"redirectScheme": {"scheme": "https", "permanent": true}}), site)?;
             middlewares.insert(0, redirect);
             router.insert("middlewares".into(), json!(middlewares));
         }
-        self.tree.put("http.routers", name, &Json::Object(router), &site.place);
-        Ok(())
+        self.put("http.routers", name, &Json::Object(router), site)
+    }
+
+    /// An error where another ingress has the name: names are put together by `-`, so those of two may be alike.
+    fn put(&mut self, section: &'static str, name: &str, value: &Json, site: &Site) -> Result<(), String> {
+        match self.tree.put(section, name, value, &site.place) {
+            true => Ok(()),
+            false => Err(format!("an older ingress has the name `{name}` in `{section}` too: rename one of them")),
+        }
     }
 
     /// The service that weighs the splits of a path.
@@ -196,15 +206,15 @@ impl Context<'_> {
                 headers.retain(|k, _| !k.eq_ignore_ascii_case("host"));
             }
             if !headers.is_empty() {
-                let middleware = self.headers(site, &format!("{name}-append-headers"), &headers);
+                let middleware = self.headers(site, &format!("{name}-append-headers"), &headers)?;
                 service.insert("middlewares".into(), json!([middleware]));
             }
-            self.tree.put("http.services", &name, &Json::Object(service), &site.place);
+            self.put("http.services", &name, &Json::Object(service), site)?;
             let weight = if splits.len() == 1 { 100 } else { split.percent };
             shares.push(json!({"name": name, "weight": weight}));
         }
         let name = format!("{router}-wrr");
-        self.tree.put("http.services", &name, &json!({"weighted": {"services": shares}}), &site.place);
+        self.put("http.services", &name, &json!({"weighted": {"services": shares}}), site)?;
         Ok(name)
     }
 
@@ -225,8 +235,8 @@ impl Context<'_> {
     }
 
     /// A middleware that sets headers of requests; its name.
-    fn headers(&mut self, site: &Site, name: &str, headers: &BTreeMap<String, String>) -> String {
-        self.tree.put("http.middlewares", name, &json!({"headers": {"customRequestHeaders": headers}}), &site.place);
-        name.to_owned()
+    fn headers(&mut self, site: &Site, name: &str, headers: &BTreeMap<String, String>) -> Result<String, String> {
+        self.put("http.middlewares", name, &json!({"headers": {"customRequestHeaders": headers}}), site)?;
+        Ok(name.to_owned())
     }
 }

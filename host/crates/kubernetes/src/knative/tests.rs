@@ -54,7 +54,8 @@ fn translate_with(config: KnativeConfig, ingresses: &[String]) -> Made {
         let json =
             torana_config::parse::parse(text.trim_start_matches('-'), torana_config::parse::Format::Yaml, "test".into()).unwrap().to_json();
         let object: DynamicObject = serde_json::from_value(json).unwrap();
-        let key = ("default".to_owned(), object.metadata.name.clone().unwrap());
+        let namespace = object.metadata.namespace.clone().unwrap_or_else(|| "default".into());
+        let key = (namespace, object.metadata.name.clone().unwrap());
         cluster.custom.entry("Ingress".into()).or_default().insert(key, object.into());
     }
     let made = Knative::new(config, "cluster.local".into()).translate(&cluster);
@@ -189,4 +190,21 @@ fn ingresses_of_others_are_left_alone() {
     assert!(made.routers().is_empty());
     assert_eq!(made.rejected.len(), 1, "{:?}", made.rejected);
     assert_eq!(made.statuses.keys().collect::<Vec<_>>(), ["none", "unread"]);
+}
+
+#[test]
+fn a_younger_ingress_does_not_take_the_names_of_an_older_one() {
+    let spec = |host: &str| format!("{{rules: [{}]}}", rule(host, "ExternalIP", &format!("{{splits: [{}]}}", split("a", "80", ""))));
+    let made = |namespace: &str, name: &str, created: u8, host: &str| {
+        let metadata = format!("metadata: {{namespace: {namespace}, creationTimestamp: '2026-01-0{created}T00:00:00Z', ");
+        ingress(name, &spec(host)).replace("metadata: {", &metadata)
+    };
+    let made = translate(&[made("a", "b-x", 2, "late.test"), made("a-b", "x", 1, "first.test")]);
+    assert_eq!(made.routers(), ["a-b-x-rule-0-path-0"]);
+    assert_eq!(made.config.http.routers["a-b-x-rule-0-path-0"].config.rule, r#"(Host("first.test"))"#);
+    assert_eq!(made.rejected.len(), 1, "{:?}", made.rejected);
+    assert!(made.rejected[0].starts_with("ingress a/b-x: spec.rules[0].http.paths[0]: an older ingress has the name"));
+    let ready =
+        |name: &str| made.statuses[name]["conditions"].as_array().unwrap().iter().find(|c| c["type"] == "Ready").unwrap()["status"].clone();
+    assert_eq!((ready("x"), ready("b-x")), ("True".into(), "False".into()));
 }

@@ -71,6 +71,18 @@ pub(super) fn snippet(options: &Options, location: &Location<'_>) -> Option<Part
     (!config.is_empty()).then(|| Part::new("snippet", "snippet", Json::Object(config)))
 }
 
+/// Options of a snippet as they may be seen, where its addresses have users and passwords in them.
+pub(super) fn shown(config: &Json) -> Option<Json> {
+    let mut shown = None;
+    for key in ["address", "authSigninURL"] {
+        let text = config["auth"][key].as_str().filter(|t| t.contains('@'));
+        if let Some(text) = text {
+            shown.get_or_insert_with(|| config.clone())["auth"][key] = torana_base::shown(text).into();
+        }
+    }
+    shown
+}
+
 fn question(address: &str, a: &Annotations) -> Json {
     let mut auth = json!({ "address": address });
     for (key, name) in [("authSigninURL", "auth-signin"), ("method", "auth-method"), ("snippet", "auth-snippet")] {

@@ -48,13 +48,13 @@ fn path_key<'a>(namespace: &'a str, host: &'a str, path: &'a HTTPIngressPath) ->
 
 /// Which of `canaries` are of paths of `regular`; `processed` gets those that are.
 pub(super) fn find<'a>(
-    regular: &'a [Entry<'a>],
+    regular: &[&'a Entry<'a>],
     canaries: &'a [Entry<'a>],
     endpoints: Endpoints<'_>,
     tree: &mut Tree,
 ) -> (Canaries<'a>, Vec<&'a Entry<'a>>) {
     let mut paths = BTreeMap::new();
-    for entry in regular {
+    for &entry in regular {
         for (host, path) in entry.paths().filter(|(_, p)| p.backend.service.is_some()) {
             paths.insert(path_key(&entry.key.0, host, path), (entry, path));
         }

@@ -34,6 +34,14 @@ pub(super) struct Chain {
     pub(super) warnings: Vec<(&'static str, String)>,
 }
 
+impl Chain {
+    /// What one router costs, about.
+    pub(super) fn bytes(&self) -> usize {
+        let parts: usize = self.parts.iter().map(|p| p.config.to_string().len()).sum();
+        parts + self.warnings.iter().map(|(_, said)| said.len()).sum::<usize>() + self.broken.as_ref().map_or(0, String::len)
+    }
+}
+
 /// Middlewares of a location, or why it is not served at all.
 pub(super) fn of(cluster: &Cluster, options: &Options, location: &Location<'_>) -> Result<Chain, String> {
     let a = &location.entry.annotations;

@@ -18,13 +18,18 @@ pub(super) struct Hosts<'a> {
 }
 
 impl<'a> Hosts<'a> {
+    /// The hosts of an ingress are nobody's alias.
+    pub(super) fn reserve(&mut self, entry: &'a Entry<'a>) {
+        self.all.extend(entry.hosts());
+    }
+
+    /// What an ingress says holds for its hosts, unless an earlier one has said it.
     pub(super) fn add(&mut self, entry: &'a Entry<'a>) {
         for alias in entry.annotations.list("server-alias").into_iter().flatten() {
             self.aliases.entry(alias.to_lowercase()).or_insert(entry.key);
         }
         let regex = entry.annotations.is("use-regex") || entry.annotations.filled("rewrite-target").is_some();
         for host in entry.hosts() {
-            self.all.insert(host);
             if regex {
                 self.regex.insert(host);
             }
@@ -44,6 +49,11 @@ impl<'a> Hosts<'a> {
         self.client_auth.get(host).map(|(_, auth)| auth)
     }
 
+    /// Whose say [`Hosts::client_auth`] is.
+    pub(super) fn who_authenticates(&self, host: &str) -> Option<&'a Key> {
+        self.client_auth.get(host).map(|(owner, _)| *owner)
+    }
+
     pub(super) fn is_regex(&self, host: &str) -> bool {
         self.regex.contains(host)
     }
@@ -56,12 +66,14 @@ impl<'a> Hosts<'a> {
         self.all.contains(host)
     }
 
-    /// The other names that an ingress gives its hosts and that are nobody else's.
-    pub(super) fn aliases_of(&self, entry: &'a Entry<'a>) -> Vec<&'a str> {
+    /// The other names that an ingress gives its hosts and that are nobody else's, each once.
+    pub(super) fn aliases_of(&self, entry: &Entry<'a>) -> Vec<String> {
+        let mut seen = BTreeSet::new();
         let free = |alias: &&str| {
             let name = alias.to_lowercase();
-            !alias.is_empty() && !self.all.contains(name.as_str()) && self.aliases.get(&name).is_none_or(|owner| *owner == entry.key)
+            let free = !self.all.contains(name.as_str()) && self.aliases.get(&name).is_none_or(|owner| *owner == entry.key);
+            free && !alias.is_empty() && seen.insert(name)
         };
-        entry.annotations.list("server-alias").into_iter().flatten().filter(free).collect()
+        entry.annotations.list("server-alias").into_iter().flatten().filter(free).map(str::to_owned).collect()
     }
 }

@@ -1,17 +1,17 @@
 //! Routers, services and what they need, of one ingress after the other.
 
-use super::canary::{Canaries, Canary};
+use super::canary::{self, Canaries, Canary};
 use super::chain::{self, Chain, Part};
 use super::endpoints::{Endpoints, first_port, port_text};
 use super::hosts::Hosts;
 use super::options::Options;
 use super::tls::{self, ClientAuth};
-use super::{DEFAULT_BACKEND, Entry, NAME, NO_SERVICE, UNAVAILABLE, redirects, rule};
+use super::{DEFAULT_BACKEND, Entry, NAME, NO_SERVICE, UNAVAILABLE, auth, redirects, rule};
 use crate::backends::Server;
 use crate::cluster::{Cluster, Key};
 use crate::ingress::LAST;
 use crate::made::Made;
-use crate::tree::place;
+use crate::tree::{node, place};
 use k8s_openapi::api::networking::v1::{HTTPIngressPath, IngressServiceBackend};
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -22,13 +22,15 @@ use torana_config::routing::{
 };
 
 pub(super) struct Context<'a, 'm> {
-    pub(super) cluster: &'a Cluster,
-    pub(super) options: &'a Options,
-    pub(super) endpoints: Endpoints<'a>,
-    pub(super) canaries: Canaries<'a>,
+    cluster: &'a Cluster,
+    options: &'a Options,
+    endpoints: Endpoints<'a>,
+    canaries: Canaries<'a>,
     pub(super) made: &'m mut Made,
+    /// Bytes of what was made of the ingress at hand.
+    spent: usize,
     /// Secrets whose certificates are in the store.
-    pub(super) certificates: BTreeSet<Key>,
+    certificates: BTreeSet<Key>,
 }
 
 /// An ingress whose references were followed.
@@ -36,6 +38,10 @@ pub(super) struct Prepared<'a> {
     pub(super) entry: &'a Entry<'a>,
     /// How its servers are spoken to.
     transport: String,
+    /// What it says of its hosts holds for all ingresses of them. Not where none of its own paths can be served.
+    pub(super) governs: bool,
+    /// Other names of its hosts.
+    aliases: Vec<String>,
     pub(super) client_auth: Option<ClientAuth>,
 }
 
@@ -53,8 +59,12 @@ pub(super) struct Location<'a> {
     pub(super) service: &'a str,
     pub(super) port: String,
     pub(super) servers: Vec<Server>,
+    aliases: &'a [String],
     pub(super) server_snippet: Option<&'a str>,
+    /// Of the TLS options of its routers: what the handshake was.
     pub(super) client_auth: Option<&'a ClientAuth>,
+    /// What its own ingress says of that.
+    wanted_auth: Option<&'a ClientAuth>,
     transport: &'a str,
     /// Names of the router and of the service.
     router: String,
@@ -70,7 +80,18 @@ struct Route<'r> {
     tls: bool,
 }
 
-impl<'a> Context<'a, '_> {
+impl<'a, 'm> Context<'a, 'm> {
+    pub(super) fn new(cluster: &'a Cluster, options: &'a Options, endpoints: Endpoints<'a>, made: &'m mut Made) -> Self {
+        Context { cluster, options, endpoints, canaries: Canaries::new(), made, spent: 0, certificates: BTreeSet::new() }
+    }
+
+    /// Takes in the canaries of `regular`; those that are.
+    pub(super) fn find_canaries(&mut self, regular: &[&'a Entry<'a>], canaries: &'a [Entry<'a>]) -> Vec<&'a Entry<'a>> {
+        let (found, processed) = canary::find(regular, canaries, self.endpoints, &mut self.made.tree);
+        self.canaries = found;
+        processed
+    }
+
     /// What is there without any ingress.
     pub(super) fn ground(&mut self) {
         let whole = Place::whole(NAME);
@@ -112,7 +133,9 @@ impl<'a> Context<'a, '_> {
                 return None;
             }
         };
-        Some(Prepared { entry, transport, client_auth })
+        // The locations are rejected one by one, for a connection may be passed through in spite of this.
+        let governs = auth::users(self.cluster, self.options, namespace, &entry.annotations).is_ok();
+        Some(Prepared { entry, transport, governs, aliases: Vec::new(), client_auth })
     }
 
     fn certificate(&mut self, entry: &Entry<'_>, key: Key, i: usize) {
@@ -131,6 +154,11 @@ impl<'a> Context<'a, '_> {
 
     fn references(&mut self, entry: &Entry<'_>) -> Result<(String, Option<ClientAuth>), String> {
         let (namespace, ingress) = entry.key;
+        if let Some(text) = entry.annotations.filled("server-snippet") {
+            // It would be part of the routers of others on the same host, and disable them.
+            let check = self.options.check_snippet;
+            check(&node(&json!({ "serverSnippet": text }), &entry.place)).map_err(|e| format!("server-snippet: {e}"))?;
+        }
         let (transport, warning) = tls::transport(self.cluster, self.options, namespace, &entry.annotations)?;
         let client_auth = ClientAuth::read(self.cluster, self.options, namespace, &entry.annotations);
         let client_auth = client_auth.map_err(|e| format!("auth-tls-secret: {e}"))?;
@@ -142,10 +170,21 @@ impl<'a> Context<'a, '_> {
         Ok((name, client_auth))
     }
 
+    /// Finds the other names of the hosts of an ingress, when all hosts are known.
+    pub(super) fn give_aliases(&mut self, prepared: &mut Prepared<'a>, hosts: &Hosts<'a>) {
+        let mut aliases = hosts.aliases_of(prepared.entry);
+        if aliases.len() > MOST_ALIASES {
+            let rest = aliases.split_off(MOST_ALIASES).join("`, `");
+            self.made.tree.reject(&prepared.entry.place, format!("server-alias: more than {MOST_ALIASES} are not served: `{rest}`"));
+        }
+        prepared.aliases = aliases;
+    }
+
     /// Whether anything of the ingress is served.
     pub(super) fn ingress(&mut self, prepared: &'a Prepared<'a>, hosts: &'a Hosts<'a>) -> bool {
         let entry = prepared.entry;
         let (namespace, name) = entry.key;
+        self.spent = 0;
         let mut served = entry.annotations.is("ssl-passthrough") && self.passthrough(entry);
         for (r, rule) in entry.spec.rules.iter().flatten().enumerate() {
             let host = rule.host.as_deref().unwrap_or_default();
@@ -179,7 +218,7 @@ impl<'a> Context<'a, '_> {
         (router, service): (String, String),
         at: &str,
     ) -> Location<'a> {
-        let entry = prepared.entry;
+        let (entry, wanted_auth) = (prepared.entry, prepared.client_auth.as_ref());
         let servers = self.endpoints.find(&entry.key.0, backend, &entry.annotations).unwrap_or_else(|why| {
             self.made.tree.warn(&entry.place, at, format!("{why}: requests are answered with 503"));
             Vec::new()
@@ -194,8 +233,11 @@ impl<'a> Context<'a, '_> {
             service: &backend.name,
             port: port_text(backend.port.as_ref()),
             servers,
+            aliases: &prepared.aliases,
             server_snippet: hosts.server_snippet(host),
-            client_auth: prepared.client_auth.as_ref(),
+            // What has no rule has no host whose say it could be.
+            client_auth: hosts.client_auth(host).or(wanted_auth.filter(|_| service == DEFAULT_BACKEND)),
+            wanted_auth,
             transport: &prepared.transport,
             router,
             backend: service,
@@ -234,34 +276,54 @@ impl<'a> Context<'a, '_> {
     /// Routers and services of a location; whether it is served.
     fn serve(&mut self, location: &Location<'a>, hosts: &Hosts<'a>, at: &str) -> bool {
         let entry = location.entry;
+        if self.spent > MOST_BYTES {
+            return false;
+        }
         let mut chain = match chain::of(self.cluster, self.options, location) {
             Ok(chain) => chain,
             Err(why) => {
+                self.spent += why.len();
                 self.made.tree.reject(&entry.place, format!("{at}: {why}"));
                 return false;
             }
         };
+        if let Some(why) = unverified(location, hosts) {
+            self.made.tree.reject(&entry.place, format!("{at}: {why}"));
+            return false;
+        }
+        let whole = location.backend == DEFAULT_BACKEND;
+        let (text, priority) = match whole {
+            true => (ANY.to_owned(), LAST),
+            false => (rule::of(location.host, location.aliases, location.path, location.exact, location.regex), 0),
+        };
+        let text = if text.is_empty() { ANY.to_owned() } else { text };
+        // Of routers without and with TLS, for each and for those who ask for a canary and refuse it.
+        self.spent += (chain.bytes() + text.len()) * if self.canary(location).is_some() { 6 } else { 2 };
+        if self.spent > MOST_BYTES {
+            let why = format!(
+                "the routers of the ingress come to more than {} MiB: {at}, and what stands behind it, is left out; shorten its \
+                 annotations, or make several of it",
+                MOST_BYTES >> 20
+            );
+            self.made.tree.reject(&entry.place, why);
+            return false;
+        }
         for (name, said) in &chain.warnings {
             self.made.tree.warn(&entry.place, name, said.clone());
         }
-        let whole = location.backend == DEFAULT_BACKEND;
         if let Some(why) = chain.broken.take_if(|_| whole) {
             self.made.tree.reject(&entry.place, format!("{at}: {why}; the headers are not sent"));
         }
         if let Some(why) = &chain.broken {
             self.made.tree.reject(&entry.place, format!("{at}: {why}; requests are answered with 503"));
         }
-        let (text, priority) = match whole {
-            true => (ANY.to_owned(), LAST),
-            false => (rule::of(location.host, &hosts.aliases_of(entry), location.path, location.exact, location.regex), 0),
-        };
-        let text = if text.is_empty() { ANY.to_owned() } else { text };
-        let client_auth = hosts.client_auth(location.host).or(location.client_auth.filter(|_| whole));
+        let client_auth = location.client_auth;
         let service = self.services(location, &chain);
         let name = &location.router;
         let canary = self
             .canary(location)
             .map(|c| (c.can_be_asked_for(), c.can_be_refused(), rule::of_canary(&text, c), rule::of_refusal(&text, c)));
+        let mut served = false;
         // With TLS the connections go to their servers as they are.
         let both = !entry.annotations.is("ssl-passthrough");
         for tls in [false, true].into_iter().filter(|tls| !tls || both) {
@@ -283,11 +345,11 @@ impl<'a> Context<'a, '_> {
                 }
             }
             for route in routes {
-                self.put(&route, location, &chain, client_auth);
+                served |= self.put(&route, location, &chain, client_auth);
             }
             self.www(location, hosts, &chain, client_auth, tls);
         }
-        true
+        served
     }
 
     fn canary(&self, location: &Location<'a>) -> Option<&Canary<'a>> {
@@ -341,29 +403,30 @@ impl<'a> Context<'a, '_> {
         vec![name]
     }
 
-    /// A router with the middlewares of its location.
-    fn put(&mut self, route: &Route<'_>, location: &Location<'_>, chain: &Chain, client_auth: Option<&ClientAuth>) {
+    /// A router with the middlewares of its location; whether it is there now.
+    fn put(&mut self, route: &Route<'_>, location: &Location<'_>, chain: &Chain, client_auth: Option<&ClientAuth>) -> bool {
         let place = &location.entry.place;
         let mut middlewares = Vec::new();
         if chain.broken.is_none() {
             if chain.to_https && !route.tls {
                 let redirect = Part::new("redirect-scheme", "redirectScheme", json!({"scheme": "https", "forcePermanentRedirect": true}));
-                middlewares.push(self.part(&route.name, &redirect, location));
+                middlewares.extend(self.part(&route.name, &redirect, location));
             }
-            middlewares.extend(chain.parts.iter().map(|p| self.part(&route.name, p, location)));
+            middlewares.extend(chain.parts.iter().filter_map(|p| self.part(&route.name, p, location)));
         }
         let service = if chain.broken.is_some() { UNAVAILABLE } else { route.service };
         let route = Route { service, name: route.name.clone(), ..*route };
         let mut config = self.router(&route, client_auth, middlewares);
         let access_logs = location.entry.annotations.flag("enable-access-log").filter(|_| chain.broken.is_none());
         config.observability = access_logs.map(|on| RouterObservabilityConfig { access_logs: Some(on), ..Default::default() });
-        self.made.router(&route.name, config, place);
         if let Some(auth) = client_auth.filter(|_| route.tls) {
             self.made.tls_options(&auth.name, auth.options(), place);
         }
+        self.made.router(&route.name, config, place)
     }
 
-    fn part(&mut self, router: &str, part: &Part, location: &Location<'_>) -> String {
+    /// The name of a middleware; `None` for pages of errors that nobody has: the route is served without them.
+    fn part(&mut self, router: &str, part: &Part, location: &Location<'_>) -> Option<String> {
         let place = &location.entry.place;
         let name = format!("{router}-{}", part.suffix);
         let mut config = part.config.clone();
@@ -380,12 +443,15 @@ impl<'a> Context<'a, '_> {
                     };
                     self.made.service(&pages, balanced(lb), place);
                 }
-                Err(why) => self.made.tree.warn(place, "default-backend", format!("{why}: there are no pages for errors")),
+                Err(why) => {
+                    self.made.tree.warn(place, "default-backend", format!("{why}: there are no pages for errors"));
+                    return None;
+                }
             }
             config["service"] = pages.into();
         }
-        self.made.middleware(&name, part.kind, &config, place);
-        name
+        self.made.middleware_shown(&name, part.kind, &config, auth::shown(&config).as_ref(), place);
+        Some(name)
     }
 
     fn router(&self, route: &Route<'_>, client_auth: Option<&ClientAuth>, middlewares: Vec<String>) -> RouterConfig {
@@ -444,8 +510,7 @@ impl<'a> Context<'a, '_> {
                         tls: Some(TcpRouterTlsConfig { passthrough: true, ..Default::default() }),
                         ..TcpRouterConfig::default()
                     };
-                    self.made.tcp_router(&normalize(&format!("{namespace}-{ingress}-{host}")), config, &entry.place);
-                    any = true;
+                    any |= self.made.tcp_router(&normalize(&format!("{namespace}-{ingress}-{host}")), config, &entry.place);
                 }
                 Err(why) => self.made.tree.reject(&entry.place, format!("{at}: {why}")),
             }
@@ -454,8 +519,23 @@ impl<'a> Context<'a, '_> {
     }
 }
 
+/// Of one ingress. Each of them is in the rule of each path.
+const MOST_ALIASES: usize = 100;
+
+/// Of rules and middlewares of one ingress: annotations, and secrets that they name, are there anew for each router.
+const MOST_BYTES: usize = 16 << 20;
+
 /// Every request.
 const ANY: &str = "PathPrefix(\"/\")";
+
+/// Why a location would be open to clients that its ingress wants kept out: the handshake is that of an older ingress.
+fn unverified(location: &Location<'_>, hosts: &Hosts<'_>) -> Option<String> {
+    let wanted = location.wanted_auth.filter(|w| !location.client_auth.is_some_and(|a| a.satisfies(w)))?;
+    let host = location.host;
+    let owner = hosts.who_authenticates(host).map(|(namespace, name)| format!(" as ingress {namespace}/{name} says")).unwrap_or_default();
+    let kind = wanted.kind;
+    Some(format!("host `{host}`: its clients are verified{owner}, which is older and less strict than {kind}, or by other authorities"))
+}
 
 fn balanced(lb: LoadBalancerConfig) -> ServiceConfig {
     ServiceConfig { load_balancer: Some(lb), ..ServiceConfig::default() }

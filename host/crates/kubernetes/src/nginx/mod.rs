@@ -37,7 +37,7 @@ use torana_base::Place;
 use torana_config::install::InstallConfig;
 use torana_extend::Provider;
 
-pub use options::Options;
+pub use options::{CheckSnippet, Options};
 
 /// Behind `@` in references.
 pub const NAME: &str = "kubernetesingressnginx";
@@ -47,10 +47,10 @@ const DEFAULT_BACKEND: &str = "default-backend";
 /// A service without servers: 503.
 const UNAVAILABLE: &str = "unavailable-service";
 
-/// The provider, if the static configuration switches it on.
-pub fn configured(install: &InstallConfig) -> Option<Box<dyn Provider>> {
+/// The provider, if the static configuration switches it on. See [`Options::check_snippet`].
+pub fn configured(install: &InstallConfig, check_snippet: CheckSnippet) -> Option<Box<dyn Provider>> {
     let config = install.providers.kubernetes_ingress_nginx.clone()?;
-    Some(run::provider(config.connection(), Nginx::new(Options::new(config, install))))
+    Some(run::provider(config.connection(), Nginx::new(Options::new(config, install, check_snippet))))
 }
 
 /// Translates ingresses of ingress-nginx.
@@ -197,13 +197,16 @@ impl Translate for Nginx {
                 Ok(()) => regular.push(entry),
             }
         }
-        let (canaries, mut served) = canary::find(&regular, &canaries, endpoints, &mut made.tree);
         let mut hosts = Hosts::default();
-        regular.iter().for_each(|e| hosts.add(e));
-        let mut cx = Context { cluster, options: &self.options, endpoints, canaries, made: &mut made, certificates: BTreeSet::new() };
+        // A name is its ingress's also where that is rejected: else another one's alias would take its clients.
+        regular.iter().for_each(|e| hosts.reserve(e));
+        let mut cx = Context::new(cluster, &self.options, endpoints, &mut made);
         cx.ground();
-        let prepared: Vec<Prepared<'_>> = regular.iter().filter_map(|e| cx.prepare(e)).collect();
-        for p in &prepared {
+        let mut prepared: Vec<Prepared<'_>> = regular.iter().filter_map(|e| cx.prepare(e)).collect();
+        let of_canaries: Vec<&Entry<'_>> = prepared.iter().map(|p| p.entry).collect();
+        let mut served = cx.find_canaries(&of_canaries, &canaries);
+        for p in prepared.iter().filter(|p| p.governs) {
+            hosts.add(p.entry);
             let Some(auth) = &p.client_auth else { continue };
             for host in p.entry.hosts() {
                 if let Some((namespace, name)) = hosts.authenticate(host, p.entry, auth) {
@@ -212,6 +215,7 @@ impl Translate for Nginx {
                 }
             }
         }
+        prepared.iter_mut().for_each(|p| cx.give_aliases(p, &hosts));
         for p in &prepared {
             if cx.ingress(p, &hosts) {
                 served.push(p.entry);

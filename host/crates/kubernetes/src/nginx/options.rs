@@ -1,6 +1,7 @@
 //! What a translation goes by.
 
 use torana_config::install::{IngressNginxConfig, InstallConfig, Protocol};
+use torana_config::node::Node;
 
 /// The options of the provider, with what follows from others.
 #[derive(Clone, Debug)]
@@ -10,10 +11,16 @@ pub struct Options {
     pub plain: Vec<String>,
     /// Where routers with TLS are; empty for all default entry points.
     pub tls: Vec<String>,
+    /// What is wrong with the options of a middleware `snippet`. The middleware knows the directives, and is
+    /// of another crate.
+    pub check_snippet: CheckSnippet,
 }
 
+/// See [`Options::check_snippet`].
+pub type CheckSnippet = fn(&Node) -> Result<(), String>;
+
 impl Options {
-    pub fn new(config: IngressNginxConfig, install: &InstallConfig) -> Options {
+    pub fn new(config: IngressNginxConfig, install: &InstallConfig, check_snippet: CheckSnippet) -> Options {
         let plain = match config.http_entry_point.as_str() {
             "" => {
                 // That of the gateway itself is no place for routes.
@@ -25,7 +32,7 @@ impl Options {
             one => vec![one.to_owned()],
         };
         let tls = Some(config.https_entry_point.clone()).filter(|e| !e.is_empty()).into_iter().collect();
-        Options { config, plain, tls }
+        Options { config, plain, tls, check_snippet }
     }
 
     /// Namespace and name of `namespace/name`, if an object of `from` may refer to it.

@@ -4,10 +4,11 @@ use super::canary::Canary;
 use crate::ingress::rule::{by_segment, quoted};
 
 /// The rule of one path. `regex` where the host has its paths as regular expressions.
-pub(super) fn of(host: &str, aliases: &[&str], path: &str, exact: bool, regex: bool) -> String {
+pub(super) fn of(host: &str, aliases: &[String], path: &str, exact: bool, regex: bool) -> String {
     let mut parts = Vec::new();
     if !host.is_empty() {
-        let hosts: Vec<String> = std::iter::once(&host).chain(aliases).map(|h| format!("Host({})", quoted(h))).collect();
+        let hosts: Vec<String> =
+            std::iter::once(host).chain(aliases.iter().map(String::as_str)).map(|h| format!("Host({})", quoted(h))).collect();
         parts.push(if hosts.len() > 1 { format!("({})", hosts.join(" || ")) } else { hosts.concat() });
     }
     if !path.is_empty() {
@@ -82,7 +83,8 @@ mod tests {
             ("", &["b.test"], "/x", true, false, r#"Path("/x")"#),
             ("", &[], "", false, false, ""),
         ] {
-            assert_eq!(of(host, aliases, path, exact, regex), rule);
+            let aliases: Vec<String> = aliases.iter().map(|a| (*a).to_owned()).collect();
+            assert_eq!(of(host, &aliases, path, exact, regex), rule);
         }
     }
 

@@ -38,7 +38,11 @@ fn encoded(document: &str) -> String {
 }
 
 fn translated(config: IngressNginxConfig, cluster: &Cluster) -> Translated {
-    Nginx::new(Options { config, plain: vec!["web".into()], tls: Vec::new() }).translate(cluster)
+    let check_snippet = |options: &torana_config::node::Node| match options.to_json()["serverSnippet"].as_str() {
+        Some("nonsense") => Err("`nonsense` is not closed by `;`".to_owned()),
+        _ => Ok(()),
+    };
+    Nginx::new(Options { config, plain: vec!["web".into()], tls: Vec::new(), check_snippet }).translate(cluster)
 }
 
 fn json(value: &impl serde::Serialize) -> Json {
@@ -70,7 +74,7 @@ fn lines(config: &RoutingConfig) -> Vec<String> {
         for hidden in ["statusCode", "forcePermanentRedirect"] {
             options.as_object_mut().unwrap().remove(hidden);
         }
-        options.as_object_mut().unwrap().retain(|_, v| *v != Json::from(0) || name.ends_with("-retry"));
+        options.as_object_mut().unwrap().retain(|_, v| v.as_i64() != Some(0) || name.ends_with("-retry"));
         out.push(format!("middleware {name} {}", serde_json::json!({ item.config.kind.as_str(): options })));
     }
     for (name, item) in &config.http.services {
@@ -132,7 +136,16 @@ fn is_left_out(line: &str) -> bool {
 }
 
 /// Beside Traefik's: both hosts of an ingress keep their default backend, of which Traefik has one by chance.
-const KNOWN: [&str; 2] = ["default-own-full-default-backend", "default-backend-default-own-full-default-backend"];
+/// Without pages for errors a route is served all the same.
+/// Clients of `mtls-off.test` are verified as an older ingress says, and `mtls` is not served where they would not be.
+const KNOWN: [&str; 6] = [
+    "default-own-full-default-backend",
+    "default-backend-default-own-full-default-backend",
+    "default-mtls-off-rule-0-path-0-pass-certificate-to-upstream",
+    "default-mtls-rule-0-path-0",
+    "default-mtls-web-80",
+    "default-errors-gone-",
+];
 
 fn differences(golden: &str, ours: &[String]) -> (Vec<String>, Vec<String>) {
     let known = |l: &String| KNOWN.iter().any(|k| l.contains(k));
@@ -180,6 +193,7 @@ fn what_is_left_out_is_named() {
         ("basic-cross", "`allowCrossNamespaceResources`"),
         ("auth-odd", "`ldap` is neither `basic` nor `digest`"),
         ("backend-tls-bad", "proxy-ssl-secret: `cert`: write it as namespace/name"),
+        ("mtls", "host `mtls.test`: its clients are verified as ingress default/mtls-optional says"),
         ("mtls-gone", "auth-tls-secret: there is no secret default/gone"),
         ("headers", "`globalAllowedResponseHeaders` does not list `X-One`; requests are answered with 503"),
         ("later-canary", "another ingress is their canary already"),
@@ -196,7 +210,7 @@ fn what_is_left_out_is_named() {
         ("default/unsupported", "enable-modsecurity"),
         ("default/times", "proxy-http-version"),
         ("default/buffers-odd", "client-body-buffer-size"),
-        ("default/mtls", "auth-tls-secret"),
+        ("default/mtls-off", "auth-tls-secret"),
         ("default/plain", "spec.rules[0].http.paths[5]"),
         ("default/secure", "spec.tls[1].secretName"),
         ("default/prefix-bad", "x-forwarded-prefix"),
@@ -265,4 +279,177 @@ fn a_default_backend_of_the_gateway() {
     assert_eq!((router.rule.as_str(), router.priority, router.middlewares.len()), ("PathPrefix(\"/\")", -2_147_483_648, 0));
     let errors = t.document.config.http.middlewares["default-plain-rule-0-path-0-custom-http-errors"].config.node.to_json();
     assert_eq!((&errors["service"], &errors["status"]), (&"default-backend".into(), &serde_json::json!(["418"])));
+}
+
+/// An ingress of `h.test` with a path of its name.
+fn on_host(name: &str, created: u8, annotations: &str) -> String {
+    let annotations: Vec<String> = annotations.lines().map(|a| format!("    nginx.ingress.kubernetes.io/{}\n", a.trim())).collect();
+    format!(
+        "---\nkind: Ingress\nmetadata:\n  name: {name}\n  creationTimestamp: 2026-01-0{created}T00:00:00Z\n  annotations:\n{}\
+         spec: {{rules: [{{host: h.test, http: {{paths: [{{path: /{name}, pathType: Prefix, backend: {{service: {{name: s, port: {{number: 80}}}}}}}}]}}}}]}}\n",
+        annotations.concat()
+    )
+}
+
+fn with(more: &str) -> Translated {
+    translated(open(), &small(more))
+}
+
+fn rejections(t: &Translated, name: &str) -> String {
+    let found = t.document.objects.rejected.iter().find(|r| r.name == format!("ingress {name}"));
+    found.map(|r| r.reasons.join("; ")).unwrap_or_default()
+}
+
+#[test]
+fn nobody_is_told_of_a_verification_that_was_not_made() {
+    let secrets =
+        "---\nkind: Secret\nmetadata: {name: one}\ndata: {ca.crt: b25l}\n---\nkind: Secret\nmetadata: {name: two}\ndata: {ca.crt: dHdv}\n";
+    let served = |first: &str, second: &str| {
+        let says = |(secret, verify): (&str, &str)| {
+            format!("auth-tls-secret: default/{secret}\nauth-tls-verify-client: '{verify}'\nauth-tls-pass-certificate-to-upstream: 'true'")
+        };
+        let [first, second] = [first, second].map(|t| says(t.split_once(' ').unwrap()));
+        let t = with(&format!("{secrets}{}{}", on_host("a", 1, &first), on_host("b", 2, &second)));
+        let http = &t.document.config.http;
+        assert!(http.routers.contains_key("default-a-rule-0-path-0-tls"));
+        let router = http.routers.get("default-b-rule-0-path-0-tls")?;
+        let headers = http.middlewares["default-b-rule-0-path-0-tls-pass-certificate-to-upstream"].config.node.to_json();
+        let options = &t.document.config.tls.options[&router.config.tls.as_ref().unwrap().options].config.client_auth;
+        assert_eq!(headers["clientAuthType"], options.client_auth_type, "{first} | {second}");
+        Some((options.client_auth_type.clone(), headers["caFiles"].clone()))
+    };
+    let asked = |ca: &str| Some(("RequestClientCert".to_owned(), serde_json::json!([ca])));
+    let made = |kind: &str| Some((kind.to_owned(), Json::Null));
+    // stricter than the handshake
+    assert_eq!(served("one optional_no_ca", "one on"), None);
+    assert_eq!(served("one optional_no_ca", "one optional"), None);
+    assert_eq!(served("one optional", "one on"), None);
+    assert_eq!(served("one off", "one optional_no_ca"), None);
+    // judged by others
+    assert_eq!(served("one on", "two on"), None);
+    assert_eq!(served("one optional_no_ca", "two optional_no_ca"), None);
+    // as strict, or less
+    assert_eq!(served("one on", "one on"), made("RequireAndVerifyClientCert"));
+    assert_eq!(served("one on", "one optional_no_ca"), made("RequireAndVerifyClientCert"));
+    assert_eq!(served("one optional_no_ca", "one optional_no_ca"), asked("one"));
+    assert_eq!(served("one optional_no_ca", "two off"), asked("one"));
+}
+
+#[test]
+fn names_that_are_alike_stay_with_the_older_ingress() {
+    let service = |namespace: &str, ip: u8| {
+        format!(
+            "---\nkind: Service\nmetadata: {{namespace: {namespace}, name: s}}\nspec: {{clusterIP: 10.0.0.{ip}, ports: [{{port: 80}}]}}\n"
+        )
+    };
+    let ingress = |namespace: &str, name: &str, created: u8| {
+        let annotations = format!("service-upstream: 'true'\nproxy-read-timeout: '{created}'\nauth-url: http://{namespace}.test/");
+        on_host(name, created, &annotations).replace("metadata:\n", &format!("metadata:\n  namespace: {namespace}\n"))
+    };
+    let t = with(&format!("{}{}{}{}", service("a", 1), service("a-b", 2), ingress("a", "b-x", 2), ingress("a-b", "x", 1)));
+    let http = &t.document.config.http;
+    assert!(http.routers["a-b-x-rule-0-path-0"].config.rule.contains("/x"));
+    assert_eq!(http.services["a-b-x-s-80"].config.load_balancer.as_ref().unwrap().servers[0].url, "http://10.0.0.2:80");
+    assert_eq!(http.middlewares["a-b-x-rule-0-path-0-snippet"].config.node.to_json()["auth"]["address"], "http://a-b.test/");
+    assert_eq!(http.servers_transports["a-b-x"].config.forwarding_timeouts.read_timeout, torana_base::GoDuration::from_secs(1));
+    assert!(rejections(&t, "a/b-x").contains("`a-b-x-rule-0-path-0` is the name of a router of ingress a-b/x too"));
+    assert_eq!(rejections(&t, "a-b/x"), "");
+    // Services may have names that are alike where routers have not: a router without its service is left out.
+    let more = "---\nkind: Service\nmetadata: {name: s-s}\nspec: {clusterIP: 10.0.0.3, ports: [{port: 80}]}\n";
+    let later = on_host("i", 2, "service-upstream: 'true'").replace("name: s,", "name: s-s,");
+    let t = with(&format!("{more}{}{later}", on_host("i-s", 1, "service-upstream: 'true'")));
+    let routers: Vec<&String> = t.document.config.http.routers.keys().collect();
+    assert_eq!(routers, ["default-i-s-rule-0-path-0", "default-i-s-rule-0-path-0-tls"]);
+    assert!(rejections(&t, "default/i").contains("`default-i-s-s-80` is the name of a service of ingress default/i-s too"));
+}
+
+#[test]
+fn who_is_rejected_has_no_say_for_the_hosts_of_others() {
+    let says = "use-regex: 'true'\nserver-snippet: 'add_header X-A a;'\nserver-alias: z.test\n";
+    let served = |first: &str| {
+        let t = with(&format!("{}{}", on_host("a", 1, &format!("{says}{first}")), on_host("b", 2, "server-alias: z.test, y.test")));
+        let rule = t.document.config.http.routers["default-b-rule-0-path-0"].config.rule.clone();
+        let snippet = t.document.config.http.middlewares.contains_key("default-b-rule-0-path-0-snippet");
+        (rule, snippet, !rejections(&t, "default/a").is_empty())
+    };
+    let own = r#"(Host("h.test") || Host("z.test") || Host("y.test")) && (Path("/b") || PathPrefix("/b/"))"#;
+    for wrong in ["auth-tls-secret: default/gone", "auth-type: basic\nauth-secret: gone"] {
+        assert_eq!(served(wrong), (own.to_owned(), false, true), "{wrong}");
+    }
+    let (rule, snippet, rejected) = served("auth-realm: x");
+    assert_eq!((rule.as_str(), snippet, rejected), (r#"(Host("h.test") || Host("y.test")) && PathRegexp("(?i)^/b")"#, true, false));
+    // The host of one that is rejected is not for others to take.
+    let other = on_host("b", 2, "server-alias: y.test").replace("h.test", "other.test");
+    let t = with(&format!("{}{other}", on_host("a", 1, "auth-tls-secret: default/gone").replace("h.test", "y.test")));
+    assert!(!t.document.config.http.routers["default-b-rule-0-path-0"].config.rule.contains("y.test"));
+    // A canary is one of who is served.
+    let canary = on_host("c", 3, "canary: 'true'").replace("path: /c", "path: /a");
+    let t = with(&format!("{}{canary}", on_host("a", 1, "auth-tls-secret: default/gone")));
+    assert!(rejections(&t, "default/c").contains("no other ingress of its namespace"));
+}
+
+#[test]
+fn pages_that_are_missing_do_not_take_the_route_along() {
+    let t = with(&on_host("a", 1, "custom-http-errors: '404'\ndefault-backend: gone"));
+    let http = &t.document.config.http;
+    assert_eq!(http.routers["default-a-rule-0-path-0"].config.middlewares, ["default-a-rule-0-path-0-retry"]);
+    assert!(!http.middlewares.keys().any(|m| m.contains("errors")));
+    assert!(t.document.diagnostics.iter().any(|d| d.to_string().contains("there are no pages for errors")));
+}
+
+#[test]
+fn one_ingress_takes_so_much_and_not_more() {
+    let many: Vec<String> = (0..103).map(|i| format!("x{i}.test")).collect();
+    let t = with(&on_host("a", 1, &format!("server-alias: 'x0.test, X0.test, h.test, {}'", many.join(","))));
+    let rule = t.document.config.http.routers["default-a-rule-0-path-0"].config.rule.clone();
+    assert_eq!(rule.matches("Host(").count(), 101, "{rule}");
+    assert_eq!(rule.to_lowercase().matches("\"x0.test\"").count(), 1);
+    assert_eq!(rejections(&t, "default/a"), "server-alias: more than 100 are not served: `x100.test`, `x101.test`, `x102.test`");
+
+    // 16 MiB are 32 paths with twice 250 KiB, and some bytes less.
+    let path = "{path: /a, pathType: Prefix, backend: {service: {name: s, port: {number: 80}}}}";
+    let big = |bytes: usize| {
+        let snippet = format!("configuration-snippet: 'add_header X {};'", "x".repeat(bytes));
+        on_host("a", 1, &snippet).replace(path, &vec![path; 40].join(", "))
+    };
+    let small = on_host("b", 2, "");
+    let t = with(&format!("{}{small}", big(250 << 10)));
+    let routers = &t.document.config.http.routers;
+    assert_eq!(routers.keys().filter(|n| n.starts_with("default-a-")).count(), 64);
+    assert!(routers.contains_key("default-b-rule-0-path-0"), "another one pays for itself");
+    let why = rejections(&t, "default/a");
+    assert!(why.contains("more than 16 MiB: spec.rules[0].http.paths[32], and what stands behind it"), "{why}");
+    let t = with(&big(200 << 10));
+    assert_eq!((t.document.config.http.routers.len(), rejections(&t, "default/a")), (82, String::new()));
+}
+
+#[test]
+fn passwords_of_addresses_are_not_shown() {
+    let says = "auth-url: http://u:sekret@auth.test/a\nauth-signin: http://v:sekret@in.test/";
+    let config = IngressNginxConfig { global_auth_url: "http://u:sekret@all.test/".into(), ..open() };
+    let t = translated(config, &small(&format!("{}{}", on_host("a", 1, says), on_host("b", 2, "auth-method: GET"))));
+    for (name, address, shown) in [
+        ("a", "http://u:sekret@auth.test/a", r#"{"auth":{"address":"http://auth.test/a","authSigninURL":"http://in.test/"}}"#),
+        ("b", "http://u:sekret@all.test/", r#"{"auth":{"address":"http://all.test/","method":"GET"}}"#),
+    ] {
+        let item = &t.document.config.http.middlewares[&format!("default-{name}-rule-0-path-0-snippet")];
+        assert_eq!(item.config.node.to_json()["auth"]["address"], address);
+        assert_eq!(item.shown().unwrap().config.node.to_json().to_string(), shown);
+    }
+    let t = with(&on_host("a", 1, "auth-url: http://auth.test/a"));
+    assert!(t.document.config.http.middlewares["default-a-rule-0-path-0-snippet"].shown().is_none());
+}
+
+#[test]
+fn a_server_snippet_that_is_none_harms_its_owner_only() {
+    let own = |name: &str, text: &str, day| on_host(name, day, &format!("server-snippet: '{text}'"));
+    let all = format!("{}{}{}", own("a", "nonsense", 1), own("b", "add_header X b;", 2), on_host("c", 3, "limit-rps: '1'"));
+    let t = with(&all);
+    assert!(rejections(&t, "default/a").contains("server-snippet: `nonsense` is not closed"));
+    let http = &t.document.config.http;
+    assert!(!http.routers.contains_key("default-a-rule-0-path-0"));
+    for name in ["b", "c"] {
+        let options = http.middlewares[&format!("default-{name}-rule-0-path-0-snippet")].config.node.to_json();
+        assert_eq!(options["serverSnippet"], "add_header X b;", "{name}");
+    }
 }

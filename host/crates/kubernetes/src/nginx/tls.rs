@@ -19,13 +19,15 @@ pub(super) struct ClientAuth {
 /// `auth-tls-verify-client`, in the words of TLS options; and as part of their name.
 fn client_auth_type(annotations: &Annotations) -> (&'static str, &'static str) {
     match annotations.text("auth-tls-verify-client") {
-        Some("off") => ("NoClientCert", "no-client-cert"),
-        Some("optional") => ("VerifyClientCertIfGiven", "verify-client-cert-if-given"),
+        Some("off") => (NO_CERTIFICATE, "no-client-cert"),
+        Some("optional") => (IF_GIVEN, "verify-client-cert-if-given"),
         Some("optional_no_ca") => (ONLY_REQUESTED, "request-client-cert"),
         _ => ("RequireAndVerifyClientCert", "require-and-verify-client-cert"),
     }
 }
 
+const NO_CERTIFICATE: &str = "NoClientCert";
+const IF_GIVEN: &str = "VerifyClientCertIfGiven";
 /// A certificate is asked for and not verified in the handshake.
 pub(super) const ONLY_REQUESTED: &str = "RequestClientCert";
 
@@ -44,6 +46,22 @@ impl ClientAuth {
         let (kind, spelled) = client_auth_type(annotations);
         let name = format!("{secret_namespace}-{}-{name}-{}-{spelled}", secret_namespace.len(), name.len());
         Ok(Some(ClientAuth { name, kind, ca }))
+    }
+
+    /// Whether clients that passed this are what `wanted` asks for: verified at least as strictly, by the same
+    /// authorities.
+    pub(super) fn satisfies(&self, wanted: &ClientAuth) -> bool {
+        wanted.strictness() == 0 || (self.strictness() >= wanted.strictness() && self.ca == wanted.ca)
+    }
+
+    /// 0 for no certificates at all.
+    fn strictness(&self) -> u8 {
+        match self.kind {
+            NO_CERTIFICATE => 0,
+            ONLY_REQUESTED => 1,
+            IF_GIVEN => 2,
+            _ => 3,
+        }
     }
 
     /// Authorities by which `Ssl-Client-Verify` is found, where the handshake does not.
