@@ -123,7 +123,8 @@ fn ingresses_of_nginx_are_those_of_traefik() {
     let files = [from("tls.crt", &pair.cert_file), from("tls.key", &pair.key_file), from("ca.crt", &pair.cert_file)];
     cluster.kubectl(&["create", "secret", "generic", "cert", "--type", "kubernetes.io/tls", &files[0], &files[1], &files[2]], "");
     let objects = root().join("host/crates/kubernetes/src/nginx/tests/objects.yaml");
-    cluster.kubectl(&["create", "-f", "-"], &std::fs::read_to_string(objects).unwrap());
+    // Services have their addresses in another range here.
+    cluster.kubectl(&["create", "-f", "-"], &std::fs::read_to_string(objects).unwrap().replace("10.96.", "127.96."));
     let flag = |text: &str| format!("--providers.kubernetesingressnginx{text}");
     let entry_points = [flag(".httpentrypoint=web"), flag(".httpsentrypoint=web")];
     for more in [

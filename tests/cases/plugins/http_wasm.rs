@@ -169,11 +169,26 @@ fn a_new_file_is_used_and_no_request_is_lost() {
         }
         // A bad one is not taken over.
         file.replace(&bytes[..1000]);
-        eventually("the bad file is refused", || says(&status(&gateway, "p"), "not a valid WebAssembly module").then_some(()));
+        eventually("the bad file is refused", || says(&status(&gateway, "p"), "cut off").then_some(()));
         drop(ends);
         assert!(load.join().unwrap() > 0);
     });
     assert_eq!(gateway.get("/m").status, 200);
+}
+
+/// Else a few of them would put the guest to rest for all others.
+#[test]
+fn a_client_that_breaks_off_is_no_failure_of_the_guest() {
+    let backend = Backend::named("b");
+    let Some(gateway) = script(&backend.url(), json!({}), json!({})) else { return };
+    for _ in 0..12 {
+        let mut c = gateway.connect();
+        c.send("POST /m HTTP/1.1\r\nHost: a\r\nX-Req: features 1|readall 0|next\r\nContent-Length: 10\r\n\r\nabc");
+    }
+    let shown = || status(&gateway, "p");
+    eventually("all were handed over", || (shown()["calls"].as_u64() >= Some(12)).then_some(()));
+    assert_eq!((&shown()["traps"], &shown()["refused"]), (&json!(0), &json!(0)), "{:#}", shown());
+    assert_eq!(told(&gateway, "next", "").status, 200);
 }
 
 /// Sets a mark when it goes, however it does.

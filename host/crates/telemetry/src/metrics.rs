@@ -124,8 +124,18 @@ pub struct Metrics {
     certificates: Mutex<Vec<Certificate>>,
     /// Of the next scope.
     number: AtomicU64,
-    /// Who is told at intervals; what is gone waits for them.
-    awaited: AtomicU8,
+    /// Who is told of routers at intervals; those that are gone wait for them.
+    routers_awaited: AtomicU8,
+    /// The same of services.
+    services_awaited: AtomicU8,
+}
+
+/// Whether something is still to be told after `audience` was. Nobody knows whether anybody scrapes: who is told at
+/// intervals is waited for, and no other.
+fn stays(kept: &mut Kept, audience: Audience, awaited: u8) -> bool {
+    let Some(told) = &mut kept.gone else { return true };
+    *told |= audience.bit();
+    *told & awaited != awaited
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -137,8 +147,11 @@ impl Metrics {
         let mut buckets: Vec<f64> = options.views.iter().flat_map(|v| v.buckets.iter().copied()).collect();
         buckets.sort_by(f64::total_cmp);
         buckets.dedup();
-        let told = options.views.iter().map(|v| v.audience).filter(|a| *a != Audience::Prometheus);
-        let awaited = told.fold(0, |all, a| all | a.bit());
+        let awaited = |reads: fn(&View) -> bool| {
+            let told = options.views.iter().filter(|v| reads(v) && v.audience != Audience::Prometheus);
+            AtomicU8::new(told.fold(0, |all, v| all | v.audience.bit()))
+        };
+        let (routers_awaited, services_awaited) = (awaited(|v| v.routers), awaited(|v| v.services));
         let shape = Arc::new(Shape::new(&buckets, options.workers, options.header_labels.len()));
         Metrics {
             options,
@@ -152,7 +165,8 @@ impl Metrics {
             last_reload: AtomicU64::new(0),
             certificates: Mutex::default(),
             number: AtomicU64::new(1),
-            awaited: AtomicU8::new(awaited),
+            routers_awaited,
+            services_awaited,
         }
     }
 
@@ -221,7 +235,9 @@ impl Metrics {
 
     /// This audience will not be told anything: nothing waits for it.
     pub fn never_told(&self, audience: Audience) {
-        self.awaited.fetch_and(!audience.bit(), Relaxed);
+        for awaited in [&self.routers_awaited, &self.services_awaited] {
+            awaited.fetch_and(!audience.bit(), Relaxed);
+        }
     }
 
     /// Tells a reader all families that its view has. What is gone is told and then forgotten.
@@ -231,7 +247,11 @@ impl Metrics {
         text.family(names::CONFIG_RELOADS);
         text.value(&[], self.reloads.load(Relaxed) as f64);
         if view.entry_points {
-            self.write_scopes(text, view, &self.entry_points, names::ENTRY_POINT_METRICS, |name| vec![(label::ENTRY_POINT, name.clone())]);
+            // These never go.
+            let awaited = AtomicU8::new(0);
+            self.write_scopes(text, view, (&self.entry_points, &awaited), names::ENTRY_POINT_METRICS, |name| {
+                vec![(label::ENTRY_POINT, name.clone())]
+            });
         }
         let connections = lock(&self.connections).clone();
         if !connections.is_empty() {
@@ -241,13 +261,15 @@ impl Metrics {
             }
         }
         if view.routers {
-            self.write_scopes(text, view, &self.routers, names::ROUTER_METRICS, |(name, service)| {
+            self.write_scopes(text, view, (&self.routers, &self.routers_awaited), names::ROUTER_METRICS, |(name, service)| {
                 vec![(label::ROUTER, name.clone()), (label::SERVICE, service.clone())]
             });
         }
         if view.services {
             self.write_retries(text);
-            self.write_scopes(text, view, &self.services, names::SERVICE_METRICS, |name| vec![(label::SERVICE, name.clone())]);
+            self.write_scopes(text, view, (&self.services, &self.services_awaited), names::SERVICE_METRICS, |name| {
+                vec![(label::SERVICE, name.clone())]
+            });
         }
         let certificates = lock(&self.certificates).clone();
         if !certificates.is_empty() {
@@ -256,15 +278,6 @@ impl Metrics {
                 text.value(&[(label::CN, &c.cn), (label::SANS, &c.sans), (label::SERIAL, &c.serial)], c.not_after as f64);
             }
         }
-    }
-
-    /// Whether something is still to be told after `audience` was.
-    fn stays(&self, kept: &mut Kept, audience: Audience) -> bool {
-        let Some(told) = &mut kept.gone else { return true };
-        *told |= audience.bit();
-        // Nobody knows whether anybody scrapes: who is told at intervals is waited for, and no other.
-        let awaited = self.awaited.load(Relaxed);
-        *told & awaited != awaited
     }
 
     fn write_retries(&self, text: &mut dyn Reader) {
@@ -281,7 +294,7 @@ impl Metrics {
         &self,
         text: &mut dyn Reader,
         view: &View,
-        all: &Scopes<K>,
+        (all, awaited): (&Scopes<K>, &AtomicU8),
         families: ScopeFamilies,
         labels: impl Fn(&K) -> Vec<(&'static str, Arc<str>)>,
     ) {
@@ -289,7 +302,7 @@ impl Metrics {
         let scopes: Vec<_> = {
             let mut all = lock(all);
             let scopes = all.iter().map(|(k, kept)| (labels(k), kept.scope.clone())).collect();
-            all.retain(|_, kept| self.stays(kept, view.audience));
+            all.retain(|_, kept| stays(kept, view.audience, awaited.load(Relaxed)));
             scopes
         };
         let mut series = Vec::new();

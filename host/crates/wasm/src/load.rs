@@ -131,14 +131,13 @@ impl Loader {
             return Err(wrong);
         }
         let digest = digest(bytes);
-        // First, for a file that is cut off has no good manifest either.
+        let manifest = Manifest::read(bytes)
+            .map_err(|e| at(format!("the manifest in `{path}` is broken: {e}"), "build it again with `torana plugin build`"))?;
         let linked = match layer {
             Layer::Component => self.component(path, bytes, &digest),
             Layer::Module => self.module(path, bytes, &digest),
         };
         let Linked { code, kind, form, waits, describes } = linked.map_err(|(what, hint)| at(what, &hint))?;
-        let manifest = Manifest::read(bytes)
-            .map_err(|e| at(format!("the manifest in `{path}` is broken: {e}"), "build it again with `torana plugin build`"))?;
         if let Some(m) = &manifest
             && m.kind != kind
         {

@@ -62,6 +62,8 @@ pub(crate) enum Failure {
     Timeout(Duration),
     /// What it handed back cannot be used.
     Output(String),
+    /// The client is to blame: what it sends broke off, or is too long.
+    Client(String),
     Busy,
     Resting,
 }
@@ -73,6 +75,7 @@ impl fmt::Display for Failure {
             Failure::Deadline(d) => write!(f, "the plugin ran longer than limits.deadline, {d:?}"),
             Failure::Timeout(d) => write!(f, "the plugin took longer than limits.timeout, {d:?}"),
             Failure::Output(e) => write!(f, "the plugin's answer is not usable: {e}"),
+            Failure::Client(e) => f.write_str(e),
             Failure::Busy => f.write_str("all instances of the plugin are busy (limits.instances)"),
             Failure::Resting => f.write_str("the plugin rests after repeated failures"),
         }
@@ -374,6 +377,11 @@ impl<H: Hooks> Pool<H> {
     }
 
     fn failed(&self, hook: Hook, failure: &Failure, took: Duration) {
+        if let Failure::Client(why) = failure {
+            // Else some clients could put a plugin to rest for all of them.
+            tracing::debug!(target: "plugin", plugin = &*self.loaded.plugin, "{why}");
+            return self.loaded.stats.call(hook, took, Outcome::Good);
+        }
         self.loaded.stats.call(hook, took, failure.outcome());
         self.rest.failed(&self.loaded.plugin, failure);
     }

@@ -9,8 +9,20 @@ use std::borrow::Cow;
 use std::time::SystemTime;
 use torana_trace as trace;
 
+/// Bytes that a text in a record may have. Clients choose the length of a URL, thousands of records may wait, and what
+/// is longer than a collector takes is refused with all records beside it.
+const LONGEST: usize = 2 << 10;
+
+/// A text without what goes past [`LONGEST`], which three points stand for.
+fn cut(bytes: &[u8]) -> String {
+    match bytes.get(..LONGEST) {
+        Some(begin) if bytes.len() > LONGEST => String::from_utf8_lossy(begin).into_owned() + "...",
+        _ => String::from_utf8_lossy(bytes).into_owned(),
+    }
+}
+
 fn text(bytes: &[u8]) -> trace::Value {
-    String::from_utf8_lossy(bytes).into_owned().into()
+    cut(bytes).into()
 }
 
 fn number(n: u64) -> trace::Value {
@@ -23,6 +35,14 @@ fn headers(prefix: &str, headers: &HeaderMap, attributes: &mut Vec<(Cow<'static,
         key.extend(canonical(name).map(char::from));
         attributes.push((key.into(), text(&joined(headers, name))));
     }
+}
+
+#[cfg(test)]
+#[test]
+fn what_a_client_makes_long_is_cut() {
+    assert_eq!(cut(&[b'x'; LONGEST]).len(), LONGEST);
+    let long = cut(&[b'x'; LONGEST + 1]);
+    assert!(long.len() == LONGEST + 3 && long.ends_with("x..."));
 }
 
 impl Lines {
@@ -51,7 +71,7 @@ impl Lines {
             observed: e.started.checked_add(e.took).unwrap_or(e.started),
             severity: Severity::Info,
             level: Some("info"),
-            body: String::from_utf8_lossy(&body).into_owned(),
+            body: cut(&body),
             attributes,
             trace: e.trace,
         }

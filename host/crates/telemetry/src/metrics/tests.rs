@@ -135,6 +135,25 @@ fn what_is_gone_is_told_to_each_who_is_told_at_intervals() {
     assert!(tells(1) && !tells(1));
 }
 
+/// Else they would stay for ever.
+#[test]
+fn what_is_gone_does_not_wait_for_who_is_not_told_of_it() {
+    let without = View { routers: false, ..all(Audience::StatsD) };
+    let m = Metrics::new(Options { views: vec![all(Audience::Prometheus), without], ..metrics(&[]).options().clone() });
+    let told = |view: usize| {
+        let mut text = Text::default();
+        m.read(&mut text, &m.options().views[view]);
+        let text = text.finish();
+        (text.contains("r@file"), text.contains("s@file"))
+    };
+    hit(&m.router(&"r@file".into(), &"s@file".into()).unwrap(), "");
+    m.reloaded(|_, _| false, |_| false);
+    assert_eq!((told(0).0, told(0).0), (true, false));
+    hit(&m.service(&"s@file".into()).unwrap(), "");
+    m.reloaded(|_, _| false, |_| false);
+    assert_eq!([told(0), told(0), told(1), told(1), told(0)].map(|t| t.1), [true, true, true, false, false]);
+}
+
 #[test]
 fn what_begins_anew_has_another_number() {
     let m = metrics(&[]);

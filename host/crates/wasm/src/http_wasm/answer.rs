@@ -4,6 +4,9 @@ use super::message::Refusal;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
 
+/// Interim answers (1xx) that a guest may give to a request; each has a copy of the headers.
+const MOST_INTERIM: usize = 16;
+
 #[derive(Debug, Default)]
 pub(super) struct Answer {
     pub(super) headers: HeaderMap,
@@ -75,6 +78,9 @@ impl Answer {
         let status =
             status.filter(|s| *s != StatusCode::SWITCHING_PROTOCOLS).ok_or_else(|| format!("{code} is not the status of an answer"))?;
         if status.is_informational() {
+            if self.interim.len() == MOST_INTERIM {
+                return Err(format!("it gives more than {MOST_INTERIM} answers of the kind {code}"));
+            }
             self.interim.push((status, self.headers.clone()));
         } else if self.held_back {
             self.status = Some(status);

@@ -91,5 +91,11 @@ where
             }
         }
     };
-    result.map_err(|e| broken(&e, live.store.data()))
+    result.map_err(|e| {
+        let state = live.store.data();
+        match state.guest.message.as_ref().and_then(|m| m.upload.of_the_client()) {
+            Some(why) => Failure::Client(why.to_owned()),
+            None => broken(&e, state),
+        }
+    })
 }

@@ -48,6 +48,7 @@ impl Middleware {
         let decision = match result {
             Ok(decision) => decision,
             Err(_) if message.upload.too_long() => return respond::status_text(StatusCode::PAYLOAD_TOO_LARGE),
+            Err(Failure::Client(_)) => return respond::status_text(StatusCode::BAD_REQUEST),
             Err(f) => {
                 return match source.untouched() {
                     Some(body) if self.open() => {

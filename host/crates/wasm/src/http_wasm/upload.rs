@@ -33,7 +33,11 @@ pub(super) struct Upload {
     written: Option<BytesMut>,
     limit: usize,
     too_long: bool,
+    broken: bool,
 }
+
+const BROKEN: &str = "the client broke off while the body was read";
+const TOO_LONG: &str = "the body is longer than limits.body";
 
 impl Upload {
     pub(super) fn keep(&mut self) {
@@ -64,12 +68,13 @@ impl Upload {
 
     pub(super) fn arrived(&mut self, piece: Piece) -> Result<(), Refusal> {
         if piece.broken {
-            return Err("the client broke off while the body was read".to_owned());
+            self.broken = true;
+            return Err(BROKEN.to_owned());
         }
         match &mut self.kept {
             Some(kept) if kept.len() + piece.bytes.len() > self.limit => {
                 self.too_long = true;
-                return Err("the body is longer than limits.body".to_owned());
+                return Err(TOO_LONG.to_owned());
             }
             Some(kept) => kept.extend_from_slice(&piece.bytes),
             None => self.lost |= !piece.bytes.is_empty(),
@@ -83,6 +88,11 @@ impl Upload {
 
     pub(super) fn too_long(&self) -> bool {
         self.too_long
+    }
+
+    /// What is the client's fault and not the guest's.
+    pub(super) fn of_the_client(&self) -> Option<&'static str> {
+        if self.broken { Some(BROKEN) } else { self.too_long.then_some(TOO_LONG) }
     }
 }
 
