@@ -146,6 +146,12 @@ fn ingresses_of_nginx_are_those_of_traefik() {
             // Shown without the end of its last line.
             "default-mtls-optional-rule-0-path-0-pass-certificate",
             "default-mtls-optional-rule-0-path-0-tls-pass-certificate",
+            // What servers are told of a client is what its handshake verified, and who asks for more is rejected.
+            "default-mtls-off-rule-0-path-0",
+            "default-mtls-rule-0-path-0",
+            "default-mtls-web-80",
+            // It is served without the pages that are missing.
+            "default-errors-gone-rule-0-path-0",
         ];
         assert_eq!(differences(&theirs, &ours, &known), [""; 0], "{flags:?}");
     }
