@@ -52,7 +52,12 @@ fn every_request_of_every_worker_is_counted_once() {
             });
         }
     });
-    let all = scrape(&gateway);
+    // A request is counted when its response has gone, which is a moment after the client has it.
+    let all = eventually("all are counted", || {
+        let all = scrape(&gateway);
+        let of_router = |(name, n): (&String, &f64)| name.starts_with("traefik_router_requests_total{").then_some(*n);
+        (all.iter().filter_map(of_router).sum::<f64>() >= 120.0).then_some(all)
+    });
     for (code, n) in [("200", 80.0), ("404", 40.0)] {
         for (kind, labels) in [("entrypoint", "entrypoint=\"web\""), ("service", "service=\"s@file\"")] {
             // In the order of their names.
