@@ -290,3 +290,21 @@ pub(crate) fn ungzip(response: &mut Response) {
         *response.body_mut() = crate::gunzip::body(body);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_would_end_the_line_of_a_request_is_not_sent() {
+        let fits = |host: &str, path: &str, query: Option<&str>| {
+            let request = Request { host: host.into(), path: path.into(), query: query.map(Into::into), ..Request::default() };
+            Outgoing::own(&request, &ByteString::from_static("s:80")).fits_a_line()
+        };
+        assert!(fits("a.test:8080", "/a%0d%0a/é", Some("b=c")) && fits("", "/", None) && fits("a", "/", Some("b c")));
+        for bad in ["a\r\nX: y", "a\n", "a\0", "a\x7f", "a\t"] {
+            assert!(!fits(bad, "/", None) && !fits("a", &format!("/{bad}"), None) && !fits("a", "/", Some(bad)), "{bad:?}");
+        }
+        assert!(!fits("a b", "/", None) && !fits("a", "/a b", None));
+    }
+}
